@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Kinds of refusal. The ipvsadm edge has the kernel's text for each."""
+
+    SERVICE_EXISTS = "service_exists"
+    NO_SUCH_SERVICE = "no_such_service"
+    DESTINATION_EXISTS = "destination_exists"
+    NO_SUCH_DESTINATION = "no_such_destination"
+    NO_SUCH_SCHEDULER = "no_such_scheduler"
+    OUT_OF_RANGE = "out_of_range"
+    INVALID = "invalid"
+    NOT_SUPPORTED = "not_supported"
+    NO_SPACE = "no_space"
+    INTERNAL = "internal"
+
+
+class Problem(Exception):
+    """A request that changes nothing.
+
+    ``where`` names the part (a JSON pointer, an argv word, ``file:line:column``).
+    """
+
+    def __init__(self, code: Code, message: str, where: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.where = where

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator wants: virtual services and their destinations, as frozen values.
+
+Words and ranges are IPVS's (``include/uapi/linux/ip_vs.h``, ipvsadm 1.31).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+import msgspec
+
+Address = IPv4Address | IPv6Address
+
+
+class Protocol(StrEnum):
+    """Transport protocol of an address service. ``FWM`` marks a firewall-mark service."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    SCTP = "sctp"
+    FWM = "fwm"
+
+
+class Method(StrEnum):
+    """Forwarding method of a destination."""
+
+    NAT = "nat"
+    DR = "dr"
+    TUN = "tun"
+    FULLNAT = "fullnat"
+
+
+class TunnelType(StrEnum):
+    """Encapsulation of a TUN destination."""
+
+    IPIP = "ipip"
+    GUE = "gue"
+    GRE = "gre"
+
+
+class Family(StrEnum):
+    """Address family of a service; only a firewall mark needs it spelled."""
+
+    INET = "inet"
+    INET6 = "inet6"
+
+
+class ServiceKey(msgspec.Struct, frozen=True, order=False, kw_only=True, forbid_unknown_fields=True):
+    """Identity of a virtual service, as the kernel's.
+
+    Either ``protocol`` in tcp/udp/sctp with ``address`` and ``port``, or
+    ``protocol`` = fwm with ``fwmark`` (1..2**32-1) and ``family``.
+    """
+
+    protocol: Protocol
+    address: Address | None = None
+    port: int = 0
+    fwmark: int = 0
+    family: Family = Family.INET
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A virtual service without its destinations.
+
+    ``persistence_timeout`` in seconds, 0: not persistent. ``netmask``: IPv4 mask
+    in dotted form or an IPv6 prefix length as text, as ipvsadm takes it; empty:
+    host mask. ``flags`` are the raw sched-flags bits (1, 2, 4: flag-1..3).
+    """
+
+    key: ServiceKey
+    scheduler: str = "wlc"
+    persistence_timeout: int = 0
+    netmask: str = ""
+    persistence_engine: str = ""
+    one_packet: bool = False
+    flags: int = 0
+    local_addresses: tuple[Address, ...] = ()
+
+
+class DestinationKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Identity of a destination within its service."""
+
+    address: Address
+    port: int
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A real server of one service. ``weight`` 0..65535 (kernel: up to 2**31-1)."""
+
+    key: DestinationKey
+    method: Method = Method.DR
+    weight: int = 1
+    upper_threshold: int = 0
+    lower_threshold: int = 0
+    tunnel_type: TunnelType = TunnelType.IPIP
+    tunnel_port: int = 0
+    tunnel_flags: int = 0

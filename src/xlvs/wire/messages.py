@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON of the API: what travels between the daemon and its clients.
+
+``POST /v1/edits``        EditRequest -> EditResponse (422 when refused as a whole)
+``GET  /v1/services``     ServiceList
+``GET  /v1/connections``  one ConnectionView per line (NDJSON), streamed
+``GET  /v1/timeouts``     Timeouts
+``GET  /v1/status``       Status
+Errors of any request: ``ErrorBody`` with an HTTP status of 4xx or 5xx.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from xlvs.model.edit import AnyEdit
+from xlvs.model.service import Address, Destination, Protocol, Service
+
+
+class EditRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Edits in order. ``abort``: all or nothing. ``continue``: a refused edit is
+    reported and the rest go on, as ``ipvsadm -R`` does."""
+
+    edits: list[AnyEdit]
+    on_error: Literal["abort", "continue"] = "abort"
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    code: str
+    message: str
+    where: str = ""
+
+
+class EditResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry per edit, in order: null or why it was refused."""
+
+    results: list[ErrorBody | None]
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals since creation or the last zeroing; bytes are IP bytes."""
+
+    connections: int = 0
+    in_packets: int = 0
+    out_packets: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """IPVS's estimator: every 2 s a quarter of the difference; per second, whole numbers."""
+
+    connections: int = 0
+    in_packets: int = 0
+    out_packets: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
+    """``stats`` is what IPVS would show (as of the estimator's last run, at most
+    2 s old), ``live`` the counters now."""
+
+    destination: Destination
+    active: int
+    inactive: int
+    persistent: int
+    stats: Counters
+    live: Counters
+    rates: Rates
+    next_hop: str  # "resolved via eth1 02:00:00:00:02:11", "local", "unresolved: no route", ...
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    service: Service
+    destinations: list[DestinationView]  # in the schedulers' order: newest first
+    stats: Counters
+    live: Counters
+    rates: Rates
+    remarks: list[str]  # what the data path does not do for this service, in words
+
+
+class ServiceList(msgspec.Struct, frozen=True, kw_only=True):
+    """``table_size`` is the number that IPVS prints as ``size=``."""
+
+    services: list[ServiceView]
+    table_size: int
+
+
+class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection. ``expires``: seconds left, rounded down, 0 when it is over."""
+
+    protocol: Protocol
+    state: str
+    expires: int
+    client: Address
+    client_port: int
+    virtual: Address
+    virtual_port: int
+    destination: Address
+    destination_port: int
+    method: str
+    local: Address | None = None
+    local_port: int = 0
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds: ESTABLISHED, FIN_WAIT, UDP."""
+
+    tcp: int = 900
+    tcp_fin: int = 120
+    udp: int = 300
+
+
+class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """FULLNAT ports of one local address towards one real server."""
+
+    local: Address
+    destination: Address
+    destination_port: int
+    protocol: Protocol
+    used: int
+    free: int
+    exhausted: int  # connections refused for want of a port
+
+
+class InterfaceView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    hook: str  # "xdp", "xdp-generic", "tc"
+    why: str
+    attached: bool
+
+
+class TableView(msgspec.Struct, frozen=True, kw_only=True):
+    size: int
+    used: int
+    high_water: int
+    created: int
+    expired: int
+    full: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of ``xlvs status``."""
+
+    instance: str
+    version: str
+    pid: int
+    started: float  # seconds since the epoch
+    adopted: bool
+    interfaces: list[InterfaceView]
+    table: TableView
+    reasons: dict[str, dict[str, int]]  # reason -> {"packets": n, "bytes": n}
+    local_ports: list[LocalPorts]
+    local_addresses: list[Address]
+    services: list[ServiceView]
+    settings: dict[str, int]
+    totals: Counters
+    rates: Rates
+    problems: list[str]
