@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The TC (clsact) hook. A frame may be a GSO frame of up to 64 KB, its transport
+ * checksum may be partial (the device completes it), its VLAN tag is metadata.
+ */
+#ifndef XLVS_HOOK_H
+#define XLVS_HOOK_H
+
+#include <linux/pkt_cls.h>
+
+#include "lib/checksum.h"
+#include "packet.h"
+
+#define HOOK_TC 1
+#define HOOK_VERDICT_PASS TC_ACT_OK
+#define HOOK_VERDICT_DROP TC_ACT_SHOT
+
+typedef struct __sk_buff hook_ctx;
+
+/*
+ * Since 6.16 the kernel wants to know that a pseudo-header difference is one of
+ * IPv6 addresses, which cancels out in skb->csum of a CHECKSUM_COMPLETE frame.
+ */
+#define HOOK_CSUM_IPV6 (1ULL << 7)
+extern int LINUX_KERNEL_VERSION __kconfig;
+
+static __always_inline void *hook_data(hook_ctx *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+static __always_inline void *hook_data_end(hook_ctx *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+static __always_inline __u32 hook_ingress(hook_ctx *ctx)
+{
+	return ctx->ifindex;
+}
+
+static __always_inline void hook_pull(hook_ctx *ctx, __u32 len)
+{
+	if (hook_data(ctx) + len > hook_data_end(ctx))
+		bpf_skb_pull_data(ctx, len < ctx->len ? len : ctx->len);
+}
+
+static __always_inline int hook_load(hook_ctx *ctx, __u32 off, void *to, __u32 len)
+{
+	return bpf_skb_load_bytes(ctx, off, to, len);
+}
+
+static __always_inline bool hook_for_host(hook_ctx *ctx)
+{
+	return ctx->pkt_type == 0; /* PACKET_HOST, <linux/if_packet.h> */
+}
+
+static __always_inline __be16 hook_link_layer(hook_ctx *ctx, struct packet *p)
+{
+	p->l3 = ETH_HLEN;
+	return ctx->protocol;
+}
+
+static __always_inline __u32 hook_frame_length(hook_ctx *ctx)
+{
+	return ctx->len;
+}
+
+static __always_inline void hook_measure(hook_ctx *ctx, struct packet *p, __u32 headers)
+{
+	__u32 size = ctx->gso_size;
+
+	p->wire_packets = 1;
+	p->wire_bytes = p->length;
+	p->segment = p->length;
+	if (size && p->length > headers) {
+		/* gso_segs is 0 for frames of untrusted origin: count ourselves. */
+		p->wire_packets = (p->length - headers + size - 1) / size;
+		p->wire_bytes += (p->wire_packets - 1) * headers;
+		p->segment = headers + size;
+	}
+}
+
+static __always_inline int hook_checksum_update(hook_ctx *ctx, __u32 off, sum_t pseudo,
+						sum_t covered, bool udp)
+{
+	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
+	__u32 diff = sum_fold32(covered);
+
+	if (diff && bpf_l4_csum_replace(ctx, off, 0, diff, flags))
+		return -1;
+	diff = sum_fold32(pseudo);
+	flags |= BPF_F_PSEUDO_HDR;
+	if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 16, 0) &&
+	    ctx->protocol == bpf_htons(ETH_P_IPV6))
+		flags |= HOOK_CSUM_IPV6;
+	if (diff && bpf_l4_csum_replace(ctx, off, 0, diff, flags))
+		return -1;
+	return 0;
+}
+
+/*
+ * A partial checksum field holds the folded sum of the pseudo header, not its
+ * complement. A complete one that happens to be equal is one in 65 536, and only
+ * the quoting ICMP error would suffer.
+ */
+static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u16 field)
+{
+	(void)ctx;
+	return seed == field;
+}
+
+enum hook_room {
+	HOOK_ROOM_PLAIN,
+	HOOK_ROOM_TUNNEL_V4,
+	HOOK_ROOM_TUNNEL_V6,
+};
+
+static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room,
+					__be16 protocol, enum hook_room kind)
+{
+	const struct xlvs_next_hop *nh = &p->next_hop;
+	struct ethhdr *eth;
+	__u64 flags = 0;
+
+	if (kind == HOOK_ROOM_TUNNEL_V4)
+		flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	else if (kind == HOOK_ROOM_TUNNEL_V6)
+		flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	if (room && bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags))
+		return -1;
+	if (ctx->vlan_present && bpf_skb_vlan_pop(ctx))
+		return -1;
+	if (nh->vlan && bpf_skb_vlan_push(ctx, bpf_htons(ETH_P_8021Q), nh->vlan))
+		return -1;
+	eth = hook_data(ctx);
+	if ((void *)(eth + 1) > hook_data_end(ctx))
+		return -1;
+	__builtin_memcpy(eth->h_dest, nh->dst_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, nh->src_mac, ETH_ALEN);
+	eth->h_proto = protocol;
+	p->l3 = ETH_HLEN;
+	return 0;
+}
+
+static __always_inline int hook_turn_around(hook_ctx *ctx, struct packet *p)
+{
+	struct ethhdr *eth = hook_data(ctx);
+
+	if ((void *)(eth + 1) > hook_data_end(ctx))
+		return -1;
+	p->next_hop.ifindex = ctx->ifindex;
+	p->next_hop.vlan = ctx->vlan_present ? ctx->vlan_tci & 0x0fff : 0;
+	__builtin_memcpy(p->next_hop.dst_mac, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(p->next_hop.src_mac, eth->h_dest, ETH_ALEN);
+	return 0;
+}
+
+static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
+{
+	return len < ctx->len ? bpf_skb_change_tail(ctx, len, 0) : 0;
+}
+
+static __always_inline int hook_send(hook_ctx *ctx, const struct packet *p)
+{
+	(void)ctx;
+	return bpf_redirect(p->next_hop.ifindex, 0);
+}
+
+#endif

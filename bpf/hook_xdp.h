@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The XDP hook. Frames are linear and carry their VLAN tags; checksums are
+ * complete (a sender that leaves them partial must have tx checksum offload off);
+ * there is no GSO.
+ */
+#ifndef XLVS_HOOK_H
+#define XLVS_HOOK_H
+
+#include "lib/checksum.h"
+#include "packet.h"
+
+#define HOOK_XDP 1
+#define HOOK_VERDICT_PASS XDP_PASS
+#define HOOK_VERDICT_DROP XDP_DROP
+
+typedef struct xdp_md hook_ctx;
+
+static __always_inline void *hook_data(hook_ctx *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+static __always_inline void *hook_data_end(hook_ctx *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+static __always_inline __u32 hook_ingress(hook_ctx *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
+/* Makes `len` bytes readable through pointers, if the frame has them. */
+static __always_inline void hook_pull(hook_ctx *ctx, __u32 len)
+{
+	(void)ctx;
+	(void)len;
+}
+
+static __always_inline int hook_load(hook_ctx *ctx, __u32 off, void *to, __u32 len)
+{
+	return bpf_xdp_load_bytes(ctx, off, to, len);
+}
+
+/* Who the frame is addressed to: only the group bit is known here. */
+static __always_inline bool hook_for_host(hook_ctx *ctx)
+{
+	__u8 *frame = hook_data(ctx);
+
+	return (void *)(frame + 1) <= hook_data_end(ctx) && !(frame[0] & 1);
+}
+
+struct vlan_header {
+	__be16 tci;
+	__be16 protocol;
+};
+
+/* Reads the link layer: sets l3 and tags, returns the EtherType or 0. */
+static __always_inline __be16 hook_link_layer(hook_ctx *ctx, struct packet *p)
+{
+	struct ethhdr *eth = hook_data(ctx);
+	struct vlan_header *tag = (void *)(eth + 1);
+	__be16 protocol;
+
+	if ((void *)(eth + 1) > hook_data_end(ctx))
+		return 0;
+	protocol = eth->h_proto;
+	p->l3 = ETH_HLEN;
+#pragma unroll
+	for (int i = 0; i < 2; i++) {
+		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+			break;
+		if ((void *)(tag + 1) > hook_data_end(ctx))
+			return 0;
+		protocol = tag->protocol;
+		p->l3 += sizeof(*tag);
+		p->tags++;
+		tag++;
+	}
+	return protocol;
+}
+
+/* What a frame counts as on the wire. `headers`: bytes from IP to payload. */
+static __always_inline void hook_measure(hook_ctx *ctx, struct packet *p, __u32 headers)
+{
+	(void)ctx;
+	(void)headers;
+	p->wire_packets = 1;
+	p->wire_bytes = p->length;
+	p->segment = p->length;
+}
+
+static __always_inline __u32 hook_frame_length(hook_ctx *ctx)
+{
+	return ctx->data_end - ctx->data;
+}
+
+/*
+ * Adds a difference of addresses (pseudo header) and of bytes that the checksum
+ * covers to the checksum at `off`. Call before anything else is written.
+ */
+static __always_inline int hook_checksum_update(hook_ctx *ctx, __u32 off, sum_t pseudo,
+						sum_t covered, bool udp)
+{
+	__sum16 *field = view(ctx, off, __sum16);
+
+	if (!field)
+		return -1;
+	*field = checksum_update(*field, pseudo + covered);
+	if (udp && !*field)
+		*field = 0xffff; /* RFC 768: zero would mean "none" */
+	return 0;
+}
+
+/* Is the transport checksum at `off` only a seed that the device completes? Never here. */
+static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u16 field)
+{
+	(void)ctx;
+	(void)seed;
+	(void)field;
+	return false;
+}
+
+enum hook_room {
+	HOOK_ROOM_PLAIN,
+	HOOK_ROOM_TUNNEL_V4,
+	HOOK_ROOM_TUNNEL_V6,
+};
+
+/*
+ * Gives the frame the Ethernet header (and tag) of p->next_hop, and `room` bytes
+ * more (negative: fewer) between it and the IP packet. l3 points behind the
+ * Ethernet header afterwards; the other offsets are the caller's to forget.
+ */
+static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room,
+					__be16 protocol, enum hook_room kind)
+{
+	const struct xlvs_next_hop *nh = &p->next_hop;
+	__u32 l2 = ETH_HLEN + (nh->vlan ? sizeof(struct vlan_header) : 0);
+	int grow = (int)l2 + room - (int)p->l3;
+	struct ethhdr *eth;
+
+	(void)kind;
+	if (grow && bpf_xdp_adjust_head(ctx, -grow))
+		return -1;
+	eth = hook_data(ctx);
+	if ((void *)eth + ETH_HLEN + sizeof(struct vlan_header) > hook_data_end(ctx))
+		return -1;
+	__builtin_memcpy(eth->h_dest, nh->dst_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, nh->src_mac, ETH_ALEN);
+	if (nh->vlan) {
+		struct vlan_header *tag = (void *)(eth + 1);
+
+		eth->h_proto = bpf_htons(ETH_P_8021Q);
+		tag->tci = bpf_htons(nh->vlan);
+		tag->protocol = protocol;
+	} else {
+		eth->h_proto = protocol;
+	}
+	p->l3 = l2;
+	p->tags = nh->vlan ? 1 : 0;
+	return 0;
+}
+
+/* Back to the station that sent the frame. Call before hook_reframe. */
+static __always_inline int hook_turn_around(hook_ctx *ctx, struct packet *p)
+{
+	struct ethhdr *eth = hook_data(ctx);
+
+	if ((void *)(eth + 1) + sizeof(struct vlan_header) > hook_data_end(ctx))
+		return -1;
+	p->next_hop.ifindex = ctx->ingress_ifindex;
+	p->next_hop.vlan = 0;
+	if (p->tags) {
+		struct vlan_header *tag = (void *)(eth + 1);
+
+		p->next_hop.vlan = bpf_ntohs(tag->tci) & 0x0fff;
+	}
+	__builtin_memcpy(p->next_hop.dst_mac, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(p->next_hop.src_mac, eth->h_dest, ETH_ALEN);
+	return 0;
+}
+
+/* Cuts the frame to `len` bytes. */
+static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
+{
+	int cut = (int)len - (int)hook_frame_length(ctx);
+
+	return cut < 0 ? bpf_xdp_adjust_tail(ctx, cut) : 0;
+}
+
+static __always_inline int hook_send(hook_ctx *ctx, const struct packet *p)
+{
+	if (p->next_hop.ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect(p->next_hop.ifindex, 0);
+}
+
+#endif

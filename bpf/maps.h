@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All maps. They are pinned by name, so every object of an instance, and every
+ * later version of it, uses the same ones. Sizes are defaults: the loader sets
+ * them before the first load.
+ */
+#ifndef XLVS_MAPS_H
+#define XLVS_MAPS_H
+
+#include "lib/base.h"
+
+#define XLVS_MAP_ARRAY(name, value_type, entries, flags)              \
+	struct {                                                      \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                     \
+		__uint(map_flags, flags);                             \
+		__uint(max_entries, entries);                         \
+		__type(key, __u32);                                   \
+		__type(value, value_type);                            \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                  \
+	} name SEC(".maps")
+
+#define XLVS_MAP_PERCPU(name, value_type, entries)                    \
+	struct {                                                      \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);              \
+		__uint(max_entries, entries);                         \
+		__type(key, __u32);                                   \
+		__type(value, value_type);                            \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                  \
+	} name SEC(".maps")
+
+#define XLVS_MAP_HASH(name, key_type, value_type, entries)            \
+	struct {                                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);                      \
+		__uint(max_entries, entries);                         \
+		__type(key, key_type);                                \
+		__type(value, value_type);                            \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                  \
+	} name SEC(".maps")
+
+/* Written by the daemon, read by packets. */
+XLVS_MAP_HASH(services_by_key, struct xlvs_service_key, __u32, 4096);
+XLVS_MAP_ARRAY(services, struct xlvs_service, 4096, 0);
+XLVS_MAP_ARRAY(service_destinations, __u32, 65536, 0);
+XLVS_MAP_ARRAY(remap, __u32, 65536, 0);
+XLVS_MAP_ARRAY(destinations, struct xlvs_destination, 16384, 0);
+XLVS_MAP_ARRAY(local_addresses, struct xlvs_local_address, 1024, 0);
+XLVS_MAP_ARRAY(settings, struct xlvs_settings, 1, 0);
+XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
+
+/* Written by packets, read by the daemon. */
+XLVS_MAP_ARRAY(schedules, struct xlvs_schedule, 4096, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(destination_load, struct xlvs_destination_load, 16384, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(local_ports, struct xlvs_local_ports, 1024, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(connections, struct xlvs_connection, 262144, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(table, struct xlvs_table, 1, BPF_F_MMAPABLE);
+XLVS_MAP_HASH(connection_index, struct xlvs_tuple, struct xlvs_slot, 524288);
+XLVS_MAP_PERCPU(service_stats, struct xlvs_stats, 4096);
+XLVS_MAP_PERCPU(destination_stats, struct xlvs_stats, 16384);
+XLVS_MAP_PERCPU(reasons, struct xlvs_reason_stats, XLVS_REASON_MAX);
+
+/* Slots of ended connections. Slots never used come from table.fresh. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 262144);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} free_slots SEC(".maps");
+
+/* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
+struct sweeper {
+	struct bpf_timer timer;
+};
+XLVS_MAP_ARRAY(sweepers, struct sweeper, 1, 0);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} events SEC(".maps");
+
+/* Enums and structs that no map names would be missing in BTF: these keep them. */
+struct xlvs_anchor {
+	enum xlvs_method method;
+	enum xlvs_scheduler scheduler;
+	enum xlvs_state state;
+	enum xlvs_reason reason;
+	enum xlvs_service_flags service_flags;
+	enum xlvs_destination_flags destination_flags;
+	enum xlvs_connection_flags connection_flags;
+	struct xlvs_commit commit;
+	struct xlvs_event event;
+};
+const volatile struct xlvs_anchor xlvs_abi_anchor = {};
+
+/* Look-ups of array maps cannot fail with an index below their size; the null
+ * check is the verifier's, and the caller treats null as an internal error. */
+static __always_inline struct xlvs_settings *settings_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline struct xlvs_table *table_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&table, &zero);
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the stages know about a packet. Offsets, never pointers: pointers die
+ * when the frame grows, offsets are re-based by whoever grows it.
+ */
+#ifndef XLVS_PACKET_H
+#define XLVS_PACKET_H
+
+#include "lib/address.h"
+#include "lib/base.h"
+
+/* Headers are read within this many bytes; what reaches further is passed. */
+#define PACKET_HEADERS_MAX 256
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+struct packet {
+	/* parse: as seen on the wire. For an ICMP error the tuple is the quoted
+	 * packet's, reversed: the key under which its connection is known. */
+	struct xlvs_tuple tuple;
+	__u32 length;  /* IP bytes, from the IP header on, as its length field says */
+	__u16 l3;      /* offset of the IP header */
+	__u16 l4;      /* offset of the transport header */
+	__u16 quoted_l3; /* ICMP error: offset of the quoted IP header */
+	__u16 quoted_l4;
+	__u8 family;   /* AF_INET or AF_INET6 */
+	__u8 protocol; /* of the packet itself, unlike tuple.protocol */
+	__u8 ttl;
+	__u8 tos;
+	__u8 tcp_flags;
+	__u8 icmp_type; /* 0 unless it is an ICMP error */
+	__u8 tags;     /* 802.1Q tags inside the frame (XDP) */
+	__u8 dont_fragment; /* IPv4 DF; always 1 for IPv6 */
+	__u16 udp_checksum_absent;
+	__u16 pad;
+	/* parse: what is accounted, counting the packets that a GSO frame stands for */
+	__u32 wire_packets;
+	__u32 wire_bytes;
+	__u32 segment; /* IP bytes of the largest of them */
+	/* connection */
+	__u32 slot;
+	__u32 reply;   /* 1: from the server */
+	/* forward: where it goes */
+	struct xlvs_next_hop next_hop;
+};
+
+/*
+ * A bounds-checked view of `type` at offset `off` of the frame, or null. The
+ * offset is masked by comparison because the verifier forgets the range of a
+ * value that was stored in the packet struct.
+ */
+#define view(ctx, off, type)                                                       \
+	({                                                                         \
+		__u32 off_ = (off);                                                \
+		void *at_ = NULL;                                                  \
+		opaque(off_);                                                      \
+		if (off_ <= PACKET_HEADERS_MAX) {                                  \
+			at_ = hook_data(ctx) + off_;                               \
+			if (at_ + sizeof(type) > hook_data_end(ctx))               \
+				at_ = NULL;                                        \
+		}                                                                  \
+		(type *)at_;                                                       \
+	})
+
+#endif

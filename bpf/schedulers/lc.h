@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * lc, least connections: the fit server with the least overhead (256 x active +
+ * inactive); of equals the first of the list, which is the newest.
+ */
+#ifndef XLVS_LC_H
+#define XLVS_LC_H
+
+#include "schedulers/scheduler.h"
+
+static long lc_step(__u32 i, void *data)
+{
+	struct schedule_walk *w = data;
+	struct xlvs_destination *d;
+	__u64 overhead;
+	__u32 id;
+
+	if (i >= w->list.count)
+		return 1;
+	d = walk_at(w, i, &id);
+	if (!d || !destination_fit(d))
+		return 0;
+	overhead = destination_overhead(id);
+	if (w->chosen < 0 || overhead < w->least_overhead) {
+		w->chosen = i;
+		w->destination = id;
+		w->least_overhead = overhead;
+	}
+	return 0;
+}
+
+static __always_inline void lc_choose(struct schedule_walk *w)
+{
+	bpf_loop(w->list.count, lc_step, w, 0);
+}
+
+#endif

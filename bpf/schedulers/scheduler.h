@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The one signature of a scheduler: it walks a service's list (newest server
+ * first, as IPVS does) and returns the chosen position, or -1, and the cursor
+ * word to store. It reads shared counters and writes nothing; schedule() stores
+ * the word by compare-and-swap and asks again if another packet came between.
+ */
+#ifndef XLVS_SCHEDULER_H
+#define XLVS_SCHEDULER_H
+
+#include "maps.h"
+
+struct schedule_walk {
+	/* in */
+	struct xlvs_server_list list;
+	__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
+	__u32 weight; /* wrr: current weight */
+	/* scratch */
+	__u32 at;
+	__u32 passes;
+	__u64 least_overhead;
+	__u32 least_weight;
+	/* out */
+	__s32 chosen;
+	__u32 destination;
+};
+
+#define WORD_GENERATION(w) ((__u32)((w) >> 48))
+#define WORD_CURSOR(w) ((__u32)((w) >> 32) & 0xffff)
+#define WORD_WEIGHT(w) ((__u32)(w))
+#define WORD(generation, cursor, weight)                                     \
+	(((__u64)((generation) & 0xffff) << 48) | ((__u64)((cursor) & 0xffff) << 32) | (__u32)(weight))
+
+/* The destination at a position of the list, and its id. */
+static __always_inline struct xlvs_destination *walk_at(struct schedule_walk *w, __u32 position,
+							__u32 *id)
+{
+	__u32 index = w->list.base + position;
+	__u32 *entry = bpf_map_lookup_elem(&service_destinations, &index);
+
+	if (!entry)
+		return NULL;
+	*id = *entry;
+	return bpf_map_lookup_elem(&destinations, id);
+}
+
+/* IPVS's test before any rule: a weight, and not over its upper threshold. */
+static __always_inline bool destination_fit(const struct xlvs_destination *d)
+{
+	return d->weight > 0 && !(d->flags & XLVS_DESTINATION_OVERLOADED);
+}
+
+static __always_inline __u64 destination_overhead(__u32 id)
+{
+	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &id);
+
+	if (!load)
+		return 0;
+	/* IPVS: an active connection weighs as much as 256 inactive ones. */
+	return ((__u64)READ_ONCE(load->active) << 8) + READ_ONCE(load->inactive);
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * wlc, weighted least connections: the fit server with the least overhead per
+ * weight, compared by multiplication; of equals the first of the list.
+ */
+#ifndef XLVS_WLC_H
+#define XLVS_WLC_H
+
+#include "schedulers/scheduler.h"
+
+static long wlc_step(__u32 i, void *data)
+{
+	struct schedule_walk *w = data;
+	struct xlvs_destination *d;
+	__u64 overhead;
+	__u32 id;
+
+	if (i >= w->list.count)
+		return 1;
+	d = walk_at(w, i, &id);
+	if (!d || !destination_fit(d))
+		return 0;
+	overhead = destination_overhead(id);
+	/* overhead / weight < least_overhead / least_weight */
+	if (w->chosen < 0 || overhead * w->least_weight < w->least_overhead * (__u32)d->weight) {
+		w->chosen = i;
+		w->destination = id;
+		w->least_overhead = overhead;
+		w->least_weight = d->weight;
+	}
+	return 0;
+}
+
+static __always_inline void wlc_choose(struct schedule_walk *w)
+{
+	bpf_loop(w->list.count, wlc_step, w, 0);
+}
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stage 1: what is this packet? Fills struct packet, or says why the packet is
+ * none of our business. Nothing is written to the frame.
+ */
+#ifndef XLVS_PARSE_H
+#define XLVS_PARSE_H
+
+#include "packet.h"
+
+#define IPV6_EXTENSIONS_MAX 6
+#define IPV4_FRAGMENT_MASK 0x3fff /* MF and the offset */
+#define IPV4_DF 0x4000
+
+struct ip_view {
+	struct xlvs_addr src, dst;
+	__u32 length;
+	__u16 l4;
+	__u8 protocol;
+	__u8 ttl;
+	__u8 tos;
+	__u8 dont_fragment;
+};
+
+static __always_inline enum xlvs_reason parse_ipv4(hook_ctx *ctx, __u32 l3, struct ip_view *v)
+{
+	struct iphdr *ip = view(ctx, l3, struct iphdr);
+	__u32 header;
+
+	if (!ip || ip->version != 4)
+		return XLVS_REASON_PASS_MALFORMED;
+	header = ip->ihl * 4;
+	v->length = bpf_ntohs(ip->tot_len);
+	if (header < sizeof(*ip) || v->length < header)
+		return XLVS_REASON_PASS_MALFORMED;
+	address_from_v4(&v->src, ip->saddr);
+	address_from_v4(&v->dst, ip->daddr);
+	v->l4 = l3 + header;
+	v->protocol = ip->protocol;
+	v->ttl = ip->ttl;
+	v->tos = ip->tos;
+	v->dont_fragment = !!(ip->frag_off & bpf_htons(IPV4_DF));
+	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK))
+		return XLVS_REASON_PASS_FRAGMENT;
+	return XLVS_REASON_NONE;
+}
+
+/* RFC 8200 4.1: hop-by-hop, routing and destination options are walked. */
+static __always_inline enum xlvs_reason parse_ipv6(hook_ctx *ctx, __u32 l3, struct ip_view *v)
+{
+	struct ipv6hdr *ip = view(ctx, l3, struct ipv6hdr);
+	__u32 l4 = l3 + sizeof(*ip);
+	__u8 next;
+
+	if (!ip || ip->version != 6)
+		return XLVS_REASON_PASS_MALFORMED;
+	address_from_v6(&v->src, &ip->saddr);
+	address_from_v6(&v->dst, &ip->daddr);
+	v->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	v->ttl = ip->hop_limit;
+	v->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	v->dont_fragment = 1;
+	next = ip->nexthdr;
+#pragma unroll
+	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+		struct ipv6_opt_hdr *option;
+
+		if (next == IPPROTO_FRAGMENT)
+			return XLVS_REASON_PASS_FRAGMENT;
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS && next != IPPROTO_ROUTING)
+			break;
+		option = view(ctx, l4, struct ipv6_opt_hdr);
+		if (!option)
+			return XLVS_REASON_PASS_EXTENSION_HEADERS;
+		next = option->nexthdr;
+		l4 += (option->hdrlen + 1) * 8;
+	}
+	if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
+	    l4 > PACKET_HEADERS_MAX - sizeof(struct tcphdr))
+		return XLVS_REASON_PASS_EXTENSION_HEADERS;
+	if (l4 - l3 > v->length)
+		return XLVS_REASON_PASS_MALFORMED;
+	v->l4 = l4;
+	v->protocol = next;
+	return XLVS_REASON_NONE;
+}
+
+static __always_inline enum xlvs_reason parse_ip(hook_ctx *ctx, __u8 family, __u32 l3,
+						 struct ip_view *v)
+{
+	return family == AF_INET ? parse_ipv4(ctx, l3, v) : parse_ipv6(ctx, l3, v);
+}
+
+struct port_pair {
+	__be16 source, dest;
+};
+
+/*
+ * An ICMP error about a packet: the tuple becomes the quoted packet's reversed,
+ * which is the key of the connection in the direction that answers it.
+ */
+static __noinline enum xlvs_reason parse_icmp(hook_ctx *ctx, struct packet *p)
+{
+	struct icmp_header *icmp = view(ctx, p->l4, struct icmp_header);
+	struct port_pair *ports;
+	struct ip_view v = {};
+	enum xlvs_reason why;
+	bool error;
+
+	if (!icmp)
+		return XLVS_REASON_PASS_MALFORMED;
+	if (p->family == AF_INET)
+		error = icmp->type == ICMP_DEST_UNREACH || icmp->type == ICMP_TIME_EXCEEDED ||
+			icmp->type == ICMP_SOURCE_QUENCH || icmp->type == ICMP_PARAMETERPROB;
+	else /* RFC 4443: errors are 1..127; 1..4 are defined */
+		error = icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB;
+	if (!error)
+		return XLVS_REASON_PASS_ICMP;
+	p->icmp_type = icmp->type;
+	p->quoted_l3 = p->l4 + sizeof(*icmp);
+	why = parse_ip(ctx, p->family, p->quoted_l3, &v);
+	if (why == XLVS_REASON_PASS_FRAGMENT)
+		return why;
+	if (why)
+		return XLVS_REASON_PASS_ICMP;
+	p->quoted_l4 = v.l4;
+	p->tuple.protocol = v.protocol;
+	p->tuple.src = v.dst;
+	p->tuple.dst = v.src;
+	if (v.protocol != IPPROTO_TCP && v.protocol != IPPROTO_UDP)
+		return XLVS_REASON_NONE; /* perhaps about a tunnel packet */
+	ports = view(ctx, v.l4, struct port_pair);
+	if (!ports)
+		return XLVS_REASON_PASS_ICMP;
+	p->tuple.sport = ports->dest;
+	p->tuple.dport = ports->source;
+	return XLVS_REASON_NONE;
+}
+
+static __always_inline enum xlvs_reason parse(hook_ctx *ctx, struct packet *p)
+{
+	__be16 ethertype = hook_link_layer(ctx, p);
+	struct ip_view v = {};
+	enum xlvs_reason why;
+
+	if (ethertype == bpf_htons(ETH_P_IP))
+		p->family = AF_INET;
+	else if (ethertype == bpf_htons(ETH_P_IPV6))
+		p->family = AF_INET6;
+	else
+		return XLVS_REASON_PASS_NOT_IP;
+	hook_pull(ctx, p->l3 + sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
+	why = parse_ip(ctx, p->family, p->l3, &v);
+	p->length = v.length;
+	if (why)
+		return why;
+	/* A frame may be padded (RFC 894), a packet may not be cut. */
+	if (p->l3 + p->length > hook_frame_length(ctx))
+		return XLVS_REASON_PASS_MALFORMED;
+	p->l4 = v.l4;
+	p->protocol = v.protocol;
+	p->ttl = v.ttl;
+	p->tos = v.tos;
+	p->dont_fragment = v.dont_fragment;
+	p->tuple.src = v.src;
+	p->tuple.dst = v.dst;
+	p->tuple.protocol = v.protocol;
+
+	if (v.protocol == IPPROTO_TCP) {
+		struct tcphdr *tcp = view(ctx, v.l4, struct tcphdr);
+
+		if (!tcp || tcp->doff < 5 || v.l4 - p->l3 + tcp->doff * 4 > v.length)
+			return XLVS_REASON_PASS_MALFORMED;
+		p->tuple.sport = tcp->source;
+		p->tuple.dport = tcp->dest;
+		p->tcp_flags = ((__u8 *)tcp)[13];
+		hook_measure(ctx, p, v.l4 - p->l3 + tcp->doff * 4);
+		return XLVS_REASON_NONE;
+	}
+	if (v.protocol == IPPROTO_UDP) {
+		struct udphdr *udp = view(ctx, v.l4, struct udphdr);
+
+		if (!udp || bpf_ntohs(udp->len) < sizeof(*udp) ||
+		    v.l4 - p->l3 + sizeof(*udp) > v.length)
+			return XLVS_REASON_PASS_MALFORMED;
+		p->tuple.sport = udp->source;
+		p->tuple.dport = udp->dest;
+		p->udp_checksum_absent = !udp->check;
+		hook_measure(ctx, p, v.l4 - p->l3 + sizeof(*udp));
+		return XLVS_REASON_NONE;
+	}
+	hook_measure(ctx, p, v.l4 - p->l3);
+	if (v.protocol == (p->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		hook_pull(ctx, p->l4 + sizeof(struct icmp_header) + 2 * sizeof(struct iphdr) +
+				       sizeof(struct ipv6hdr) + sizeof(struct port_pair));
+		return parse_icmp(ctx, p);
+	}
+	return XLVS_REASON_PASS_PROTOCOL;
+}
+
+#endif
