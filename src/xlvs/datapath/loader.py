@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data path of one instance: load, adopt, attach, remove.
+
+Everything is pinned below one folder of bpffs, so it outlives this process:
+
+``maps/``   the maps by name
+``progs/``  the programs by name
+``links/``  what is attached where (attach.py)
+``layout``  a map of one value: the layout of all records as text
+
+``layout`` is pinned last. A folder without it is the rest of a start that broke
+off, and is cleared away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlvs.datapath import attach, libbpf, pins, records
+from xlvs.datapath.btf import BtfError, read
+from xlvs.datapath.layout import Layout, LayoutError, difference
+from xlvs.datapath.maps import Map, map_info
+from xlvs.datapath.problems import DataPathProblem, explained, no_privilege, privileged
+from xlvs.model.problem import Code
+
+OBJECTS = Path(__file__).parent / "objects"
+OBJECT_FILES = ("xdp.bpf.o", "tc.bpf.o", "control.bpf.o")
+COMMIT_PROGRAM = "xlvs_commit"
+SWEEP_PROGRAM = "xlvs_start_sweep"
+
+_LAYOUT_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Numbers of entries; fixed when an instance's maps are made."""
+
+    connections: int = 262144
+    services: int = 4096
+    destinations: int = 16384
+    service_destinations: int = 65536
+    local_addresses: int = 1024
+    port_blocks: int = 1024
+
+
+_ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
+    "services_by_key": lambda s: s.services,
+    "services": lambda s: s.services,
+    "schedules": lambda s: s.services,
+    "service_stats": lambda s: s.services,
+    "service_destinations": lambda s: s.service_destinations,
+    "remap": lambda s: s.service_destinations,
+    "destinations": lambda s: s.destinations,
+    "destination_load": lambda s: s.destinations,
+    "destination_stats": lambda s: s.destinations,
+    "local_addresses": lambda s: s.local_addresses,
+    "local_ports": lambda s: s.port_blocks,
+    "connections": lambda s: s.connections,
+    "connection_index": lambda s: 2 * s.connections,  # one entry for each direction
+    "free_slots": lambda s: s.connections,
+}
+"""Map -> its size; maps not named here keep the size that C gives them."""
+
+# The map that tells each size of a running data path.
+_MEASURE = {
+    "connections": "connections",
+    "services": "services",
+    "destinations": "destinations",
+    "service_destinations": "service_destinations",
+    "local_addresses": "local_addresses",
+    "port_blocks": "local_ports",
+}
+
+
+class DataPath:
+    """A loaded data path. Made by ``open``; ``close`` leaves it running."""
+
+    def __init__(
+        self,
+        pin_folder: Path,
+        layout: Layout,
+        maps: Mapping[str, Map],
+        programs: Mapping[str, int],
+        *,
+        adopted: bool,
+    ) -> None:
+        self.pins = pin_folder
+        self.layout = layout
+        self.adopted = adopted
+        """Whether it ran before: connections and counters were kept."""
+        self.programs = programs
+        """Program name -> descriptor."""
+        self._maps = maps
+        self.sizes = Sizes(**{f: maps[m].info.max_entries for f, m in _MEASURE.items()})
+        """Sizes in effect: those of the first start if adopted."""
+
+    @classmethod
+    def open(cls, pin_folder: Path, sizes: Sizes | None = None, objects: Path = OBJECTS) -> DataPath:
+        """Load the objects, on top of what is pinned there if its layout agrees.
+
+        Programs that are attached are exchanged for the new ones. Raises
+        DataPathProblem and leaves what was there as it was.
+        """
+        if not privileged():
+            raise no_privilege("loading the data path")
+        _check_library()
+        _check_objects(objects)
+        place = pins.reach(pin_folder)
+        layout = _read_layout(objects / OBJECT_FILES[0])
+        adopted = _check_pinned(place, layout, pin_folder)
+        if not adopted:
+            _remove(place)
+        for name in ("maps", "progs", "links"):
+            (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            maps, programs = _load(place, objects, sizes or Sizes())
+        except BaseException:
+            if not adopted:
+                _remove(place)
+            raise
+        path = cls(place, layout, maps, programs, adopted=adopted)
+        try:
+            with explained(f"pinning in {pin_folder}"):
+                for name, fd in programs.items():
+                    pins.replace(fd, place / "progs" / name)
+                if not adopted:
+                    _pin_layout(place, layout)
+            for found in path.attachments():
+                path.attach(found.ifname, found.hook)
+        except BaseException:
+            path.close()
+            if not adopted:
+                _remove(place)
+            raise
+        return path
+
+    def map(self, name: str) -> Map:
+        """A map by its name in bpf/maps.h; KeyError if C has none."""
+        return self._maps[name]
+
+    def attach(self, ifname: str, hook: str) -> None:
+        """Run on an interface by ``xdp`` (native), ``xdp-generic`` or ``tc``."""
+        attach.attach(self.pins / "links", ifname, hook, self.programs)
+
+    def detach(self, ifname: str) -> None:
+        """Stop running on an interface."""
+        attach.detach(self.pins / "links", ifname)
+
+    def attachments(self) -> list[attach.Attachment]:
+        """What is attached in this network namespace."""
+        with explained("reading what is attached"):
+            return attach.attachments(self.pins / "links")
+
+    def commit(self, commit: records.Commit) -> int:
+        """Give a service another list and cursor in one step; the new generation."""
+        codec = self.layout.codec(records.Commit)
+        with explained("committing a service's destinations"):
+            run = libbpf.test_run(
+                self.programs[COMMIT_PROGRAM], None, codec.pack(commit), 0, 0
+            )
+        if run.retval:
+            raise DataPathProblem(
+                Code.INTERNAL,
+                f"the data path refused the list of service {commit.service} (code {run.retval}): "
+                "report it",
+            )
+        return codec.unpack(run.ctx_out).generation_in
+
+    def start_sweep(self) -> None:
+        """Let connections expire; idempotent, and it goes on without this process."""
+        with explained("starting the expiry of connections"):
+            run = libbpf.test_run(self.programs[SWEEP_PROGRAM], None, None, 0, 0)
+        if run.retval:
+            raise DataPathProblem(
+                Code.INTERNAL,
+                f"the expiry of connections did not start (code {run.retval}): report it",
+            )
+
+    def close(self) -> None:
+        """Close the descriptors; the data path goes on."""
+        for fd in self.programs.values():
+            with suppress(OSError):
+                os.close(fd)
+        self.programs = {}
+        for each in self._maps.values():
+            each.close()
+
+
+def remove(pin_folder: Path) -> None:
+    """Detach and unpin everything of an instance; fine if there is nothing.
+
+    Filters are taken off interfaces of this network namespace only.
+    """
+    place = pins.find(pin_folder)
+    if place is None or not place.exists():
+        return
+    if not privileged():
+        raise no_privilege("removing the data path")
+    _remove(place)
+
+
+def exists(pin_folder: Path) -> bool:
+    """Whether a complete data path is pinned there."""
+    place = pins.find(pin_folder)
+    return place is not None and (place / "layout").exists()
+
+
+def _remove(place: Path) -> None:
+    links = place / "links"
+    for ifname in attach.recorded(links):
+        attach.detach(links, ifname)
+    with explained(f"removing {place}"):
+        # The mark of completeness goes first, as it came last.
+        (place / "layout").unlink(missing_ok=True)
+        pins.remove_tree(place)
+
+
+def _check_library() -> None:
+    try:
+        libbpf.possible_cpus()
+    except OSError as error:
+        raise DataPathProblem(
+            Code.NOT_SUPPORTED,
+            f"{libbpf.SONAME} cannot be loaded: install it (apt-get install libbpf1)",
+        ) from error
+
+
+def _check_objects(objects: Path) -> None:
+    missing = [name for name in OBJECT_FILES if not (objects / name).exists()]
+    if missing:
+        raise DataPathProblem(
+            Code.NOT_SUPPORTED,
+            f"the compiled data path is missing ({', '.join(missing)}): build it (script/bootstrap)",
+            str(objects),
+        )
+
+
+def _read_layout(path: Path) -> Layout:
+    try:
+        return Layout(read(path.read_bytes()))
+    except (BtfError, LayoutError) as error:
+        raise DataPathProblem(
+            Code.INTERNAL,
+            f"{path.name} does not belong to this version ({error}): build it (script/bootstrap)",
+            str(path),
+        ) from error
+
+
+def _check_pinned(place: Path, layout: Layout, shown: Path) -> bool:
+    """Whether a running data path can be adopted; raises if it is one of another layout."""
+    if not (place / "layout").exists():
+        return False
+    with explained(f"reading {shown}"):
+        fd = libbpf.get(str(place / "layout"))
+        try:
+            raw = libbpf.map_lookup(fd, bytes(4), map_info(fd).value_size) or b""
+        finally:
+            os.close(fd)
+    wrong = difference(layout.fingerprint(), raw.rstrip(b"\0"))
+    if wrong:
+        raise DataPathProblem(
+            Code.NOT_SUPPORTED,
+            f"the running data path was loaded by another version of xlvs ({wrong}): "
+            "remove it first (xlvs down), which ends its connections",
+            str(shown),
+        )
+    return True
+
+
+def _pin_layout(place: Path, layout: Layout) -> None:
+    text = layout.fingerprint()
+    fd = libbpf.map_create(libbpf.BPF_MAP_TYPE_ARRAY, "xlvs_layout", 4, _LAYOUT_BYTES, 1)
+    try:
+        libbpf.map_update(fd, bytes(4), text.ljust(_LAYOUT_BYTES, b"\0"))
+        libbpf.pin(fd, str(place / "layout"))
+    finally:
+        os.close(fd)
+
+
+def _load(
+    place: Path, objects: Path, sizes: Sizes
+) -> tuple[dict[str, Map], dict[str, int]]:
+    maps: dict[str, Map] = {}
+    programs: dict[str, int] = {}
+    try:
+        for name in OBJECT_FILES:
+            _load_object(objects / name, place / "maps", sizes, maps, programs)
+    except BaseException:
+        for fd in programs.values():
+            os.close(fd)
+        for each in maps.values():
+            each.close()
+        raise
+    return maps, programs
+
+
+def _load_object(
+    path: Path,
+    map_pins: Path,
+    sizes: Sizes,
+    maps: dict[str, Map],
+    programs: dict[str, int],
+) -> None:
+    with libbpf.captured_log() as log, explained(f"loading {path.name}", str(path), log):
+        loaded = libbpf.Object(str(path), str(map_pins))
+        try:
+            pinned = [each for each in loaded.maps() if each.pinned]
+            for definition in pinned:
+                entries = _wanted_entries(map_pins / definition.name, definition.name, sizes)
+                if entries:
+                    loaded.set_max_entries(definition, entries)
+            loaded.load()
+            fds = loaded.map_fds()
+            for definition in pinned:
+                if definition.name not in maps:
+                    maps[definition.name] = Map(definition.name, os.dup(fds[definition.name]))
+            for name, fd in loaded.program_fds().items():
+                programs[name] = os.dup(fd)
+        finally:
+            loaded.close()
+
+
+def _wanted_entries(pinned: Path, name: str, sizes: Sizes) -> int:
+    """The size of a map that is pinned already, else the configured one; 0: as C says."""
+    if pinned.exists():
+        fd = libbpf.get(str(pinned))
+        try:
+            return map_info(fd).max_entries
+        finally:
+            os.close(fd)
+    size = _ENTRIES.get(name)
+    return size(sizes) if size else 0
