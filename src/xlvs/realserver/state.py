@@ -35,7 +35,11 @@ class Vip(msgspec.Struct, frozen=True):
 
 
 class Decapsulation(msgspec.Struct, frozen=True):
-    """The program on one interface. ``clsact``: the qdisc is ours, too."""
+    """The program on one interface. ``clsact``: the qdisc is ours, too.
+
+    ``program`` is 0 as long as it is only intended: written before the kernel is
+    asked, so that ``down`` finds it also when something broke in between.
+    """
 
     hook: str
     program: int
