@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparing what a director shows with what the facts say it should.
+
+Timers may differ by one second: both sides are read a moment after the packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from . import facts
+from .director import Connection, Director, Load
+from .packets_text import describe
+from .topology import CLIENT_SIDE, SERVER_SIDE, Seen
+
+# How long a packet that should come may take, how long to listen for one that should not,
+# and for one too many. Everything happens in one kernel, mostly before send() returns.
+_PATIENCE = 0.6
+_SILENCE = 0.03
+_SETTLE = 0.003
+
+
+def exchange(
+    director: Director, side: int, packet: bytes, expected: int, *, settle: float = _SETTLE
+) -> list[Seen]:
+    """Send one packet and return what came out.
+
+    ``expected`` frames are waited for; ``settle`` seconds are spent on further ones.
+    """
+    network = director.network
+    network.drain()
+    network.send(side, packet)
+    if expected == 0:
+        return network.receive(1, patience=_SILENCE)
+    return network.receive(expected, patience=_PATIENCE, settle=settle)
+
+
+def side_of(sender: str) -> int:
+    """The cable of a sender as the facts name it."""
+    return {"client": CLIENT_SIDE, "real server": SERVER_SIDE}[sender]
+
+
+def out_line(seen: Seen) -> str:
+    """``to rs1: IP ...``, as the stories tell it."""
+    return f"to {seen.receiver}: {describe(seen.packet)}"
+
+
+def same_lines(expected: Sequence[str], sent: bytes, side: int, seen: Sequence[Seen]) -> bool:
+    """Whether the frames are those that the story tells of, in order."""
+    if len(expected) != len(seen):
+        return False
+    for line, one in zip(expected, seen, strict=True):
+        got = out_line(one)
+        if facts.made_by_director(sent, side, one.packet, one.side):
+            line, got = facts.text_without_identity(line), facts.text_without_identity(got)
+        if line != got:
+            return False
+    return True
+
+
+def recorded_connection(line: str) -> Connection:
+    """``TCP client virtual server STATE seconds``."""
+    protocol, client, virtual, server, state, expires = line.split()
+    return Connection(protocol, client, virtual, server, state, int(expires))
+
+
+def recorded_load(text: str) -> Load:
+    """``w1 active0 inactive2``."""
+    weight, active, inactive = text.split()
+    return Load(
+        int(weight.removeprefix("w")),
+        int(active.removeprefix("active")),
+        int(inactive.removeprefix("inactive")),
+    )
+
+
+def recorded_loads(recorded: dict[str, str]) -> dict[str, Load]:
+    """A story's ``dests``, addresses in their usual spelling."""
+    return {str(ip_address(address)): recorded_load(text) for address, text in recorded.items()}
+
+
+def without_ended(
+    connections: Sequence[Connection], loads: dict[str, Load]
+) -> tuple[list[Connection], dict[str, Load]]:
+    """The same without connections whose timer reads 0.
+
+    IPVS shows such a connection, and counts it as inactive, until its timer runs in the
+    next tick. Whether one still sees it is a race, so both views are right.
+    """
+    remaining, counted = [], dict(loads)
+    for connection in connections:
+        if connection.expires:
+            remaining.append(connection)
+            continue
+        address = connection.server.rsplit(":", 1)[0].strip("[]")
+        if address in counted and counted[address].inactive:
+            load = counted[address]
+            counted[address] = replace(load, inactive=load.inactive - 1)
+    return remaining, counted
+
+
+def same_connections(expected: Sequence[Connection], got: Sequence[Connection]) -> bool:
+    """Whether both are the same connections; timers within one second."""
+    if len(expected) != len(got):
+        return False
+    return all(
+        replace(one, expires=0) == replace(other, expires=0)
+        and abs(one.expires - other.expires) <= 1
+        for one, other in zip(sorted(expected, key=_order), sorted(got, key=_order), strict=True)
+    )
+
+
+def _order(connection: Connection) -> tuple[str, str, int]:
+    return (repr(replace(connection, expires=0)), connection.state, connection.expires)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several recordings in one director: each gets virtual addresses of its own.
+
+Connections outlive ``ipvsadm -C``, and nearly every recording begins with a client at
+203.0.113.1:40000 and a service at 10.0.0.1:80. In other virtual addresses of the same
+length the text of a recording stays right, column for column.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_VIRTUAL = re.compile(r"\b10\.0\.0\.([12])\b")
+
+LIMIT = 90
+
+
+def retarget(value: Any, number: int) -> Any:
+    """``value`` (any JSON) with 10.0.0.1 and 10.0.0.2 replaced by addresses of ``number``."""
+    return _replace(value, prefix(number))
+
+
+def prefix(number: int) -> str:
+    """What the virtual addresses of a recording begin with."""
+    if not 0 <= number < LIMIT:
+        raise ValueError(f"only {LIMIT} recordings fit into one director")
+    return f"10.{1 + number // 10}.{number % 10}"
+
+
+def _replace(value: Any, beginning: str) -> Any:
+    if isinstance(value, str):
+        return _VIRTUAL.sub(rf"{beginning}.\1", value)
+    if isinstance(value, list):
+        return [_replace(item, beginning) for item in value]
+    if isinstance(value, dict):
+        return {_replace(key, beginning): _replace(item, beginning) for key, item in value.items()}
+    return value

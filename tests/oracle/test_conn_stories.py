@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``facts/conn/story-*``: what came out and what the tables said, step by step, on each hook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from . import facts, replay_stories
+from .conftest import Verdict
+from .director import Director, Surroundings
+from .pool import Pool
+
+STORIES = [name for name in facts.names("conn", "story-*") if "rate-estimator" not in name]
+# Stories with the same settings follow each other, so that they can share a director.
+STORIES.sort(key=replay_stories.settings)
+
+Shared = dict[Surroundings, Director]
+
+
+@pytest.fixture(scope="module")
+def shared(hook: str, pool: Pool) -> Iterator[Shared]:
+    """One director for all stories with the same settings."""
+    del hook  # the directors of a hook go before the next one's come
+    with ExitStack() as stack:
+        yield _Directors(pool, stack)
+
+
+class _Directors(dict[Surroundings, Director]):
+    def __init__(self, pool: Pool, stack: ExitStack) -> None:
+        super().__init__()
+        self._pool = pool
+        self._stack = stack
+
+    def __missing__(self, surroundings: Surroundings) -> Director:
+        self._stack.close()
+        self.clear()
+        fresh = self._pool.fresh(surroundings, another=False)
+        director = self[surroundings] = self._stack.enter_context(fresh)
+        return director
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_story(name: str, hook: str, shared: Shared, verdict: Verdict) -> None:
+    surroundings = Surroundings(hook, replay_stories.settings(name))
+    director = shared[surroundings]
+    story = facts.load(name)
+    verdict(name, replay_stories.replay(director, name, story, STORIES.index(name)))

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``facts/sched``: every scheduling decision, one by one, on each hook."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import facts, replay_sched
+from .conftest import Verdict
+from .director import Surroundings
+from .pool import Pool
+
+
+@pytest.mark.parametrize("name", facts.names("sched"))
+def test_decisions(name: str, hook: str, pool: Pool, verdict: Verdict) -> None:
+    scenarios = facts.load(name)["scenarios"]
+    with pool.fresh(Surroundings(hook), another=True) as director:
+        for place, scenario in enumerate(scenarios):
+            where = f"{name}/{scenario['name']}"
+            verdict(where, replay_sched.replay(director, where, scenario, place))
