@@ -16,6 +16,7 @@ _Text = Callable[[int], str]
 _MAGIC = 0xEB9F
 _ELF_CLASS_64 = 2
 _ELF_LITTLE = 1
+_ELF_HEADER_BYTES = 64
 
 
 class BtfError(ValueError):
@@ -117,7 +118,7 @@ class Btf:
 
 def section(image: bytes, name: str) -> bytes:
     """The bytes of one section of a 64-bit ELF file. Raises BtfError."""
-    if len(image) < 64 or image[:4] != b"\x7fELF" or image[4] != _ELF_CLASS_64:
+    if len(image) < _ELF_HEADER_BYTES or image[:4] != b"\x7fELF" or image[4] != _ELF_CLASS_64:
         msg = "not a 64-bit ELF file"
         raise BtfError(msg)
     order = "<" if image[5] == _ELF_LITTLE else ">"

@@ -183,7 +183,9 @@ class Layout:
         found, typedef = self._btf.resolve(member.type_id)
         wanted, field = self._convert(found, typedef, hint)
         if field is None or not wanted:
-            msg = f"{owner}.{member.name} is {found.kind.name.lower()} {found.name} in C, not {hint}"
+            msg = (
+                f"{owner}.{member.name} is {found.kind.name.lower()} {found.name} in C, not {hint}"
+            )
             raise LayoutError(msg)
         return field
 
@@ -209,20 +211,18 @@ class Layout:
         if element.kind is Kind.INT and typedef not in _BIG_ENDIAN:
             code = f"{found.count}{_CODES[element.size]}"
             return hint == tuple[int, ...], _Field(code, found.count, None, None)
-        if element.kind is Kind.STRUCT:
-            inner = getattr(hint, "__args__", (None,))[0]
-            if records.STRUCTS.get(inner) != element.name:
-                return False, None
-            nested = self.codec(inner)
+        inner = cast("Any", getattr(hint, "__args__", (None,))[0])
+        if element.kind is not Kind.STRUCT or records.STRUCTS.get(inner) != element.name:
+            return False, None
+        nested = self.codec(cast("type[tuple[Any, ...]]", inner))
 
-            def encode(values: tuple[Any, ...]) -> list[bytes]:
-                return [nested.pack(value) for value in values]
+        def encode(values: tuple[Any, ...]) -> list[bytes]:
+            return [nested.pack(value) for value in values]
 
-            def decode(values: tuple[bytes, ...]) -> tuple[Any, ...]:
-                return tuple(nested.unpack(value) for value in values)
+        def decode(values: tuple[bytes, ...]) -> tuple[Any, ...]:
+            return tuple(nested.unpack(value) for value in values)
 
-            return True, _Field(f"{nested.size}s" * found.count, found.count, encode, decode)
-        return False, None
+        return True, _Field(f"{nested.size}s" * found.count, found.count, encode, decode)
 
     def _check_enum(self, name: str, prefix: str, known: type[Any]) -> None:
         in_c = {
@@ -256,9 +256,7 @@ def _number(found: Type, typedef: str) -> _Field:
 
 
 def _complain(name: str, in_c: list[str], in_python: list[str]) -> None:
-    for position, (theirs, ours) in enumerate(
-        zip([*in_c, None], [*in_python, None], strict=False)
-    ):
+    for position, (theirs, ours) in enumerate(zip([*in_c, None], [*in_python, None], strict=False)):
         if theirs != ours:
             msg = f"struct {name}: field {position} is {theirs} in C and {ours} in Python"
             raise LayoutError(msg)

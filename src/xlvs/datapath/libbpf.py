@@ -12,7 +12,7 @@ import ctypes
 import errno
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -186,13 +186,15 @@ _log: list[str] = []
 _log_buffer = mmap.mmap(-1, _LOG_BYTES)  # touched only as far as a message is long
 
 
-@_PRINT
-def _on_print(level: int, form: bytes, arguments: int) -> int:
+def _keep(level: int, form: bytes, arguments: int) -> int:
     del level
     target = ctypes.c_char.from_buffer(_log_buffer)
     written = _libc().vsnprintf(ctypes.byref(target), _LOG_BYTES, form, _ptr(arguments))
     _log.append(_log_buffer[: min(max(written, 0), _LOG_BYTES - 1)].decode(errors="replace"))
     return 0
+
+
+_on_print = _PRINT(_keep)
 
 
 @cache
@@ -394,7 +396,12 @@ def map_update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
     """Write ``count`` entries with one call."""
     number = _u32(count)
     _call(
-        "bpf_map_update_batch", fd, keys, values, ctypes.byref(number), ctypes.byref(_BatchOptions())
+        "bpf_map_update_batch",
+        fd,
+        keys,
+        values,
+        ctypes.byref(number),
+        ctypes.byref(_BatchOptions()),
     )
 
 
@@ -466,9 +473,7 @@ def tc_hook_destroy(ifindex: int) -> None:
 def tc_attach(ifindex: int, point: int, program: int, handle: int, priority: int) -> None:
     """Attach a direct-action filter, or exchange its program in one step."""
     hook = _TcHook(ifindex=ifindex, attach_point=point)
-    options = _TcOptions(
-        prog_fd=program, flags=_BPF_TC_F_REPLACE, handle=handle, priority=priority
-    )
+    options = _TcOptions(prog_fd=program, flags=_BPF_TC_F_REPLACE, handle=handle, priority=priority)
     _call("bpf_tc_attach", ctypes.byref(hook), ctypes.byref(options))
 
 

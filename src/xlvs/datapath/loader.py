@@ -20,7 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlvs.datapath import attach, libbpf, pins, records
+from xlvs.datapath import attach as hooks
+from xlvs.datapath import libbpf, pins, records
 from xlvs.datapath.btf import BtfError, read
 from xlvs.datapath.layout import Layout, LayoutError, difference
 from xlvs.datapath.maps import Map, map_info
@@ -99,11 +100,13 @@ class DataPath:
         """Sizes in effect: those of the first start if adopted."""
 
     @classmethod
-    def open(cls, pin_folder: Path, sizes: Sizes | None = None, objects: Path = OBJECTS) -> DataPath:
+    def open(
+        cls, pin_folder: Path, sizes: Sizes | None = None, objects: Path = OBJECTS
+    ) -> DataPath:
         """Load the objects, on top of what is pinned there if its layout agrees.
 
         Programs that are attached are exchanged for the new ones. Raises
-        DataPathProblem and leaves what was there as it was.
+        DataPathProblem; a start that fails leaves nothing new behind.
         """
         if not privileged():
             raise no_privilege("loading the data path")
@@ -114,29 +117,31 @@ class DataPath:
         adopted = _check_pinned(place, layout, pin_folder)
         if not adopted:
             _remove(place)
-        for name in ("maps", "progs", "links"):
-            (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
+            for name in ("maps", "progs", "links"):
+                (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             maps, programs = _load(place, objects, sizes or Sizes())
+            path = cls(place, layout, maps, programs, adopted=adopted)
+            path._settle()
         except BaseException:
-            if not adopted:
-                _remove(place)
-            raise
-        path = cls(place, layout, maps, programs, adopted=adopted)
-        try:
-            with explained(f"pinning in {pin_folder}"):
-                for name, fd in programs.items():
-                    pins.replace(fd, place / "progs" / name)
-                if not adopted:
-                    _pin_layout(place, layout)
-            for found in path.attachments():
-                path.attach(found.ifname, found.hook)
-        except BaseException:
-            path.close()
             if not adopted:
                 _remove(place)
             raise
         return path
+
+    def _settle(self) -> None:
+        """Pin what was loaded, and let it take over the hooks of its forerunner."""
+        try:
+            with explained(f"pinning in {self.pins}"):
+                for name, fd in self.programs.items():
+                    pins.replace(fd, self.pins / "progs" / name)
+                if not self.adopted:
+                    _pin_layout(self.pins, self.layout)
+            for found in self.attachments():
+                self.attach(found.ifname, found.hook)
+        except BaseException:
+            self.close()
+            raise
 
     def map(self, name: str) -> Map:
         """A map by its name in bpf/maps.h; KeyError if C has none."""
@@ -144,24 +149,22 @@ class DataPath:
 
     def attach(self, ifname: str, hook: str) -> None:
         """Run on an interface by ``xdp`` (native), ``xdp-generic`` or ``tc``."""
-        attach.attach(self.pins / "links", ifname, hook, self.programs)
+        hooks.attach(self.pins / "links", ifname, hook, self.programs)
 
     def detach(self, ifname: str) -> None:
         """Stop running on an interface."""
-        attach.detach(self.pins / "links", ifname)
+        hooks.detach(self.pins / "links", ifname)
 
-    def attachments(self) -> list[attach.Attachment]:
+    def attachments(self) -> list[hooks.Attachment]:
         """What is attached in this network namespace."""
         with explained("reading what is attached"):
-            return attach.attachments(self.pins / "links")
+            return hooks.attachments(self.pins / "links")
 
     def commit(self, commit: records.Commit) -> int:
         """Give a service another list and cursor in one step; the new generation."""
         codec = self.layout.codec(records.Commit)
         with explained("committing a service's destinations"):
-            run = libbpf.test_run(
-                self.programs[COMMIT_PROGRAM], None, codec.pack(commit), 0, 0
-            )
+            run = libbpf.test_run(self.programs[COMMIT_PROGRAM], None, codec.pack(commit), 0, 0)
         if run.retval:
             raise DataPathProblem(
                 Code.INTERNAL,
@@ -211,8 +214,8 @@ def exists(pin_folder: Path) -> bool:
 
 def _remove(place: Path) -> None:
     links = place / "links"
-    for ifname in attach.recorded(links):
-        attach.detach(links, ifname)
+    for ifname in hooks.recorded(links):
+        hooks.detach(links, ifname)
     with explained(f"removing {place}"):
         # The mark of completeness goes first, as it came last.
         (place / "layout").unlink(missing_ok=True)
@@ -234,7 +237,7 @@ def _check_objects(objects: Path) -> None:
     if missing:
         raise DataPathProblem(
             Code.NOT_SUPPORTED,
-            f"the compiled data path is missing ({', '.join(missing)}): build it (script/bootstrap)",
+            f"the compiled data path lacks {', '.join(missing)}: build it (script/bootstrap)",
             str(objects),
         )
 
@@ -281,9 +284,7 @@ def _pin_layout(place: Path, layout: Layout) -> None:
         os.close(fd)
 
 
-def _load(
-    place: Path, objects: Path, sizes: Sizes
-) -> tuple[dict[str, Map], dict[str, int]]:
+def _load(place: Path, objects: Path, sizes: Sizes) -> tuple[dict[str, Map], dict[str, int]]:
     maps: dict[str, Map] = {}
     programs: dict[str, int] = {}
     try:

@@ -36,8 +36,8 @@ class MapInfo(NamedTuple):
 def map_info(fd: int) -> MapInfo:
     """The kernel's description of a map."""
     raw = libbpf.info(fd)
-    *numbers, name = struct.unpack_from("=IIIIII16s", raw)
-    return MapInfo(*numbers, name.rstrip(b"\0").decode())
+    kind, ident, key, value, entries, flags, name = struct.unpack_from("=IIIIII16s", raw)
+    return MapInfo(kind, ident, key, value, entries, flags, name.rstrip(b"\0").decode())
 
 
 class Map:
@@ -64,9 +64,7 @@ class Map:
 
     def update(self, key: Key | None, value: bytes, flags: int = libbpf.BPF_ANY) -> None:
         """Write a value; on a per-CPU map the same on each CPU. Raises OSError."""
-        libbpf.map_update(
-            self.fd, None if key is None else _key(key), self._widened(value), flags
-        )
+        libbpf.map_update(self.fd, None if key is None else _key(key), self._widened(value), flags)
 
     def update_many(self, pairs: Iterable[tuple[Key, bytes]]) -> int:
         """Write many entries with few system calls; returns how many."""

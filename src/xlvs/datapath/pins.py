@@ -53,7 +53,7 @@ def reach(pins: Path) -> Path:
 
 def _holds(place: Path) -> bool:
     """Whether the nearest folder that exists is on a bpf file system."""
-    while not os.path.exists(place) and place != place.parent:  # noqa: PTH110  # Path's raises
+    while not os.path.exists(place) and place != place.parent:  # Path.exists raises if denied
         place = place.parent
     return libbpf.is_bpffs(str(place))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -59,7 +60,7 @@ def explain(
     if verdict:
         return DataPathProblem(
             Code.INTERNAL,
-            f"{doing}: the kernel's verifier refused the program ({verdict}); "
+            f"{doing}: the kernel's verifier refused {refused_program(text)} ({verdict}); "
             "report it with the log and the kernel's version (uname -r)",
             where,
             verifier_log(text),
@@ -97,3 +98,9 @@ def verifier_verdict(text: str) -> str:
         if not line.startswith(("processed ", "verification time", "stack depth")):
             return line.strip()
     return ""
+
+
+def refused_program(text: str) -> str:
+    """The name of the program that the verifier refused, out of libbpf's messages."""
+    found = re.search(r"prog '([^']+)'", text)
+    return found[1] if found else "the program"

@@ -31,7 +31,6 @@ class Method(IntEnum):
     DR = 1
     TUN = 2
     FULLNAT = 3
-    LOCAL = 4
 
 
 class Scheduler(IntEnum):
@@ -87,7 +86,7 @@ class ConnectionFlag(IntFlag):
     REPLACED = 1 << 11
 
 
-ENUMS: dict[str, tuple[str, type[IntEnum] | type[IntFlag]]] = {
+ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
     "xlvs_state": ("XLVS_STATE_", State),
@@ -112,7 +111,7 @@ class ServerList(NamedTuple):
     """One version of a service's list of destinations, a range of service_destinations."""
 
     base: int = 0
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # C's name; nobody needs tuple.count
     gcd: int = 1
     max_weight: int = 0
 
@@ -237,6 +236,7 @@ class Connection(NamedTuple):
     family: int = 0
     server_family: int = 0
     port_block: int = 0
+    on_director: int = 0
 
 
 class Flow(NamedTuple):
