@@ -22,7 +22,6 @@ enum xlvs_method {
 	XLVS_METHOD_DR = 1,
 	XLVS_METHOD_TUN = 2,
 	XLVS_METHOD_FULLNAT = 3,
-	XLVS_METHOD_LOCAL = 4, /* the real server is the director itself; set per connection */
 };
 
 enum xlvs_scheduler {
@@ -282,7 +281,8 @@ struct xlvs_connection {
 	__u8 family; /* of client and virtual address */
 	__u8 server_family;
 	__u32 port_block; /* FULLNAT: block of local_port */
-	__u32 pad[6];
+	__u8 on_director; /* the real server is the director itself */
+	__u8 pad[23];
 };
 
 /* connection_index: HASH, both directions. Writer: packets and the sweep. */

@@ -24,14 +24,28 @@ typedef struct __sk_buff hook_ctx;
 #define HOOK_CSUM_IPV6 (1ULL << 7)
 extern int LINUX_KERNEL_VERSION __kconfig;
 
+/*
+ * Loads a packet pointer from the context. In C the compiler may take the 32-bit
+ * field for a number and zero-extend it, and the verifier then refuses to see a
+ * pointer (clang 16, -mcpu=v3, kernel 6.18).
+ */
+#define hook_pointer(ctx, field)                                                       \
+	({                                                                             \
+		void *p_;                                                              \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                  \
+			     : "=r"(p_)                                                \
+			     : "r"(ctx), "i"(offsetof(hook_ctx, field)));              \
+		p_;                                                                    \
+	})
+
 static __always_inline void *hook_data(hook_ctx *ctx)
 {
-	return (void *)(long)ctx->data;
+	return hook_pointer(ctx, data);
 }
 
 static __always_inline void *hook_data_end(hook_ctx *ctx)
 {
-	return (void *)(long)ctx->data_end;
+	return hook_pointer(ctx, data_end);
 }
 
 static __always_inline __u32 hook_ingress(hook_ctx *ctx)
@@ -48,6 +62,12 @@ static __always_inline void hook_pull(hook_ctx *ctx, __u32 len)
 static __always_inline int hook_load(hook_ctx *ctx, __u32 off, void *to, __u32 len)
 {
 	return bpf_skb_load_bytes(ctx, off, to, len);
+}
+
+/* For bytes that no checksum of the frame covers yet: skb->csum learns of them. */
+static __always_inline int hook_store(hook_ctx *ctx, __u32 off, void *from, __u32 len)
+{
+	return bpf_skb_store_bytes(ctx, off, from, len, BPF_F_RECOMPUTE_CSUM);
 }
 
 static __always_inline bool hook_for_host(hook_ctx *ctx)

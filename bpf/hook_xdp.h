@@ -16,14 +16,28 @@
 
 typedef struct xdp_md hook_ctx;
 
+/*
+ * Loads a packet pointer from the context. In C the compiler may take the 32-bit
+ * field for a number and zero-extend it, and the verifier then refuses to see a
+ * pointer (clang 16, -mcpu=v3, kernel 6.18).
+ */
+#define hook_pointer(ctx, field)                                                       \
+	({                                                                             \
+		void *p_;                                                              \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                  \
+			     : "=r"(p_)                                                \
+			     : "r"(ctx), "i"(offsetof(hook_ctx, field)));              \
+		p_;                                                                    \
+	})
+
 static __always_inline void *hook_data(hook_ctx *ctx)
 {
-	return (void *)(long)ctx->data;
+	return hook_pointer(ctx, data);
 }
 
 static __always_inline void *hook_data_end(hook_ctx *ctx)
 {
-	return (void *)(long)ctx->data_end;
+	return hook_pointer(ctx, data_end);
 }
 
 static __always_inline __u32 hook_ingress(hook_ctx *ctx)
@@ -41,6 +55,11 @@ static __always_inline void hook_pull(hook_ctx *ctx, __u32 len)
 static __always_inline int hook_load(hook_ctx *ctx, __u32 off, void *to, __u32 len)
 {
 	return bpf_xdp_load_bytes(ctx, off, to, len);
+}
+
+static __always_inline int hook_store(hook_ctx *ctx, __u32 off, void *from, __u32 len)
+{
+	return bpf_xdp_store_bytes(ctx, off, from, len);
 }
 
 /* Who the frame is addressed to: only the group bit is known here. */
@@ -93,7 +112,7 @@ static __always_inline void hook_measure(hook_ctx *ctx, struct packet *p, __u32 
 
 static __always_inline __u32 hook_frame_length(hook_ctx *ctx)
 {
-	return ctx->data_end - ctx->data;
+	return hook_data_end(ctx) - hook_data(ctx);
 }
 
 /*

@@ -13,33 +13,22 @@
 
 #define LOCAL_PORT_RETRIES 8
 
-/* Index of the lowest clear bit of w, which is not all ones. */
+/*
+ * Index of the lowest clear bit of w, which is not all ones: by a de Bruijn
+ * sequence, without branches. (clang 16's __builtin_ctzll does not end here.)
+ */
+static const __u8 bit_index[64] = {
+	0, 1, 48, 2, 57, 49, 28, 3, 61, 58, 50, 42, 38, 29, 17, 4,
+	62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
+	63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,
+	46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,
+};
+
 static __always_inline __u32 lowest_clear(__u64 w)
 {
-	__u64 x = ~w & (w + 1); /* that bit alone */
-	__u32 n = 0;
+	__u64 bit = ~w & (w + 1);
 
-	if (!(x & 0xffffffffULL)) {
-		n += 32;
-		x >>= 32;
-	}
-	if (!(x & 0xffff)) {
-		n += 16;
-		x >>= 16;
-	}
-	if (!(x & 0xff)) {
-		n += 8;
-		x >>= 8;
-	}
-	if (!(x & 0xf)) {
-		n += 4;
-		x >>= 4;
-	}
-	if (!(x & 0x3)) {
-		n += 2;
-		x >>= 2;
-	}
-	return n + !(x & 1);
+	return bit_index[(bit * 0x03f79d71b4cb0a89ULL) >> 58];
 }
 
 /* A word of ports with a free one, at or after `from`, going round; -1: none. */
@@ -49,8 +38,12 @@ static __always_inline int local_port_word(struct xlvs_local_ports *ports, __u32
 
 #pragma unroll
 	for (__u32 i = 0; i <= XLVS_LOCAL_PORT_SUMMARY; i++) {
-		__u32 at = (first + i) & (XLVS_LOCAL_PORT_SUMMARY - 1);
-		__u64 full = READ_ONCE(ports->full[at]);
+		__u32 at = first + i;
+		__u64 full;
+
+		opaque(at);
+		at &= XLVS_LOCAL_PORT_SUMMARY - 1;
+		full = READ_ONCE(ports->full[at]);
 
 		if (i == 0)
 			full |= (1ULL << (from % 64)) - 1; /* only after the cursor */
@@ -63,56 +56,71 @@ static __always_inline int local_port_word(struct xlvs_local_ports *ports, __u32
 	return -1;
 }
 
-/* Takes a free port of the block. Returns it (host order), or 0 if there is none. */
-static __noinline __u32 local_port_take(__u32 block)
+struct local_port_search {
+	__u32 block;
+	__u32 port; /* host order, 0: none yet */
+	__u32 none; /* 1: every port is taken */
+};
+
+static long local_port_try(__u32 i, void *data)
 {
-	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
+	struct local_port_search *search = data;
+	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &search->block);
+	__u32 cursor, from, start, at, bit;
+	__u64 taken, free, mask, full_bit;
+	int word;
 
+	(void)i;
 	if (!ports)
-		return 0;
-	for (int i = 0; i < LOCAL_PORT_RETRIES; i++) {
-		__u32 cursor = __sync_fetch_and_add(&ports->cursor, 1);
-		__u32 from = (cursor % (XLVS_LOCAL_PORT_WORDS * 64)) / 64;
-		__u32 start = cursor % 64;
-		int word = local_port_word(ports, from);
-		__u64 taken, free, mask;
-		__u32 at, bit;
-
-		if (word < 0)
-			break;
-		at = word;
-		opaque(at);
-		if (at >= XLVS_LOCAL_PORT_WORDS)
-			break;
-		taken = READ_ONCE(ports->taken[at]);
-		if (at != from)
-			start = 0;
-		/* first free bit at or after the cursor, else any */
-		free = taken | ((1ULL << start) - 1);
-		if (!~free)
-			free = taken;
-		if (!~free) {
-			__sync_fetch_and_or(&ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)],
-					    1ULL << (at % 64));
-			/* A port freed between our two looks must not stay hidden. */
-			if (~READ_ONCE(ports->taken[at]))
-				__sync_fetch_and_and(
-					&ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)],
-					~(1ULL << (at % 64)));
-			continue;
-		}
-		bit = lowest_clear(free) & 63;
-		mask = 1ULL << bit;
-		if (__sync_fetch_and_or(&ports->taken[at], mask) & mask)
-			continue; /* another CPU was quicker */
-		if (!~(taken | mask))
-			__sync_fetch_and_or(&ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)],
-					    1ULL << (at % 64));
-		__sync_fetch_and_add(&ports->used, 1);
-		return XLVS_LOCAL_PORT_FIRST + at * 64 + bit;
+		return 1;
+	cursor = __sync_fetch_and_add(&ports->cursor, 1) % (XLVS_LOCAL_PORT_WORDS * 64);
+	from = cursor / 64;
+	start = cursor % 64;
+	word = local_port_word(ports, from);
+	if (word < 0) {
+		search->none = 1;
+		return 1;
 	}
-	__sync_fetch_and_add(&ports->exhausted, 1);
-	return 0;
+	at = word;
+	opaque(at);
+	if (at >= XLVS_LOCAL_PORT_WORDS)
+		return 1;
+	taken = READ_ONCE(ports->taken[at]);
+	full_bit = 1ULL << (at % 64);
+	/* first free bit at or after the cursor, else any */
+	free = at == from ? taken | ((1ULL << start) - 1) : taken;
+	if (!~free)
+		free = taken;
+	bit = lowest_clear(free) & 63;
+	mask = 1ULL << bit;
+	if (~free && !(__sync_fetch_and_or(&ports->taken[at], mask) & mask)) {
+		__sync_fetch_and_add(&ports->used, 1);
+		search->port = XLVS_LOCAL_PORT_FIRST + at * 64 + bit;
+	}
+	if (!~READ_ONCE(ports->taken[at])) {
+		__u64 *full = &ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)];
+
+		__sync_fetch_and_or(full, full_bit);
+		/* A port freed between our two looks must not stay hidden. */
+		if (~READ_ONCE(ports->taken[at]))
+			__sync_fetch_and_and(full, ~full_bit);
+	}
+	return !!search->port;
+}
+
+/* Takes a free port of the block. Returns it (host order), or 0 if there is none. */
+static __always_inline __u32 local_port_take(__u32 block)
+{
+	struct local_port_search search = { .block = block };
+
+	bpf_loop(LOCAL_PORT_RETRIES, local_port_try, &search, 0);
+	if (!search.port && search.none) {
+		struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
+
+		if (ports)
+			__sync_fetch_and_add(&ports->exhausted, 1);
+	}
+	return search.port;
 }
 
 #endif

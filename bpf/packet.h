@@ -17,6 +17,14 @@
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+/* The first four bytes of TCP and UDP. */
+struct port_pair {
+	__be16 source, dest;
+};
+
+#define IPV4_FRAGMENT_MASK 0x3fff /* MF and the offset */
+#define IPV4_DF 0x4000
+
 struct packet {
 	/* parse: as seen on the wire. For an ICMP error the tuple is the quoted
 	 * packet's, reversed: the key under which its connection is known. */
@@ -40,11 +48,17 @@ struct packet {
 	__u32 wire_packets;
 	__u32 wire_bytes;
 	__u32 segment; /* IP bytes of the largest of them */
+	/* pipeline: read once per packet */
+	__u32 now;       /* ms, lib/clock.h */
+	__u32 pmtu_disc; /* net.ipv4.vs.pmtu_disc */
 	/* connection */
 	__u32 slot;
 	__u32 reply;   /* 1: from the server */
-	/* forward: where it goes */
+	/* forward: where it goes; `neighbour` if its MAC is still to be resolved */
 	struct xlvs_next_hop next_hop;
+	struct xlvs_addr neighbour;
+	__u32 unresolved; /* family of neighbour, or 0 */
+	__u32 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 };
 
 /*

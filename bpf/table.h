@@ -138,8 +138,7 @@ static __always_inline void tuple_reply(const struct xlvs_connection *c, struct 
 /* Does this connection's server answer through the director? */
 static __always_inline bool table_sees_replies(const struct xlvs_connection *c)
 {
-	return c->method == XLVS_METHOD_NAT || c->method == XLVS_METHOD_FULLNAT ||
-	       c->method == XLVS_METHOD_LOCAL;
+	return c->method == XLVS_METHOD_NAT || c->method == XLVS_METHOD_FULLNAT || c->on_director;
 }
 
 /*

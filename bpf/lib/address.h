@@ -18,6 +18,11 @@ static __always_inline void address_from_v6(struct xlvs_addr *a, const struct in
 	__builtin_memcpy(a, v6, sizeof(*a));
 }
 
+static __always_inline bool address_is_v4(const struct xlvs_addr *a)
+{
+	return !a->word[0] && !a->word[1] && a->word[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline bool address_equal(const struct xlvs_addr *a, const struct xlvs_addr *b)
 {
 	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&

@@ -55,6 +55,13 @@ struct icmp_header {
  */
 #define opaque(x) asm volatile("" : "+r"(x))
 
+/*
+ * A function that the verifier checks once and on its own, whoever calls it: its
+ * pointers may be null as far as it knows. Without these the program is verified
+ * along every path and exceeds the limit of a million instructions.
+ */
+#define subprogram __attribute__((noinline))
+
 #ifndef offsetofend
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #endif

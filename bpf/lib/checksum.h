@@ -34,15 +34,6 @@ static __always_inline sum_t sum_replace16(sum_t s, __be16 from, __be16 to)
 	return s + (__u16)~from + to;
 }
 
-static __always_inline sum_t sum_replace_address(sum_t s, const struct xlvs_addr *from,
-						 const struct xlvs_addr *to)
-{
-	s = sum_replace32(s, from->word[0], to->word[0]);
-	s = sum_replace32(s, from->word[1], to->word[1]);
-	s = sum_replace32(s, from->word[2], to->word[2]);
-	return sum_replace32(s, from->word[3], to->word[3]);
-}
-
 static __always_inline sum_t sum_address(sum_t s, const struct xlvs_addr *a)
 {
 	return s + a->word[0] + a->word[1] + a->word[2] + a->word[3];

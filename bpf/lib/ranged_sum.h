@@ -5,7 +5,7 @@
 
 #include "lib/checksum.h"
 
-#define RANGED_CHUNK 64
+#define RANGED_CHUNK 32 /* the stack is short */
 #define RANGED_CHUNKS_MAX (65536 / RANGED_CHUNK)
 
 struct ranged_sum {

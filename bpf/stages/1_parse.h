@@ -9,8 +9,6 @@
 #include "packet.h"
 
 #define IPV6_EXTENSIONS_MAX 6
-#define IPV4_FRAGMENT_MASK 0x3fff /* MF and the offset */
-#define IPV4_DF 0x4000
 
 struct ip_view {
 	struct xlvs_addr src, dst;
@@ -91,10 +89,6 @@ static __always_inline enum xlvs_reason parse_ip(hook_ctx *ctx, __u8 family, __u
 	return family == AF_INET ? parse_ipv4(ctx, l3, v) : parse_ipv6(ctx, l3, v);
 }
 
-struct port_pair {
-	__be16 source, dest;
-};
-
 /*
  * An ICMP error about a packet: the tuple becomes the quoted packet's reversed,
  * which is the key of the connection in the direction that answers it.
@@ -137,12 +131,16 @@ static __noinline enum xlvs_reason parse_icmp(hook_ctx *ctx, struct packet *p)
 	return XLVS_REASON_NONE;
 }
 
-static __always_inline enum xlvs_reason parse(hook_ctx *ctx, struct packet *p)
+/* A subprogram, so that its scratch space does not lie under every other frame. */
+subprogram int parse(hook_ctx *ctx, struct packet *p)
 {
-	__be16 ethertype = hook_link_layer(ctx, p);
 	struct ip_view v = {};
 	enum xlvs_reason why;
+	__be16 ethertype;
 
+	if (!p)
+		return XLVS_REASON_DROP_INTERNAL;
+	ethertype = hook_link_layer(ctx, p);
 	if (ethertype == bpf_htons(ETH_P_IP))
 		p->family = AF_INET;
 	else if (ethertype == bpf_htons(ETH_P_IPV6))

@@ -14,15 +14,15 @@
 #define SCHEDULE_CONTENDED (-2) /* other packets kept coming between */
 
 /*
- * Chooses a destination of the service; its id comes back in *destination.
- * Decisions are in one order per service: each takes the cursor that the one
- * before left, whatever CPU it ran on.
+ * Chooses a destination of the service: its id, or SCHEDULE_*. Decisions are in
+ * one order per service: each takes the cursor that the one before left, whatever
+ * CPU it ran on.
  */
-static __noinline int schedule(__u32 service, __u32 scheduler, __u32 *destination)
+subprogram int schedule(__u32 service, __u32 scheduler)
 {
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &service);
 
-	if (!s || !destination)
+	if (!s)
 		return SCHEDULE_NONE;
 	for (int i = 0; i < SCHEDULE_RETRIES; i++) {
 		__u64 word = READ_ONCE(s->word);
@@ -50,11 +50,10 @@ static __noinline int schedule(__u32 service, __u32 scheduler, __u32 *destinatio
 		}
 		if (w.chosen < 0)
 			return SCHEDULE_NONE;
-		*destination = w.destination;
 		next = WORD(WORD_GENERATION(word), w.cursor, w.weight);
 		/* lc and wlc keep nothing, but a new list must not be overtaken either. */
 		if (__sync_val_compare_and_swap(&s->word, word, next) == word)
-			return w.chosen;
+			return w.destination;
 	}
 	return SCHEDULE_CONTENDED;
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ICMP errors about packets of a connection, from either side: they follow the
+ * connection, and what they quote is translated as the packets are (RFC 5508).
+ */
+#ifndef XLVS_ICMP_H
+#define XLVS_ICMP_H
+
+#include "forward/dr.h"
+#include "forward/icmp_error.h"
+#include "forward/nat.h"
+#include "forward/tun.h"
+
+/* How long a tunnel's learnt MTU holds: Linux's ip_rt_mtu_expires, 600 s. */
+#define PATH_MTU_MS 600000
+
+static __always_inline int icmp_reframe(hook_ctx *ctx, struct packet *p, enum xlvs_reason done)
+{
+	if (hook_reframe(ctx, p, 0, p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
+			 HOOK_ROOM_PLAIN))
+		return XLVS_REASON_DROP_HEADROOM;
+	return done;
+}
+
+/* From the client's side, about an answer: to the real server. */
+subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p,
+				      const struct xlvs_connection *c,
+				      const struct xlvs_destination *d)
+{
+	struct xlvs_tuple to = {}, quoted = {};
+	struct xlvs_addr source;
+	int rc;
+
+	if (!p || !c || !d)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (c->on_director)
+		return XLVS_REASON_PASS_ICMP; /* its own stack sent what is quoted */
+	if (p->ttl <= 1)
+		return XLVS_REASON_DROP_ICMP_NOT_FORWARDED; /* no error about an error */
+	rc = next_hop_to_server(ctx, p, d);
+	if (rc)
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
+	if (c->method == XLVS_METHOD_DR)
+		return dr_forward(ctx, p) == XLVS_REASON_FWD_DR ? XLVS_REASON_FWD_ICMP_IN :
+								 XLVS_REASON_DROP_HEADROOM;
+	if (c->method == XLVS_METHOD_TUN)
+		return tun_forward(ctx, p, d) == XLVS_REASON_FWD_TUN ?
+			       XLVS_REASON_FWD_ICMP_IN :
+			       XLVS_REASON_DROP_HEADROOM;
+	nat_tuple_in(c, &to);
+	quoted.src = to.dst;
+	quoted.dst = to.src;
+	quoted.sport = to.dport;
+	quoted.dport = to.sport;
+	if (c->method == XLVS_METHOD_FULLNAT) {
+		source = c->local;
+	} else if (p->family == AF_INET) {
+		struct iphdr *ip = view(ctx, p->l3, struct iphdr);
+
+		if (!ip)
+			return XLVS_REASON_DROP_INTERNAL;
+		address_from_v4(&source, ip->saddr);
+	} else {
+		struct ipv6hdr *ip = view(ctx, p->l3, struct ipv6hdr);
+
+		if (!ip)
+			return XLVS_REASON_DROP_INTERNAL;
+		address_from_v6(&source, &ip->saddr);
+	}
+	if (rewrite_icmp_error(ctx, p, &source, &c->server, &quoted))
+		return XLVS_REASON_DROP_INTERNAL;
+	return icmp_reframe(ctx, p, XLVS_REASON_FWD_ICMP_IN);
+}
+
+/* From the real server's side, about a client's packet: to the client, in the VIP's name. */
+subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p,
+				       const struct xlvs_connection *c)
+{
+	struct xlvs_tuple to = {}, quoted = {};
+
+	if (!p || !c)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (p->ttl <= 1)
+		return XLVS_REASON_DROP_ICMP_NOT_FORWARDED;
+	nat_tuple_out(c, &to);
+	quoted.src = to.dst;
+	quoted.dst = to.src;
+	quoted.sport = to.dport;
+	quoted.dport = to.sport;
+	if (next_hop_route(ctx, p, &c->virtual_address, &c->client, 0))
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
+	if (rewrite_icmp_error(ctx, p, &c->virtual_address, &c->client, &quoted))
+		return XLVS_REASON_DROP_INTERNAL;
+	return icmp_reframe(ctx, p, XLVS_REASON_FWD_ICMP_OUT);
+}
+
+/*
+ * A router on the way to a TUN server complains to the director about the outer
+ * packet: the client gets the error about the inner one, and a smaller MTU is
+ * remembered. As in IPVS the error still names the MTU known before; the next
+ * packet that is too big is answered with the new one.
+ */
+subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p,
+					  const struct xlvs_connection *c,
+					  const struct xlvs_destination *d, struct icmp_error *e)
+{
+	__u32 destination;
+
+	if (!p || !c || !d || !e)
+		return XLVS_REASON_DROP_INTERNAL;
+	destination = c->destination;
+	if (next_hop_to_server(ctx, p, d))
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
+	if (e->type == ICMP_DEST_UNREACH && e->code == ICMP_FRAG_NEEDED) {
+		struct xlvs_destination_load *load =
+			bpf_map_lookup_elem(&destination_load, &destination);
+		__u32 mtu = bpf_ntohl(e->rest) & 0xffff;
+
+		e->rest = bpf_htonl(tun_mtu(p, d, destination));
+		if (load && mtu >= PATH_MTU_MIN) {
+			load->path_mtu = mtu;
+			load->path_mtu_until = p->now + PATH_MTU_MS;
+		}
+	} else {
+		e->rest = 0;
+	}
+	p->unresolved = 0;
+	return icmp_error_make(ctx, p, e, XLVS_REASON_REPLY_TUNNEL_ERROR);
+}
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A packet's way: parse -> known connection? -> (else: our service? -> scheduler
+ * -> new connection) -> forward by method -> account -> verdict. Every stage only
+ * classifies; finish() acts, once.
+ */
+#ifndef XLVS_PIPELINE_H
+#define XLVS_PIPELINE_H
+
+#ifndef HOOK_VERDICT_PASS
+#error "include a hook adapter (hook_xdp.h or hook_tc.h) first"
+#endif
+
+#include "connection_open.h"
+#include "forward/icmp.h"
+#include "stages/1_parse.h"
+#include "stages/2_connection.h"
+#include "stages/3_service.h"
+#include "stages/4_schedule.h"
+#include "stages/5_forward.h"
+#include "stages/6_account.h"
+
+/* Counts the packet under its reason and turns the reason into the hook's verdict. */
+static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
+{
+	account_reason(why, p->wire_packets ? p->wire_packets : 1,
+		       p->wire_packets ? p->wire_bytes : p->length);
+	if (why >= XLVS_REASON_PASS_NOT_IP && why <= XLVS_REASON_PASS_TOO_BIG)
+		return HOOK_VERDICT_PASS;
+	if (why >= XLVS_REASON_DROP_DESTINATION_REMOVED)
+		return HOOK_VERDICT_DROP;
+	if (why == XLVS_REASON_FWD_LOCAL)
+		return HOOK_VERDICT_PASS;
+	return next_hop_send(ctx, p);
+}
+
+/*
+ * No connection: is there a service, and does this packet open one? On success
+ * p->slot is the new connection.
+ */
+subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	__u32 *found, id;
+	struct xlvs_service *service;
+	int destination, why;
+
+	if (!p || !s)
+		return XLVS_REASON_DROP_INTERNAL;
+	found = service_find(p);
+	if (!found)
+		return XLVS_REASON_PASS_NO_SERVICE;
+	if (!hook_for_host(ctx))
+		return XLVS_REASON_PASS_NOT_FOR_HOST;
+	if (!service_opens(p, s))
+		return XLVS_REASON_PASS_NOT_SYN;
+	id = *found;
+	service = bpf_map_lookup_elem(&services, &id);
+	if (!service)
+		return XLVS_REASON_DROP_INTERNAL;
+	destination = schedule(id, service->scheduler);
+	if (destination == SCHEDULE_NONE)
+		return icmp_error_no_destination(ctx, p);
+	if (destination < 0)
+		return XLVS_REASON_DROP_CONTENDED;
+	why = connection_open(p, id, destination);
+	if (!why)
+		account_connection(id, destination);
+	return why;
+}
+
+/* A packet of the server's: to the client, in the virtual service's name. */
+static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
+					  struct xlvs_connection *c, struct xlvs_destination *d,
+					  struct xlvs_settings *s)
+{
+	int why;
+
+	if (p->from_director) {
+		account_packet(p, c, d);
+		connection_advance(p, c, s);
+		if (c->method == XLVS_METHOD_NAT && rewrite_transport(ctx, p, c, false))
+			return XLVS_REASON_DROP_INTERNAL;
+		return XLVS_REASON_FWD_LOCAL;
+	}
+	why = forward_out_ready(ctx, p, c);
+	if (why)
+		return why;
+	account_packet(p, c, d);
+	connection_advance(p, c, s);
+	return nat_forward(ctx, p, c, XLVS_REASON_FWD_REPLY);
+}
+
+/*
+ * An ICMP error about IP in IP: if the outer packet was a tunnel packet of ours,
+ * the inner one names the connection.
+ */
+subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
+{
+	struct icmp_error e = {};
+	struct xlvs_connection *c;
+	struct xlvs_destination *d;
+	struct icmp_header *icmp;
+	struct port_pair *ports;
+	struct ip_view v = {};
+	__be32 server;
+
+	if (!p)
+		return XLVS_REASON_DROP_INTERNAL;
+	server = p->tuple.src.word[3];
+	icmp = view(ctx, p->l4, struct icmp_header);
+	if (!icmp)
+		return XLVS_REASON_PASS_MALFORMED;
+	e.type = icmp->type;
+	e.code = icmp->code;
+	e.rest = icmp->rest;
+	e.quote_at = p->quoted_l4;
+	if (parse_ipv4(ctx, e.quote_at, &v))
+		return XLVS_REASON_PASS_ICMP;
+	ports = view(ctx, v.l4, struct port_pair);
+	if (!ports)
+		return XLVS_REASON_PASS_ICMP;
+	if (p->l3 + p->length < e.quote_at)
+		return XLVS_REASON_PASS_MALFORMED;
+	e.quote_length = p->l3 + p->length - e.quote_at;
+	e.to_client = 1;
+	p->tuple.src = v.src;
+	p->tuple.dst = v.dst;
+	p->tuple.sport = ports->source;
+	p->tuple.dport = ports->dest;
+	p->tuple.protocol = v.protocol;
+	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
+	if (!c || p->reply || c->method != XLVS_METHOD_TUN || c->server.word[3] != server)
+		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+	if (!hook_for_host(ctx))
+		return XLVS_REASON_PASS_NOT_FOR_HOST;
+	d = connection_destination(c);
+	if (!d)
+		return XLVS_REASON_DROP_INTERNAL;
+	return icmp_forward_tunnel(ctx, p, c, d, &e);
+}
+
+subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
+{
+	struct xlvs_connection *c;
+	struct xlvs_destination *d;
+
+	if (!p)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
+		return XLVS_REASON_PASS_ICMP;
+	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
+	if (!c)
+		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+	if (!hook_for_host(ctx))
+		return XLVS_REASON_PASS_NOT_FOR_HOST;
+	d = connection_destination(c);
+	if (!d)
+		return XLVS_REASON_DROP_INTERNAL;
+	account_packet(p, c, d);
+	return p->reply ? icmp_forward_out(ctx, p, c) : icmp_forward_in(ctx, p, c, d);
+}
+
+static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
+{
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_connection *c;
+	struct xlvs_destination *d;
+	int why;
+
+	if (!s || !s->services)
+		return XLVS_REASON_PASS_DISABLED;
+	why = parse(ctx, p);
+	if (why)
+		return why;
+	p->now = clock_ms();
+	p->pmtu_disc = s->pmtu_disc;
+	if (unlikely(p->icmp_type))
+		return p->tuple.protocol == IPPROTO_IPIP ? pipeline_icmp_tunnel(ctx, p) :
+							   pipeline_icmp(ctx, p);
+
+	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
+	if (c) {
+		d = connection_destination(c);
+		if (!d)
+			return XLVS_REASON_DROP_INTERNAL;
+		if (p->reply)
+			return pipeline_reply(ctx, p, c, d, s);
+		if (unlikely(connection_starts_anew(p, c, d, s))) {
+			table_replace(c);
+			c = NULL;
+		} else if (unlikely(!(d->flags & XLVS_DESTINATION_AVAILABLE))) {
+			if (!s->expire_nodest_conn)
+				return XLVS_REASON_DROP_DESTINATION_REMOVED;
+			table_replace(c);
+			c = NULL;
+		}
+	}
+	if (!c) {
+		why = pipeline_open(ctx, p, s);
+		if (why)
+			return why;
+		c = table_slot(p->slot);
+		if (!c)
+			return XLVS_REASON_DROP_INTERNAL;
+		d = connection_destination(c);
+		if (!d)
+			return XLVS_REASON_DROP_INTERNAL;
+	}
+	account_packet(p, c, d);
+	connection_advance(p, c, s);
+	return forward_in(ctx, p, c, d);
+}
+
+static __always_inline int pipeline(hook_ctx *ctx)
+{
+	struct packet p = {};
+
+	return finish(ctx, &p, pipeline_classify(ctx, &p));
+}
+
+/*
+ * On the way out of the director: only answers of servers that run on the director
+ * itself are looked at. Everything else goes on untouched and uncounted.
+ */
+static __always_inline int pipeline_egress(hook_ctx *ctx)
+{
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_connection *c;
+	struct xlvs_destination *d;
+	struct packet p = {};
+
+	if (!s || !s->local_destinations || parse(ctx, &p) || p.icmp_type)
+		return HOOK_VERDICT_PASS;
+	p.now = clock_ms();
+	c = table_find(&p.tuple, p.now, &p.slot, &p.reply);
+	if (!c || !p.reply || !c->on_director)
+		return HOOK_VERDICT_PASS;
+	d = connection_destination(c);
+	if (!d)
+		return HOOK_VERDICT_PASS;
+	p.from_director = 1;
+	return finish(ctx, &p, pipeline_reply(ctx, &p, c, d, s));
+}
+
+#endif

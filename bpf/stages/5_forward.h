@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Stage 5: the packet leaves by its connection's forwarding method. */
+#ifndef XLVS_FORWARD_H
+#define XLVS_FORWARD_H
+
+#include "forward/dr.h"
+#include "forward/icmp_error.h"
+#include "forward/nat.h"
+#include "forward/tun.h"
+
+/* The server is the director itself: the packet goes up its own stack. */
+static __always_inline int forward_local(hook_ctx *ctx, struct packet *p,
+					 const struct xlvs_connection *c)
+{
+	if (c->method == XLVS_METHOD_NAT && rewrite_transport(ctx, p, c, false))
+		return XLVS_REASON_DROP_INTERNAL;
+	return XLVS_REASON_FWD_LOCAL;
+}
+
+/* A client's packet, to the real server. In IPVS's order: hops, then size. */
+subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
+				 const struct xlvs_destination *d)
+{
+	__u32 mtu;
+
+	if (!p || !c || !d)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (unlikely(c->on_director))
+		return forward_local(ctx, p, c);
+	if (unlikely(p->ttl <= 1))
+		return icmp_error_ttl(ctx, p);
+	if (next_hop_to_server(ctx, p, d))
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
+	mtu = c->method == XLVS_METHOD_TUN ? tun_mtu(p, d, c->destination) : p->next_hop.mtu;
+	if (unlikely(p->segment > mtu)) {
+		/* Fragmenting is not done here; a packet that allows it is lost. */
+		if (!p->dont_fragment || (c->method == XLVS_METHOD_TUN && !p->pmtu_disc &&
+					  p->family == AF_INET))
+			return XLVS_REASON_DROP_TOO_BIG;
+		if (rewrite_ttl(ctx, p)) /* IPVS quotes the packet one hop later */
+			return XLVS_REASON_DROP_INTERNAL;
+		return icmp_error_too_big(ctx, p, mtu);
+	}
+	switch (c->method) {
+	case XLVS_METHOD_NAT:
+		return nat_forward(ctx, p, c, XLVS_REASON_FWD_NAT);
+	case XLVS_METHOD_FULLNAT:
+		return nat_forward(ctx, p, c, XLVS_REASON_FWD_FULLNAT);
+	case XLVS_METHOD_TUN:
+		return tun_forward(ctx, p, d);
+	default:
+		return dr_forward(ctx, p);
+	}
+}
+
+/*
+ * May the answer leave, and where to? Decided before anything is counted: a NAT
+ * answer that cannot is the stack's, which tells the real server why, as it would
+ * beneath IPVS. A FULLNAT answer is addressed to us, so we tell it ourselves.
+ */
+subprogram int forward_out_ready(hook_ctx *ctx, struct packet *p,
+					const struct xlvs_connection *c)
+{
+	bool full;
+	int rc;
+
+	if (!p || !c)
+		return XLVS_REASON_DROP_INTERNAL;
+	full = c->method == XLVS_METHOD_FULLNAT;
+	if (unlikely(p->ttl <= 1))
+		return full ? icmp_error_ttl(ctx, p) : XLVS_REASON_PASS_TTL_EXCEEDED;
+	rc = next_hop_route(ctx, p, &c->virtual_address, &c->client, p->segment);
+	if (rc == NEXT_HOP_NONE)
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
+	if (rc == NEXT_HOP_TOO_BIG) {
+		if (!p->dont_fragment || full)
+			return XLVS_REASON_DROP_TOO_BIG;
+		return XLVS_REASON_PASS_TOO_BIG;
+	}
+	return XLVS_REASON_NONE;
+}
+
+#endif
