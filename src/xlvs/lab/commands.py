@@ -6,7 +6,7 @@ from __future__ import annotations
 from xlvs.lab.plan import REPLY_TABLE, VIP_NETWORK, Host, Plan
 
 SWITCH = "switch"
-_SYSCTLS = {
+_SYSCTLS: dict[str, int | str] = {
     # Duplicate address detection would delay every IPv6 address by a second.
     "net/ipv6/conf/all/accept_dad": 0,
     "net/ipv6/conf/default/accept_dad": 0,
@@ -29,7 +29,7 @@ def port(host: str, device: str) -> str:
 
 def sysctls(host: Host) -> list[str]:
     """Shell lines for the host's namespace, before it has any interface."""
-    wanted: dict[str, int | str] = dict(_SYSCTLS)
+    wanted = dict(_SYSCTLS)
     if host.forwards:
         wanted |= _FORWARDING
     return [f"echo {value} > /proc/sys/{path}" for path, value in wanted.items()]

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -48,6 +50,10 @@ class Lab:
         self._record: state.Record | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self._signals: dict[int, Any] = {}
+        self._leave_up = False
+        if not re.fullmatch("xlvs-[a-z0-9]+", self.prefix):
+            # One prefix must not be the beginning of another one's names.
+            raise LabError(f"{self.prefix} is no name for a lab: xlvs- and letters or digits")
 
     # ---- hosts ---------------------------------------------------------------
 
@@ -84,9 +90,14 @@ class Lab:
         try:
             self.up()
         except BaseException:
+            self._leave_up = False
             self.__exit__(None, None, None)
             raise
         return self
+
+    def leave_up(self) -> None:
+        """The end of the block does not remove the lab any more (it has to be a kept one)."""
+        self._leave_up = True
 
     def __exit__(
         self,
@@ -98,7 +109,8 @@ class Lab:
         for sign in self._signals:
             signal.signal(sign, signal.SIG_IGN)
         try:
-            self.down()
+            if kind is not None or not self._leave_up:
+                self.down()
         finally:
             for sign, handler in self._signals.items():
                 signal.signal(sign, handler)
@@ -127,6 +139,16 @@ class Lab:
             servers.start(server.namespace, folder / server.name)
         for server in self._real_servers:
             servers.wait(server.namespace, folder / server.name)
+
+    def prepare_real_servers(self) -> None:
+        """``xlvs realserver up`` on every real server whose method needs it."""
+        with ThreadPoolExecutor(max_workers=len(self._real_servers)) as pool:
+            list(pool.map(self._prepare, self._real_servers))
+
+    def _prepare(self, server: RealServer) -> None:
+        for method in ("dr", "tun"):
+            if method in server.methods:
+                server.realserver(*realserver_up(self.plan, method))
 
     def attach(self) -> None:
         """Use a lab that another process built and kept."""
@@ -192,6 +214,12 @@ class Lab:
         for sign in (signal.SIGTERM, signal.SIGHUP):
             self._signals[sign] = signal.signal(sign, _leave)
         self._signals[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+
+
+def realserver_up(plan: Plan, method: str) -> list[str]:
+    """What is typed after ``xlvs realserver`` on a real server of this method."""
+    vips = [word for vip in plan.vips[method] for word in ("--vip", vip)]
+    return ["up", *vips, "--method", method]
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

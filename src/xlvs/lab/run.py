@@ -20,6 +20,7 @@ PACKAGES = {
     "tcpdump": "tcpdump",
     "wrk": "wrk",
     "iperf3": "iperf3",
+    "nc": "netcat-openbsd",
 }
 """Debian package of each foreign program that the lab starts."""
 

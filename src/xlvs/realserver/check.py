@@ -55,11 +55,7 @@ def _answers_for(host: Host, vip: str, interfaces: Sequence[str]) -> list[str]:
         if address == vip and interface != "lo"
     ]
     if ":" in vip:
-        return found + [
-            f"{interface} is a neighbour proxy for {vip} and takes its traffic from the director:"
-            f" ip -6 neigh del proxy {vip} dev {interface}"
-            for interface in host.proxies(vip)
-        ]
+        return found
     for interface in interfaces:
         if wanted.effective("arp_ignore", interface, host.read) < 1:
             found.append(

@@ -24,7 +24,6 @@ _IFA_F_NODAD = 0x02
 _SCOPE_LINK = 253
 _CLSACT_INGRESS = 0xFFFFFFF2
 _CLSACT_EGRESS = 0xFFFFFFF3
-_NTF_PROXY = 0x08
 _XDP_FLAGS_SKB_MODE = 2
 _SYS = Path("/proc/sys")
 
@@ -52,9 +51,6 @@ class Host(Protocol):
 
     def route(self, source: str, target: str) -> str | None:
         """Interface by which a packet of ours would leave; None if there is no route."""
-
-    def proxies(self, address: str) -> list[str]:
-        """Interfaces that answer neighbour solicitations for somebody else's address."""
 
 
 class LinuxHost:
@@ -138,16 +134,6 @@ class LinuxHost:
             return None
         index = answer.get_attr("RTA_OIF")
         return self._names.get(index) if index else None
-
-    def proxies(self, address: str) -> list[str]:
-        if ":" not in address:
-            return []
-        entries = self._netlink.get_neighbours(family=socket.AF_INET6, flags=_NTF_PROXY)
-        return [
-            self._names.get(entry["ifindex"], "?")
-            for entry in entries
-            if entry.get_attr("NDA_DST") == address
-        ]
 
     def has_clsact(self, interface: str) -> bool:
         """The qdisc that carries filters at ingress and egress is there."""

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``xlvs demo``: the main job in a lab of its own, from beginning to end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to show it."""
+    parser.add_argument("--fast", action="store_true", help="no pauses")
+    parser.add_argument(
+        "--hook",
+        choices=("tc", "xdp", "xdp-generic"),
+        default="tc",
+        help="where the director takes packets (default tc)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code: 0 if everything was as promised."""
+    from xlvs.lab.demo.play import play
+    from xlvs.lab.demo.show import Show
+    from xlvs.lab.problem import LabError
+
+    try:
+        return play(Show(fast=args.fast), args.hook)
+    except LabError as problem:
+        print(f"xlvs demo: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nxlvs demo: interrupted; everything is removed", file=sys.stderr)
+        return 130

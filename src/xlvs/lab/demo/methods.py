@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One act per forwarding method: commands, traffic, what the real servers saw, counters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xlvs.lab.demo.show import Show, seen, tally
+from xlvs.lab.lab import Lab, realserver_up
+from xlvs.lab.plan import LOCAL_ADDRESSES
+from xlvs.lab.problem import LabError
+from xlvs.lab.servers import UDP_PORT
+
+_ROUNDS = 2
+_ESTIMATOR = 5.0  # seconds; IPVS's counters in listings are as old as its last 2 s tick
+
+
+@dataclass(frozen=True)
+class Act:
+    """What one method promises."""
+
+    method: str
+    title: str
+    story: str
+    flag: str
+    server_port: int = 80
+
+
+ACTS = (
+    Act(
+        "nat",
+        "NAT  (ipvsadm -m)",
+        "The director rewrites the destination; replies come back through it.",
+        "-m",
+        8080,
+    ),
+    Act(
+        "dr",
+        "Direct routing  (ipvsadm -g)",
+        "The director changes only the MAC address; replies go straight to the client.",
+        "-g",
+    ),
+    Act(
+        "tun",
+        "Tunnel  (ipvsadm -i)",
+        "The real servers are behind a router; packets reach them in IPIP, replies go straight"
+        " to the client.",
+        "-i",
+    ),
+    Act(
+        "fullnat",
+        "FULLNAT  (ipvsadm --fullnat)",
+        "Both addresses are rewritten; the real servers need no route to the clients at all.",
+        "--fullnat",
+    ),
+)
+
+
+def bracket(address: str) -> str:
+    """An address before a colon."""
+    return f"[{address}]" if ":" in address else address
+
+
+def play(show: Show, lab: Lab, act: Act) -> None:
+    """The whole act."""
+    show.act(act.title, act.story)
+    if act.method in ("dr", "tun"):
+        _real_servers(show, lab, act)
+    v4, v6 = lab.plan.vips[act.method]
+    _service(show, lab, act, f"-t {v4}:80", "rr", (1, 1, 1))
+    _http(show, lab, act, v4, (1, 1, 1))
+    _service(show, lab, act, f"-t [{v6}]:80", "wrr", (3, 2, 1))
+    _http(show, lab, act, v6, (3, 2, 1))
+    _service(show, lab, act, f"-u {v4}:{UDP_PORT}", "rr", (1, 1, 1))
+    _udp(show, lab, act, v4)
+    _stats(show, lab, act, v4)
+
+
+def _real_servers(show: Show, lab: Lab, act: Act) -> None:
+    first = lab.servers_for(act.method)[0]
+    show.command(first.name, "xlvs realserver " + " ".join(realserver_up(lab.plan, act.method)))
+    check = first.realserver("check", "--client", lab.client.v4, check=False)
+    show.output(check.stdout)
+    show.promise("every real server takes the virtual address", check.returncode == 0)
+
+
+def _type(show: Show, lab: Lab, arguments: str) -> str:
+    """Type an ipvsadm command and show what it says."""
+    show.command("director", f"ipvsadm {arguments}")
+    done = lab.director.ipvsadm(arguments, check=False)
+    show.output(done.stdout + done.stderr)
+    if done.returncode:
+        raise LabError(f"ipvsadm {arguments}: exit {done.returncode}")
+    return done.stdout
+
+
+def _service(
+    show: Show, lab: Lab, act: Act, service: str, scheduler: str, weights: Sequence[int]
+) -> None:
+    _type(show, lab, f"-A {service} -s {scheduler}")
+    for server, weight in zip(lab.servers_for(act.method), weights, strict=True):
+        address = server.address(6 if "[" in service else 4)
+        port = act.server_port if service.startswith("-t") else UDP_PORT
+        weighted = f" -w {weight}" if scheduler == "wrr" else ""
+        _type(show, lab, f"-a {service} -r {bracket(address)}:{port} {act.flag}{weighted}")
+
+
+def _http(show: Show, lab: Lab, act: Act, vip: str, weights: Sequence[int]) -> None:
+    url = f"http://{bracket(vip)}/"
+    answers = []
+    for _ in range(_ROUNDS * sum(weights)):
+        show.command("client", f"curl {url}")
+        done = lab.client.run(["curl", "-sS", "-m", "3", url], check=False)
+        show.output(done.stdout + done.stderr)
+        answers.append(done.stdout.strip())
+    _promises(show, lab, act, answers, weights)
+
+
+def _udp(show: Show, lab: Lab, act: Act, vip: str) -> None:
+    answers = []
+    command = f"echo hello | nc -u -W 1 -w 3 {vip} {UDP_PORT}"
+    for _ in range(len(lab.servers_for(act.method))):
+        show.command("client", command)
+        done = lab.client.run(["sh", "-c", command], check=False)
+        show.output(done.stdout + done.stderr)
+        answers.append(done.stdout.strip())
+    _promises(show, lab, act, answers, (1, 1, 1))
+
+
+def _promises(
+    show: Show, lab: Lab, act: Act, answers: Sequence[str], weights: Sequence[int]
+) -> None:
+    servers = lab.servers_for(act.method)
+    rounds = len(answers) // sum(weights)
+    want = {
+        server.name: rounds * weight for server, weight in zip(servers, weights, strict=True)
+    }
+    got = tally(answers)
+    spread = ", ".join(f"{name} {number}" for name, number in want.items())
+    show.promise(f"exactly as the weights say: {spread}", got == want, str(got))
+    clients = seen(answers)
+    if act.method == "fullnat":
+        show.promise(
+            f"the real servers saw a local address of the director ({', '.join(sorted(clients))})",
+            bool(clients) and clients <= set(LOCAL_ADDRESSES),
+            str(clients),
+        )
+    else:
+        show.promise(
+            f"the real servers saw the client itself ({', '.join(sorted(clients))})",
+            bool(clients) and clients <= set(lab.client.addresses),
+            str(clients),
+        )
+
+
+def _stats(show: Show, lab: Lab, act: Act, vip: str) -> None:
+    arguments = "-Ln --stats"
+    service = f"-t {vip}:80"
+    want = _ROUNDS * len(lab.servers_for(act.method))
+    deadline = time.monotonic() + _ESTIMATOR
+    while time.monotonic() < deadline:
+        if connections(lab.director.ipvsadm(f"{arguments} {service}").stdout) == want:
+            break
+        time.sleep(0.1)
+    show.command("director", f"ipvsadm {arguments}")
+    listing = lab.director.ipvsadm(arguments).stdout
+    show.output(listing)
+    got = connections(lab.director.ipvsadm(f"{arguments} {service}").stdout)
+    show.promise(f"the counters agree: {want} connections to {vip}:80", got == want, str(got))
+    _type(show, lab, "-C")
+
+
+def connections(listing: str) -> int:
+    """The first service's Conns column of ``ipvsadm -Ln --stats``; -1 if there is none."""
+    for line in listing.splitlines():
+        if line.startswith(("TCP", "UDP")):
+            return int(line.split()[2])
+    return -1

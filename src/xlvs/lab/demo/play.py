@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of the demo, from an empty machine to an empty machine."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from xlvs.lab.cleanup import PINS, namespaces
+from xlvs.lab.demo import methods, survival
+from xlvs.lab.demo.show import Show
+from xlvs.lab.lab import Lab
+from xlvs.lab.play import MAP
+from xlvs.lab.plan import LOCAL_ADDRESSES
+from xlvs.lab.problem import LabError
+from xlvs.lab.run import need, need_root
+
+
+def play(show: Show, hook: str) -> int:
+    """The whole demo; its exit status. Raises LabError if the lab cannot be built."""
+    need_root()
+    need("wrk", "curl", "nc")
+    began = time.monotonic()
+    lab = Lab("full", prefix=f"xlvs-demo{os.getpid()}")
+    try:
+        with lab:
+            _scene(show, lab, hook)
+            show.say(f"ready after {time.monotonic() - began:.1f} s")
+            for act in methods.ACTS:
+                methods.play(show, lab, act)
+            survival.play(show, lab, hook)
+            _removal(show, lab)
+    except LabError as problem:
+        show.promise("everything works", False, str(problem))
+    left = namespaces(lab.prefix)
+    show.promise("nothing is left: no namespace, no process, no pin", not left, ", ".join(left))
+    return show.end(time.monotonic() - began)
+
+
+def _scene(show: Show, lab: Lab, hook: str) -> None:
+    show.act(
+        "xlvs demo",
+        "A client, a director, a router and six real servers with nginx, each in a network"
+        " namespace of its own.",
+    )
+    show.console.print(MAP, style="dim", highlight=False)
+    lab.prepare_real_servers()
+    show.command(
+        "director",
+        f"xlvsd --interfaces eth0,eth1 --hook {hook} --local-addresses {','.join(LOCAL_ADDRESSES)}",
+    )
+    lab.director.start_xlvsd(hook)
+    show.output(lab.director.said(), limit=6)
+
+
+def _removal(show: Show, lab: Lab) -> None:
+    show.act("Cleaning up")
+    show.command("director", "xlvs down")
+    lab.director.down()
+    pins = PINS / lab.instance
+    links = lab.director.run(["ip", "-br", "link"]).stdout
+    show.promise(
+        "xlvs down took the data path off the interfaces",
+        not pins.exists() and "xdp" not in links,
+        f"{pins} or a program is left",
+    )
