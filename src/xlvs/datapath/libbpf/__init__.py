@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libbpf 1.x (and the two libc calls that pins need) as Python functions.
+
+The only package that uses ctypes. Every function raises OSError with the
+kernel's errno; ``problems`` turns that into a sentence. Not thread-safe where
+libbpf is not: load objects from one thread.
+"""
+
+from __future__ import annotations
+
+from xlvs.datapath.libbpf.calls import (
+    SONAME,
+    captured_log,
+    possible_cpus,
+)
+from xlvs.datapath.libbpf.files import (
+    get,
+    info,
+    is_bpffs,
+    mount_bpffs,
+    pin,
+    program_by_id,
+)
+from xlvs.datapath.libbpf.hooks import (
+    TC_EGRESS,
+    TC_INGRESS,
+    XDP_FLAGS_DRV_MODE,
+    XDP_FLAGS_SKB_MODE,
+    link_detach,
+    link_update,
+    tc_attach,
+    tc_detach,
+    tc_hook_create,
+    tc_hook_destroy,
+    tc_query,
+    xdp_link,
+    xdp_query,
+)
+from xlvs.datapath.libbpf.maps import (
+    BPF_ANY,
+    BPF_F_MMAPABLE,
+    BPF_MAP_TYPE_ARRAY,
+    BPF_NOEXIST,
+    map_create,
+    map_delete,
+    map_lookup,
+    map_lookup_batch,
+    map_update,
+    map_update_batch,
+)
+from xlvs.datapath.libbpf.objects import (
+    MapDefinition,
+    Object,
+)
+from xlvs.datapath.libbpf.runs import (
+    RingBuffer,
+    TestRun,
+    test_run,
+)
+
+__all__ = [
+    "BPF_ANY",
+    "BPF_F_MMAPABLE",
+    "BPF_MAP_TYPE_ARRAY",
+    "BPF_NOEXIST",
+    "SONAME",
+    "TC_EGRESS",
+    "TC_INGRESS",
+    "XDP_FLAGS_DRV_MODE",
+    "XDP_FLAGS_SKB_MODE",
+    "MapDefinition",
+    "Object",
+    "RingBuffer",
+    "TestRun",
+    "captured_log",
+    "get",
+    "info",
+    "is_bpffs",
+    "link_detach",
+    "link_update",
+    "map_create",
+    "map_delete",
+    "map_lookup",
+    "map_lookup_batch",
+    "map_update",
+    "map_update_batch",
+    "mount_bpffs",
+    "pin",
+    "possible_cpus",
+    "program_by_id",
+    "tc_attach",
+    "tc_detach",
+    "tc_hook_create",
+    "tc_hook_destroy",
+    "tc_query",
+    "test_run",
+    "xdp_link",
+    "xdp_query",
+]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs on interfaces: XDP links, TC filters."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+
+from xlvs.datapath.libbpf.calls import call
+from xlvs.datapath.libbpf.structs import LinkOptions, TcHook, TcOptions, XdpQuery
+
+TC_INGRESS = 1
+TC_EGRESS = 2
+XDP_FLAGS_SKB_MODE = 2
+XDP_FLAGS_DRV_MODE = 4
+
+_BPF_XDP = 37  # enum bpf_attach_type
+_BPF_TC_F_REPLACE = 1
+
+
+def xdp_link(program: int, ifindex: int, flags: int) -> int:
+    """Attach an XDP program; the link's descriptor."""
+    options = LinkOptions(flags=flags)
+    return call("bpf_link_create", program, ifindex, _BPF_XDP, ctypes.byref(options))
+
+
+def link_update(link: int, program: int) -> None:
+    """Exchange a link's program in one step."""
+    call("bpf_link_update", link, program, None)
+
+
+def link_detach(link: int) -> None:
+    """Take a link off its hook, whoever else holds it."""
+    call("bpf_link_detach", link)
+
+
+def xdp_query(ifindex: int) -> tuple[int, int]:
+    """Ids of the native and the generic XDP program of an interface, 0 if none."""
+    query = XdpQuery()
+    call("bpf_xdp_query", ifindex, 0, ctypes.byref(query))
+    # One program alone is reported by mode: 1 driver, 2 generic (XDP_ATTACHED_*).
+    native = query.drv_prog_id or (query.prog_id if query.attach_mode == 1 else 0)
+    generic = query.skb_prog_id or (query.prog_id if query.attach_mode == 2 else 0)  # noqa: PLR2004
+    return native, generic
+
+
+def tc_hook_create(ifindex: int) -> bool:
+    """Make the clsact qdisc; False if it was there."""
+    hook = TcHook(ifindex=ifindex, attach_point=TC_INGRESS | TC_EGRESS)
+    try:
+        call("bpf_tc_hook_create", ctypes.byref(hook))
+    except FileExistsError:
+        return False
+    return True
+
+
+def tc_hook_destroy(ifindex: int) -> None:
+    """Remove the clsact qdisc with every filter on it."""
+    hook = TcHook(ifindex=ifindex, attach_point=TC_INGRESS | TC_EGRESS)
+    call("bpf_tc_hook_destroy", ctypes.byref(hook))
+
+
+def tc_attach(ifindex: int, point: int, program: int, handle: int, priority: int) -> None:
+    """Attach a direct-action filter, or exchange its program in one step."""
+    hook = TcHook(ifindex=ifindex, attach_point=point)
+    options = TcOptions(prog_fd=program, flags=_BPF_TC_F_REPLACE, handle=handle, priority=priority)
+    call("bpf_tc_attach", ctypes.byref(hook), ctypes.byref(options))
+
+
+def tc_detach(ifindex: int, point: int, handle: int, priority: int) -> None:
+    """Remove one filter."""
+    hook = TcHook(ifindex=ifindex, attach_point=point)
+    options = TcOptions(handle=handle, priority=priority)
+    call("bpf_tc_detach", ctypes.byref(hook), ctypes.byref(options))
+
+
+def tc_query(ifindex: int, point: int, handle: int, priority: int) -> int:
+    """Id of the filter's program, 0 if there is no such filter."""
+    hook = TcHook(ifindex=ifindex, attach_point=point)
+    options = TcOptions(handle=handle, priority=priority)
+    try:
+        call("bpf_tc_query", ctypes.byref(hook), ctypes.byref(options))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINVAL):  # no filter; no qdisc
+            return 0
+        raise
+    return int(options.prog_id)
