@@ -170,7 +170,6 @@ struct xlvs_commit {
 
 enum xlvs_destination_flags {
 	XLVS_DESTINATION_AVAILABLE = 1 << 0, /* in its service's list; clear: removed, connections remain */
-	XLVS_DESTINATION_OVERLOADED = 1 << 1,
 	XLVS_DESTINATION_LOCAL = 1 << 2,     /* the address is the director's own */
 	XLVS_DESTINATION_RESOLVED = 1 << 3,  /* next_hop is valid */
 };
@@ -197,6 +196,9 @@ struct xlvs_destination {
 	__u8 method; /* enum xlvs_method */
 	__u8 family; /* of address */
 	__u32 route_ifindex; /* device of the route, as the kernel names it (a VLAN device) */
+	__u32 upper_threshold; /* connections, 0: none (ipvsadm -x) */
+	__u32 lower_threshold; /* 0: three quarters of the upper one (ipvsadm -y) */
+	__u32 overload_epoch;  /* raised by the daemon to clear an overload, see below */
 };
 
 /* destination_load: ARRAY by destination id. Writer: packets (atomics). */
@@ -205,6 +207,8 @@ struct xlvs_destination_load {
 	__u32 inactive;
 	__u32 path_mtu;       /* learnt from ICMP about tunnel packets, 0: none */
 	__u32 path_mtu_until; /* ms, see xlvs_connection.last_seen */
+	__u32 overloaded; /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
+	__u32 pad;
 };
 
 /* service_stats, destination_stats: PERCPU_ARRAY by id. Writer: packets. */

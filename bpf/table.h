@@ -50,6 +50,29 @@ static __always_inline void table_count(__u32 destination, bool active, __s32 by
 }
 
 /*
+ * IPVS's thresholds: a destination is overloaded from the connection that reaches
+ * the upper one, until one that ends leaves fewer than the lower one, or than
+ * three quarters of the upper one where no lower one is given.
+ */
+static __always_inline void table_overload(__u32 destination, bool ended)
+{
+	struct xlvs_destination *d = bpf_map_lookup_elem(&destinations, &destination);
+	struct xlvs_destination_load *load = table_load(destination);
+	__u64 total;
+
+	if (!d || !load || !d->upper_threshold)
+		return;
+	total = (__u64)READ_ONCE(load->active) + READ_ONCE(load->inactive);
+	if (!ended) {
+		if (total >= d->upper_threshold)
+			WRITE_ONCE(load->overloaded, d->overload_epoch + 1);
+	} else if (d->lower_threshold ? total < d->lower_threshold :
+					total * 4 < (__u64)d->upper_threshold * 3) {
+		WRITE_ONCE(load->overloaded, 0);
+	}
+}
+
+/*
  * The connection of a tuple, in either direction, or null. An entry whose time is
  * over but which the sweep has not met yet is as good as gone.
  */
@@ -177,6 +200,7 @@ static __always_inline int table_publish(struct xlvs_connection *c, __u32 slot, 
 		bpf_map_update_elem(&connection_index, &key, &entry, BPF_ANY);
 	}
 	table_count(c->destination, !(flags & XLVS_CONNECTION_INACTIVE), 1);
+	table_overload(c->destination, false);
 	if (t) {
 		__sync_fetch_and_add(&t->created, 1);
 		used = __sync_fetch_and_add(&t->used, 1) + 1;
@@ -275,6 +299,7 @@ static __always_inline void table_end(struct xlvs_connection *c, __u32 slot, __u
 		table_unindex(&key, slot, c->generation);
 	}
 	table_count(c->destination, !(word & XLVS_CONNECTION_INACTIVE), -1);
+	table_overload(c->destination, true);
 	if (c->method == XLVS_METHOD_FULLNAT)
 		local_port_free(c->port_block, c->local_port);
 	if (t) {

@@ -19,7 +19,7 @@ static long rr_step(__u32 i, void *data)
 	if (w->at >= w->list.count)
 		w->at = 0;
 	d = walk_at(w, w->at, &id);
-	if (d && destination_fit(d)) {
+	if (d && destination_fit(d, id)) {
 		w->chosen = w->at;
 		w->destination = id;
 		w->cursor = w->at;

@@ -44,10 +44,21 @@ static __always_inline struct xlvs_destination *walk_at(struct schedule_walk *w,
 	return bpf_map_lookup_elem(&destinations, id);
 }
 
-/* IPVS's test before any rule: a weight, and not over its upper threshold. */
-static __always_inline bool destination_fit(const struct xlvs_destination *d)
+/* Over its upper threshold, and not yet back under the lower one? (table.h sets it) */
+static __always_inline bool destination_overloaded(const struct xlvs_destination *d, __u32 id)
 {
-	return d->weight > 0 && !(d->flags & XLVS_DESTINATION_OVERLOADED);
+	struct xlvs_destination_load *load;
+
+	if (!d->upper_threshold)
+		return false;
+	load = bpf_map_lookup_elem(&destination_load, &id);
+	return load && READ_ONCE(load->overloaded) == d->overload_epoch + 1;
+}
+
+/* IPVS's test before any rule: a weight, and not overloaded. */
+static __always_inline bool destination_fit(const struct xlvs_destination *d, __u32 id)
+{
+	return d->weight > 0 && !destination_overloaded(d, id);
 }
 
 static __always_inline __u64 destination_overhead(__u32 id)

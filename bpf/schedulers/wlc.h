@@ -18,7 +18,7 @@ static long wlc_step(__u32 i, void *data)
 	if (i >= w->list.count)
 		return 1;
 	d = walk_at(w, i, &id);
-	if (!d || !destination_fit(d))
+	if (!d || !destination_fit(d, id))
 		return 0;
 	overhead = destination_overhead(id);
 	/* overhead / weight < least_overhead / least_weight */

@@ -32,7 +32,7 @@ static long wrr_step(__u32 i, void *data)
 		}
 	}
 	d = walk_at(w, w->at, &id);
-	if (d && !(d->flags & XLVS_DESTINATION_OVERLOADED) && d->weight >= (__s32)w->weight) {
+	if (d && d->weight >= (__s32)w->weight && !destination_overloaded(d, id)) {
 		w->chosen = w->at;
 		w->destination = id;
 		w->cursor = w->at;

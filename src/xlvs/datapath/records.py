@@ -72,7 +72,6 @@ class DestinationFlag(IntFlag):
     """enum xlvs_destination_flags."""
 
     AVAILABLE = 1
-    OVERLOADED = 2
     LOCAL = 4
     RESOLVED = 8
 
@@ -170,15 +169,19 @@ class Destination(NamedTuple):
     method: int = 0
     family: int = 0
     route_ifindex: int = 0
+    upper_threshold: int = 0
+    lower_threshold: int = 0
+    overload_epoch: int = 0
 
 
 class DestinationLoad(NamedTuple):
-    """Value of destination_load: ActiveConn, InActConn, the learnt path MTU."""
+    """Value of destination_load: ActiveConn, InActConn, the learnt path MTU, the overload."""
 
     active: int = 0
     inactive: int = 0
     path_mtu: int = 0
     path_mtu_until: int = 0
+    overloaded: int = 0
 
 
 class Stats(NamedTuple):
