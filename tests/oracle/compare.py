@@ -52,10 +52,10 @@ def same_lines(expected: Sequence[str], sent: bytes, side: int, seen: Sequence[S
     if len(expected) != len(seen):
         return False
     for line, one in zip(expected, seen, strict=True):
-        got = out_line(one)
+        wanted, got = line, out_line(one)
         if facts.made_by_director(sent, side, one.packet, one.side):
-            line, got = facts.text_without_identity(line), facts.text_without_identity(got)
-        if line != got:
+            wanted, got = facts.text_without_identity(wanted), facts.text_without_identity(got)
+        if wanted != got:
             return False
     return True
 

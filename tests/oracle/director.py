@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xlvs.cli.ipvsadm.main import main
+
 from .topology import Topology, inside
 
 # "call": ipvsadm's main function in this process. "process": the command itself, as
@@ -73,7 +75,7 @@ class Director:
     def __init__(self, surroundings: Surroundings, virtual: tuple[str, ...] = ()) -> None:
         self.surroundings = surroundings
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the director
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the director)
         self.network = Topology(mtu1=surroundings.mtu1, virtual=virtual)
         self.instance = self.network.director
         try:
@@ -197,15 +199,17 @@ class Director:
 
 
 def _call_ipvsadm(arguments: list[str], stdin: str, instance: str) -> Answer:
-    from xlvs.cli import ipvsadm  # only now: the pure tests of the harness need no xlvs
-
     out, err = io.StringIO(), io.StringIO()
-    with _environment("XLVS_INSTANCE", instance), _standard_input(stdin):
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                status = ipvsadm.main(arguments)
-            except SystemExit as exit_:
-                status = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
+    with (
+        _environment("XLVS_INSTANCE", instance),
+        _standard_input(stdin),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            status = main(arguments)
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
     return Answer(out.getvalue(), err.getvalue(), status)
 
 

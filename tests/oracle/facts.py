@@ -34,7 +34,7 @@ def names(folder: str, pattern: str = "*") -> list[str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that xlvs did differently. ``where`` is a path such as ``packets/nat/nat-tcp/3``."""
+    """One thing that xlvs did differently; ``where`` is a path: ``packets/nat/nat-tcp/3``."""
 
     where: str
     expected: object
@@ -60,7 +60,7 @@ def whole_packet(recorded: str, text: str) -> bytes:
     return packet
 
 
-def same_packet(recorded: str, got: bytes, made_by_director: bool) -> bool:
+def same_packet(recorded: str, got: bytes, *, made_by_director: bool) -> bool:
     """Whether ``got`` is the recorded packet, byte for byte.
 
     A recording that was cut is compared as far as it goes and by its length. Of a

@@ -15,8 +15,16 @@ from .facts import Difference
 _TUNNEL_TYPES = "GUE and GRE are not built yet: a destination that asks for them is refused"
 _FRAGMENTS = "packets above the MTU without DF are dropped with a reason, not fragmented"
 
+_ICMP6 = (
+    "IPVS drops ICMPv6 errors of NAT real servers because it checks their checksum without "
+    "the pseudo header; xlvs translates the right ones and drops the wrong ones"
+)
+
 KNOWN_GAPS: dict[str, str] = {
     "packets/nat/nat-sctp": "SCTP is not built yet",
+    "packets/ipv6/v6-nat-tcp/5": _ICMP6,
+    "packets/ipv6/v6-nat-tcp/6": _ICMP6,
+    "packets/ipv6/v6-nat-tcp/8": _ICMP6,
     "packets/nat/nat-mtu/3": _FRAGMENTS,
     "packets/dr/dr-mtu/3": _FRAGMENTS,
     "packets/tun/tun-gue": _TUNNEL_TYPES,
@@ -30,7 +38,20 @@ KNOWN_GAPS: dict[str, str] = {
     "packets/ipv6/v6-tun-gue-csum": _TUNNEL_TYPES,
     "packets/ipv6/v6-tun-gre": _TUNNEL_TYPES,
     "packets/ipv6/v6-tun-gre-csum": _TUNNEL_TYPES,
+    "conn/story-edit-forwarding-method/6": (
+        "IPVS asks ARP for the VIP on the server side after such an edit and loses the new "
+        "connection; xlvs forwards it"
+    ),
+    "conn/story-edit-forwarding-method/7": "the same",
+    "conn/story-no-server/9": "SCTP is not built yet",
 }
+
+# What the real kernel did one way when it was recorded and another way when it was asked
+# again, because two things happened within one tick. Either is right.
+RACES = (
+    "conn/story-dest-removed-expire_nodest_conn1/9",
+    "conn/story-dest-removed-expire_nodest_conn1/10",
+)
 
 
 def judge(
@@ -41,7 +62,8 @@ def judge(
     ``replayed`` are the names of the recordings (``packets/nat/nat-tcp``) that were run.
     """
     found = list(differences)
-    unexcused = [one for one in found if not any(_covers(gap, one.where) for gap in KNOWN_GAPS)]
+    excused = (*KNOWN_GAPS, *RACES)
+    unexcused = [one for one in found if not any(_covers(gap, one.where) for gap in excused)]
     names = list(replayed)
     unmet = [
         gap

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from . import frames
 
 _FLAG_ORDER = "FSRPAU"
+_BAD_SUM = " BAD-SUM"
 
 
 def describe(packet: bytes) -> str:
@@ -41,8 +42,9 @@ def _describe_ipv4(packet: bytes) -> str:
     body = packet[header_length:total]
     # A quoted packet that was cut is still summed over what is there, so its sum is wrong;
     # only the first fragment of a packet is not.
-    summed = not fragment & 0x2000
-    return f"{line} | {_describe_payload(source, destination, packet[9], body, summed)}"
+    first_of_several = bool(fragment & 0x2000)
+    text = _describe_payload(source, destination, packet[9], body)
+    return f"{line} | {text.removesuffix(_BAD_SUM) if first_of_several else text}"
 
 
 def _describe_ipv6(packet: bytes) -> str:
@@ -53,28 +55,23 @@ def _describe_ipv6(packet: bytes) -> str:
         f"flow={first & 0xFFFFF:#x} len={length}"
     )
     body = packet[40 : 40 + length]
-    return f"{line} | {_describe_payload(source, destination, protocol, body, True)}"
+    return f"{line} | {_describe_payload(source, destination, protocol, body)}"
 
 
-def _describe_payload(
-    source: str, destination: str, protocol: int, body: bytes, summed: bool
-) -> str:
+def _describe_payload(source: str, destination: str, protocol: int, body: bytes) -> str:
     if protocol in (4, frames.IPV6):
         return describe(body)
     covered = frames.pseudo_header(source, destination, protocol, len(body))
-    bad = " BAD-SUM" if summed and frames.ones_complement(covered + body) else ""
+    bad = _BAD_SUM if frames.ones_complement(covered + body) else ""
     if protocol == frames.TCP:
         return _describe_tcp(body, bad)
     if protocol == frames.UDP:
         return _describe_udp(body, bad)
-    if protocol == frames.GRE:
-        return _describe_gre(body)
     if protocol == frames.ICMP:
-        bad = " BAD-SUM" if frames.ones_complement(body) else ""
-        return _describe_icmp("ICMP", body, bad, body[0] in (3, 4, 5, 11, 12))
-    if protocol == frames.ICMP6:
-        return _describe_icmp("ICMP6", body, bad, body[0] < 128)
-    return f"proto {protocol} {body[:16].hex()}"
+        bad = _BAD_SUM if frames.ones_complement(body) else ""
+    if protocol in (frames.ICMP, frames.ICMP6):
+        return _describe_icmp(protocol, body, bad)
+    return _describe_gre(body) if protocol == frames.GRE else f"proto {protocol}"
 
 
 def _describe_tcp(body: bytes, bad: str) -> str:
@@ -104,8 +101,10 @@ def _describe_gre(body: bytes) -> str:
     return f"{line} | {describe(body[8 if summed else 4 :])}"
 
 
-def _describe_icmp(name: str, body: bytes, bad: str, quotes: bool) -> str:
-    line = f"{name} type={body[0]} code={body[1]} rest={body[4:8].hex()}{bad}"
+def _describe_icmp(protocol: int, body: bytes, bad: str) -> str:
+    six = protocol == frames.ICMP6
+    quotes = body[0] < 128 if six else body[0] in (3, 4, 5, 11, 12)
+    line = f"ICMP{'6' if six else ''} type={body[0]} code={body[1]} rest={body[4:8].hex()}{bad}"
     return f"{line} | quoting {describe(body[8:])}" if quotes else line
 
 

@@ -43,7 +43,9 @@ def _same(expected: Sequence[dict[str, str]], sent: bytes, side: int, seen: Sequ
     return all(
         out["to"] == one.receiver
         and facts.same_packet(
-            out["hex"], one.packet, facts.made_by_director(sent, side, one.packet, one.side)
+            out["hex"],
+            one.packet,
+            made_by_director=facts.made_by_director(sent, side, one.packet, one.side),
         )
         for out, one in zip(expected, seen, strict=True)
     )

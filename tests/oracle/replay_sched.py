@@ -42,7 +42,7 @@ def _replay_picks(director: Director, name: str, scenario: dict[str, Any]) -> li
     picks = ""
     for i in range(arrivals["count"]):
         client = (str(ip_address(address) + i), port + i)
-        packet = _packet(udp, client, _endpoint(arrivals["to"]), "S")
+        packet = _packet(client, _endpoint(arrivals["to"]), None if udp else "S")
         picks += _new_pick(compare.exchange(director, CLIENT_SIDE, packet, 1, settle=0))
     if picks == scenario["picks"]:
         return []
@@ -91,7 +91,7 @@ class _Script:
         if kind == "new":
             return self._new(rest)
         if kind in _FLAGS:
-            return self._packet(kind, rest.split()[0])
+            return self._packet(kind, rest.split(maxsplit=1)[0])
         if kind == "ipvsadm":
             answer = self.director.ipvsadm(rest)
             self._note_servers(rest)
@@ -105,7 +105,7 @@ class _Script:
     def _new(self, rest: str) -> str:
         number, client, virtual, _, _ = rest.split()
         flow = _Flow(_endpoint(client), _endpoint(virtual), "", "UDP" if self.udp else "SYN")
-        packet = _packet(self.udp, flow.client, flow.virtual, "S")
+        packet = _packet(flow.client, flow.virtual, None if self.udp else "S")
         flow.server = _new_pick(self._send(packet, 1))
         self.flows[number] = flow
         return f"new {number} {client} {virtual} -> {flow.server}"
@@ -113,7 +113,7 @@ class _Script:
     def _packet(self, kind: str, number: str) -> str:
         flow = self.flows[number]
         reached = flow.server in self.servers
-        packet = _packet(self.udp, flow.client, flow.virtual, _FLAGS[kind])
+        packet = _packet(flow.client, flow.virtual, _FLAGS[kind])
         seen = self._send(packet, 1 if reached else 0)
         pick = next((str(one.server) for one in seen if one.server), NOBODY)
         if pick != NOBODY and kind == "ack" and flow.state == "SYN":
@@ -144,7 +144,7 @@ class _Script:
         if leaving:
             self.director.configure([f"--set 0 {_SHORT_TIMEOUT} {_SHORT_TIMEOUT}"])
             for flow in leaving.values():
-                packet = _packet(self.udp, flow.client, flow.virtual, "FA")
+                packet = _packet(flow.client, flow.virtual, None if self.udp else "FA")
                 self._send(packet, 1)
         remaining = self._wait_until_gone(leaving)
         self.director.configure(["--set 900 120 300"])
@@ -153,11 +153,11 @@ class _Script:
     def _wait_until_gone(self, leaving: dict[str, _Flow]) -> set[str]:
         deadline = time.monotonic() + _GONE_PATIENCE
         while True:
-            here = {connection.client for connection in self.director.connections()}
+            here = {(one.client, one.virtual) for one in self.director.connections()}
             remaining = {
                 number
                 for number, flow in leaving.items()
-                if f"{flow.client[0]}:{flow.client[1]}" in here
+                if (_joined(flow.client), _joined(flow.virtual)) in here
             }
             if not remaining or time.monotonic() > deadline:
                 return remaining
@@ -184,7 +184,12 @@ def _endpoint(text: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
-def _packet(udp: bool, client: tuple[str, int], virtual: tuple[str, int], flags: str) -> bytes:
-    if udp:
+def _joined(endpoint: tuple[str, int]) -> str:
+    return f"{endpoint[0]}:{endpoint[1]}"
+
+
+def _packet(client: tuple[str, int], virtual: tuple[str, int], flags: str | None) -> bytes:
+    """TCP with these flags, or a datagram if there are none."""
+    if flags is None:
         return frames.udp(*client, *virtual)
     return frames.tcp(*client, *virtual, flags)

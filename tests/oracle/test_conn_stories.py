@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from . import facts, replay_stories
-from .conftest import Verdict
+from . import facts, replay_rates, replay_stories
+from .conftest import HOOKS, Verdict
 from .director import Director, Surroundings
 from .pool import Pool
 
@@ -48,3 +48,12 @@ def test_story(name: str, hook: str, shared: Shared, verdict: Verdict) -> None:
     director = shared[surroundings]
     story = facts.load(name)
     verdict(name, replay_stories.replay(director, name, story, STORIES.index(name)))
+
+
+def test_rates(hook: str, pool: Pool, verdict: Verdict) -> None:
+    name = "conn/story-rate-estimator"
+    if hook != HOOKS[0]:
+        return  # the estimator only reads counters: it knows no hook
+    with pool.fresh(Surroundings(hook), another=False) as director:
+        differences = replay_rates.replay(director, name, facts.load(name), place=0)
+    verdict(name, differences)

@@ -60,7 +60,7 @@ def test_identity_is_what_a_director_made_packet_does_not_share() -> None:
 
 
 def test_a_line_that_cannot_be_built_is_refused() -> None:
-    with pytest.raises(ValueError, match="BAD-SUM|no p"):
+    with pytest.raises(ValueError, match="no p"):
         build(
             "IP 203.0.113.1 > 10.0.0.1 ttl=64 id=0x1234 DF,tos=0 len=40 | "
             "TCP 1 > 2 S seq=1 ack=0 data=0 BAD-SUM"

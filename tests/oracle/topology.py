@@ -175,11 +175,9 @@ def in_namespace(name: str, call: Callable[[], _Result]) -> _Result:
 
     def enter() -> None:
         try:
-            with Path(f"/run/netns/{name}").open() as namespace:
-                if _libc.setns(namespace.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), f"cannot enter the namespace {name}")
+            _enter(name)
             results.append(call())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again by the caller's thread)
             errors.append(error)
 
     thread = threading.Thread(target=enter, name=f"in {name}")
@@ -188,6 +186,12 @@ def in_namespace(name: str, call: Callable[[], _Result]) -> _Result:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _enter(name: str) -> None:
+    with Path(f"/run/netns/{name}").open() as namespace:
+        if _libc.setns(namespace.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter the namespace {name}")
 
 
 def inside(namespace: str) -> tuple[str, ...]:
