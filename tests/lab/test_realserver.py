@@ -24,15 +24,12 @@ _ports = itertools.count(20000)
 
 def snapshot(server: RealServer) -> str:
     """Everything that the command may change."""
-    text = server.run(
-        [
-            "sh",
-            "-c",
-            "ip -o addr; tc qdisc show dev eth0; tc filter show dev eth0 ingress;"
-            " ip -d link show eth0; cd /proc/sys/net/ipv4/conf;"
-            " grep . */arp_ignore */arp_announce */rp_filter",
-        ]
-    ).stdout
+    script = (
+        "ip -o addr; tc qdisc show dev eth0; tc filter show dev eth0 ingress;"
+        " ip -d link show eth0; cd /proc/sys/net/ipv4/conf;"
+        " grep . */arp_ignore */arp_announce */rp_filter"
+    )
+    text = server.run(["sh", "-c", script]).stdout
     return re.sub(r"(valid|preferred)_lft \w+", "", text)
 
 
@@ -88,9 +85,7 @@ def test_opens_nobody_elses(world: Lab, server: RealServer, hook: str) -> None:
 
 @pytest.mark.parametrize("hook", ["auto", "xdp"])
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
-def test_carries_congestion_inwards(
-    world: Lab, server: RealServer, hook: str, vip: str
-) -> None:
+def test_carries_congestion_inwards(world: Lab, server: RealServer, hook: str, vip: str) -> None:
     """RFC 6040: outer CE makes an ECT(0) packet CE, and drops one that does not know ECN."""
     server.realserver(*TUN, "--hook", hook)
     assert through_tunnel(world, server.v4, vip, "0/3") == ""

@@ -61,12 +61,13 @@ def hear(client: str, port: str) -> None:
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((client, int(port)))
         sock.settimeout(1.0)
-        print("listening", flush=True)
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
         try:
             text, sender = sock.recvfrom(2048)
         except TimeoutError:
             return
-        print(f"{sender[0]}: {text.decode().strip()}")
+        sys.stdout.write(f"{sender[0]}: {text.decode()}")
 
 
 if __name__ == "__main__":

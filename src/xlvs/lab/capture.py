@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Self
 
 from xlvs.lab.problem import LabError
 
@@ -29,15 +30,15 @@ class Capture:
         self._argv = enter([*argv, "-Z", "root", "-i", device, *expression.split()])
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Capture:
-        self._child = subprocess.Popen(
+    def __enter__(self) -> Self:
+        self._child = child = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *self._argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        self._wait_until_it_listens(self._child)
+        self._wait_until_it_listens(child)
         return self
 
     def __exit__(
@@ -47,7 +48,8 @@ class Capture:
         trace: TracebackType | None,
     ) -> None:
         child = self._child
-        assert child is not None
+        if child is None:
+            return
         if kind is None:
             time.sleep(0.05)  # what was sent last is on its way through tcpdump
         child.send_signal(signal.SIGINT)
@@ -65,13 +67,15 @@ class Capture:
 
     @staticmethod
     def _wait_until_it_listens(child: subprocess.Popen[bytes]) -> None:
-        assert child.stderr is not None
+        stderr = child.stderr
+        if stderr is None:
+            return
         said = b""
         deadline = time.monotonic() + 5
         while b"listening on" not in said:
-            ready, _, _ = select.select([child.stderr], [], [], max(0, deadline - time.monotonic()))
+            ready, _, _ = select.select([stderr], [], [], max(0, deadline - time.monotonic()))
             # Unbuffered: what a buffered reader holds, select does not see.
-            chunk = os.read(child.stderr.fileno(), 4096) if ready else b""
+            chunk = os.read(stderr.fileno(), 4096) if ready else b""
             if not chunk:
                 child.kill()
                 child.communicate()

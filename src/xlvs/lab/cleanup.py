@@ -14,8 +14,8 @@ from pathlib import Path
 
 from xlvs.lab import state
 from xlvs.lab.namespace import namespace_path
-from xlvs.lab.processes import end
 from xlvs.lab.problem import LabError
+from xlvs.lab.processes import end
 from xlvs.lab.run import program, run_directory
 from xlvs.realserver.state import forget_namespaces
 
@@ -75,7 +75,15 @@ def _remove_instance(prefix: str, instance: str) -> bool:
     director = namespace_path(f"{prefix}-director")
     if there and director.exists():
         subprocess.run(
-            ["nsenter", f"--net={director}", "--", *program("xlvs"), "--instance", instance, "down"],
+            [
+                "nsenter",
+                f"--net={director}",
+                "--",
+                *program("xlvs"),
+                "--instance",
+                instance,
+                "down",
+            ],
             capture_output=True,
             check=False,
             timeout=30,

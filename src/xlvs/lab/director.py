@@ -129,5 +129,3 @@ class Director:
             name = port("director", device)
             tx, gro = ("off", "on") if xdp else ("on", "off")
             self._switch.run(["ethtool", "-K", name, "gro", gro, "tx", tx])
-
-

@@ -13,7 +13,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 from xlvs.lab import commands, servers, state
 from xlvs.lab.cleanup import remove
@@ -59,10 +59,12 @@ class Lab:
 
     @property
     def client(self) -> Namespace:
+        """Where requests come from."""
         return self.hosts["client"]
 
     @property
     def router(self) -> Namespace:
+        """The way to the far servers, and of direct replies."""
         return self.hosts["router"]
 
     @property
@@ -72,6 +74,7 @@ class Lab:
 
     @property
     def director(self) -> Director:
+        """The director, with its daemon and commands."""
         return self._director
 
     @property
@@ -83,9 +86,16 @@ class Lab:
         """The real servers that are wired for a forwarding method."""
         return [server for server in self._real_servers if method in server.methods]
 
+    @property
+    def folder(self) -> Path:
+        """Where logs lie; gone with the lab."""
+        if self._record is None:
+            raise LabError("the lab is not up")
+        return Path(self._record.directory)
+
     # ---- life ----------------------------------------------------------------
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         self._catch_signals()
         try:
             self.up()
@@ -222,7 +232,7 @@ def realserver_up(plan: Plan, method: str) -> list[str]:
     return ["up", *vips, "--method", method]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
@@ -237,5 +247,3 @@ def ensure_bpffs() -> None:
     where = Path("/sys/fs/bpf")
     if not where.is_mount():
         subprocess.run(["mount", "-t", "bpf", "bpf", str(where)], check=True)
-
-

@@ -8,6 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from xlvs.lab.namespace import Namespace
 from xlvs.lab.problem import LabError
@@ -24,7 +25,7 @@ class Outcome:
 
 
 def parse(text: str) -> Outcome:
-    """wrk's report."""
+    """What the report of wrk says."""
     total = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m),", text)
     if not total:
         raise LabError(f"wrk did not report: {text.strip()}")
@@ -56,7 +57,7 @@ class Load:
         self._command = ["setpriv", "--pdeathsig", "KILL", "--", *client.enter(self.argv)]
         self._outcome: Outcome | None = None
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._began = time.monotonic()
         self._child = subprocess.Popen(
             self._command,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,8 +50,13 @@ class Namespace:
         """IPv6 address of the first card."""
         return self.addresses[1]
 
+    def address(self, family: int) -> str:
+        """Address of the first card in family 4 or 6."""
+        return self.v4 if family == 4 else self.v6  # noqa: PLR2004
+
     @property
     def path(self) -> Path:
+        """The file that stands for it."""
         return namespace_path(self.full_name)
 
     def enter(self, argv: Sequence[str]) -> list[str]:
@@ -101,6 +107,14 @@ class Namespace:
         self._started(process, child)
         return child
 
+    def wait_for_port(self, port: int, *, patience: float = 5.0) -> None:
+        """Somebody listens on a TCP port."""
+        deadline = time.monotonic() + patience
+        while not self.run(["ss", "-Hltn", f"sport = :{port}"]).stdout:
+            if time.monotonic() > deadline:
+                raise LabError(f"in {self.name}: nobody listens on port {port}")
+            time.sleep(0.02)
+
     def capture(self, expression: str = "", *, device: str = "eth0") -> Capture:
         """Listen with tcpdump for as long as the ``with`` block lasts."""
         return Capture(self.enter, device, expression)
@@ -110,6 +124,7 @@ class Namespace:
         ip_batch(lines, self.full_name, *options)
 
     def environment(self) -> dict[str, str]:
+        """What programs find in their environment here."""
         return os.environ | self.env
 
 

@@ -43,6 +43,7 @@ class Network:
 
     @property
     def prefixes(self) -> tuple[str, str]:
+        """IPv4 and IPv6."""
         return f"10.{self.number}.0.0/24", f"fd00:{self.number}::/64"
 
 
@@ -99,6 +100,7 @@ class Plan:
 
     @property
     def networks(self) -> tuple[Network, ...]:
+        """Every segment that somebody is plugged in."""
         seen: dict[str, Network] = {}
         for host in self.hosts:
             for wire in host.wires:
@@ -107,6 +109,7 @@ class Plan:
 
     @property
     def real_servers(self) -> tuple[Host, ...]:
+        """Hosts that serve by some method."""
         return tuple(host for host in self.hosts if host.methods)
 
 
@@ -116,9 +119,7 @@ LOCAL_ADDRESSES = ("10.2.0.101", "10.2.0.102", "fd00:2::101", "fd00:2::102")
 
 
 def _routes(via: tuple[str, str], *to: tuple[str, str], table: int = 0) -> tuple[Route, ...]:
-    return tuple(
-        Route(target[family], via[family], table) for target in to for family in (0, 1)
-    )
+    return tuple(Route(target[family], via[family], table) for target in to for family in (0, 1))
 
 
 def _client() -> Host:

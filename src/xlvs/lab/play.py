@@ -80,16 +80,14 @@ def shell(prefix: str, host: str, command: Sequence[str]) -> int:
     ours = str(Path(sys.executable).parent)
     env = namespace.environment()
     env["PATH"] = f"{ours}:{env.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
-    argv = list(command) or ["bash", "--rcfile", str(_prompt(prefix, host))]
+    argv = list(command) or ["bash", "--rcfile", str(_prompt(lab.folder, prefix, host))]
     sys.stdout.flush()
     enter = namespace.enter(argv)
-    os.execvpe(enter[0], enter, env)
+    os.execvpe(enter[0], enter, env)  # noqa: S606  # becoming the shell is the point
 
 
-def _prompt(prefix: str, host: str) -> Path:
-    record = state.load(prefix)
-    assert record is not None
-    path = Path(record.directory) / f"{host}.bashrc"
+def _prompt(folder: Path, prefix: str, host: str) -> Path:
+    path = folder / f"{host}.bashrc"
     path.write_text(f"[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{prefix} {host}] \\w\\$ '\n")
     return path
 

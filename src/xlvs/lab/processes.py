@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,9 +24,6 @@ class Process:
     pid: int
     start: int
     what: str
-
-    def json(self) -> dict[str, int | str]:
-        return asdict(self)
 
     @property
     def alive(self) -> bool:

@@ -20,23 +20,24 @@ class RealServer:
 
     @property
     def name(self) -> str:
+        """How it answers."""
         return self.namespace.name
 
     @property
     def v4(self) -> str:
+        """RIP, IPv4."""
         return self.namespace.v4
 
     @property
     def v6(self) -> str:
+        """RIP, IPv6."""
         return self.namespace.v6
 
     def address(self, family: int) -> str:
         """RIP of the family 4 or 6."""
-        return self.v4 if family == 4 else self.v6
+        return self.namespace.address(family)
 
-    def run(
-        self, argv: Sequence[str], *, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program on the real server."""
         return self.namespace.run(argv, check=check)
 

@@ -46,7 +46,7 @@ def nginx_configuration(name: str, folder: Path) -> str:
     listen = "\n".join(
         f"        listen {address}:{port} backlog=4096;"
         for port in HTTP_PORTS
-        for address in ("0.0.0.0", "[::]")
+        for address in ("*", "[::]")
     )
     return _CONFIGURATION.format(name=name, folder=folder, listen=listen)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from xlvs.realserver import wanted
 from xlvs.realserver.change import outer_addresses
@@ -16,18 +17,20 @@ ANYWHERE = ("192.0.2.1", "2001:db8::1")
 _STRICT = 1
 
 
-def problems(
-    host: Host,
-    tunnels: Tunnels,
-    record: Record,
-    vips: dict[str, str],
-    interfaces: Sequence[str],
-    clients: Sequence[str],
-) -> list[str]:
-    """One sentence per thing that is wrong for these virtual addresses (address -> method).
+class Question(NamedTuple):
+    """What is asked about: virtual addresses with their methods, where packets come in.
 
     ``clients``: addresses that must be reachable; none: any client anywhere.
     """
+
+    vips: dict[str, str]
+    interfaces: Sequence[str]
+    clients: Sequence[str]
+
+
+def problems(host: Host, tunnels: Tunnels, record: Record, question: Question) -> list[str]:
+    """One sentence per thing that is wrong."""
+    vips, interfaces, clients = question
     missing = [name for name in interfaces if name not in host.interfaces()]
     if missing:
         return [f"there is no interface {name} here" for name in missing]
@@ -47,7 +50,7 @@ def problems(
 
 
 def _answers_for(host: Host, vip: str, interfaces: Sequence[str]) -> list[str]:
-    """Who answers ARP (IPv6: neighbour solicitations) for it takes its traffic from the director."""
+    """Who answers ARP or neighbour solicitations for it takes its traffic from the director."""
     found = [
         f"{vip} is an address of {interface} itself, so {interface} answers for it"
         " on the wire and takes its traffic from the director: leave it on lo only"
@@ -70,9 +73,7 @@ def _answers_for(host: Host, vip: str, interfaces: Sequence[str]) -> list[str]:
     return found
 
 
-def _way_back(
-    host: Host, vip: str, interfaces: Sequence[str], clients: Sequence[str]
-) -> list[str]:
+def _way_back(host: Host, vip: str, interfaces: Sequence[str], clients: Sequence[str]) -> list[str]:
     """Replies go to the client directly, with the virtual address as their source."""
     six = ":" in vip
     named = [client for client in clients if (":" in client) == six]
@@ -102,10 +103,8 @@ def _way_back(
 def _tunnel(record: Record, vip: str) -> list[str]:
     if vip in record.vips_of("tun"):
         return []
-    return [
-        f"tunnel packets for {vip} are not opened:"
-        f" run `xlvs realserver up --vip {vip} --method tun`"
-    ]
+    again = f"run `xlvs realserver up --vip {vip} --method tun`"
+    return [f"tunnel packets for {vip} are not opened: {again}"]
 
 
 def _decapsulation(

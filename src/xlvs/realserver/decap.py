@@ -31,6 +31,7 @@ OBJECT = Path(xlvs.datapath.__file__).with_name("objects") / "realserver.bpf.o"
 HANDLE = 1
 PRIORITY = 0x5856
 
+_VERSION_6 = 6
 IPPROTO_NONE = 59  # IPv6: no next header; IPv4 does not know it either
 
 
@@ -110,9 +111,9 @@ class EbpfTunnels:
             index = self._host.index(interface)
             if found:
                 libbpf.tc_detach(index, libbpf.TC_INGRESS, HANDLE, PRIORITY)
-            if what.clsact and self._host.has_clsact(interface):
-                if not self._host.has_filters(interface):
-                    libbpf.tc_hook_destroy(index)
+            ours = what.clsact and self._host.has_clsact(interface)
+            if ours and not self._host.has_filters(interface):
+                libbpf.tc_hook_destroy(index)
 
     def program(self, interface: str, hook: str) -> int:
         index = self._host.index(interface)
@@ -164,13 +165,13 @@ def mixed_probe(addresses: Addresses) -> bytes | None:
     for inner in addresses.inner:
         for outer in addresses.outer:
             if (":" in inner) != (":" in outer):
-                return _frame(outer, _packet(inner, IPPROTO_NONE, b""), ":" in inner)
+                return _frame(outer, _packet(inner, IPPROTO_NONE, b""))
     return None
 
 
-def _frame(outer: str, packet: bytes, inner_is_v6: bool) -> bytes:
+def _frame(outer: str, packet: bytes) -> bytes:
     ethertype = 0x86DD if ":" in outer else 0x0800
-    protocol = socket.IPPROTO_IPV6 if inner_is_v6 else socket.IPPROTO_IPIP
+    protocol = socket.IPPROTO_IPV6 if packet[0] >> 4 == _VERSION_6 else socket.IPPROTO_IPIP
     return bytes(12) + struct.pack("!H", ethertype) + _packet(outer, protocol, packet)
 
 
@@ -178,6 +179,11 @@ def _packet(to: str, protocol: int, payload: bytes) -> bytes:
     """An IP packet from nowhere; the checksum is not looked at before the stack."""
     address = ip_address(to).packed
     if ":" in to:
-        return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + bytes(16) + address + payload
+        return (
+            struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64)
+            + bytes(16)
+            + address
+            + payload
+        )
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0)
     return head + bytes(4) + address + payload

@@ -11,7 +11,7 @@ import errno
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -62,7 +62,7 @@ class LinuxHost:
             link["index"]: link.get_attr("IFLA_IFNAME") for link in self._netlink.get_links()
         }
 
-    def __enter__(self) -> LinuxHost:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -106,13 +106,12 @@ class LinuxHost:
         return found
 
     def add_to_lo(self, address: str) -> None:
-        options: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in address else {}
-        self._change("add", address, errno.EEXIST, **options)
+        self._change("add", address, errno.EEXIST, flags=_IFA_F_NODAD if ":" in address else 0)
 
     def remove_from_lo(self, address: str) -> None:
         self._change("delete", address, errno.EADDRNOTAVAIL)
 
-    def _change(self, verb: str, address: str, harmless: int, **options: Any) -> None:
+    def _change(self, verb: str, address: str, harmless: int, **options: int) -> None:
         try:
             self._netlink.addr(
                 verb,

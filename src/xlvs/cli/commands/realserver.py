@@ -1,8 +1,165 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``xlvs realserver up|down|check``."""
+"""``xlvs realserver``: arguments in, sentences out."""
 
 from __future__ import annotations
 
-from xlvs.realserver.command import add_arguments, run
+import argparse
+import os
+import sys
+from collections.abc import Callable
 
-__all__ = ["add_arguments", "run"]
+from xlvs.model.problem import Code, Problem
+from xlvs.realserver import state
+from xlvs.realserver.address import virtual_address
+
+DEFAULT_INTERFACE = "eth0"
+_USAGE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``up``, ``down`` and ``check``."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|check")
+    up = verbs.add_parser(
+        "up",
+        help="take virtual addresses of a director",
+        description="Make this host a real server: virtual addresses on lo, which nobody hears"
+        " of by ARP, and for tun a program that opens the director's tunnel packets.",
+    )
+    down = verbs.add_parser(
+        "down",
+        help="restore what was there before",
+        description="Give up the virtual addresses, all of them if none is named,"
+        " and restore what was there before.",
+    )
+    check = verbs.add_parser(
+        "check",
+        help="say what is wrong; exit code 1 if anything is",
+        description="Say in words what keeps this real server from answering."
+        " Without --vip: all that were set up here.",
+    )
+    for verb in (up, down, check):
+        verb.add_argument(
+            "--vip",
+            action="append",
+            default=[],
+            metavar="ADDRESS",
+            required=verb is up,
+            help="virtual address, IPv4 or IPv6; may be repeated",
+        )
+    for verb in (up, check):
+        verb.add_argument(
+            "--method",
+            choices=("dr", "tun"),
+            required=verb is up,
+            help="forwarding method of the director",
+        )
+        verb.add_argument(
+            "--interface",
+            action="append",
+            metavar="NAME",
+            help=f"where the director's packets come in (default {DEFAULT_INTERFACE});"
+            " may be repeated",
+        )
+    up.add_argument(
+        "--hook",
+        choices=("auto", "tc", "xdp"),
+        default="auto",
+        help="where tunnel packets are opened (default auto: tc; on kernels before 6.3 with both"
+        " address families xdp, which every driver can, but without GRO)",
+    )
+    check.add_argument(
+        "--client",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a client that must be reachable from the virtual address; may be repeated",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code: 0 done or nothing wrong, 1 refused or something wrong, 2 wrong usage."""
+    verbs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "up": _up,
+        "down": _down,
+        "check": _check,
+    }
+    try:
+        args.vip = [virtual_address(text) for text in args.vip]
+    except Problem as problem:
+        return _refuse(args, problem, _USAGE)
+    if os.geteuid() != 0:
+        return _refuse(args, Problem(Code.NOT_SUPPORTED, "it needs root: run it with sudo"), 1)
+    try:
+        return verbs[args.verb](args)
+    except Problem as problem:
+        return _refuse(args, problem, _USAGE if problem.where.startswith("--") else 1)
+
+
+def _refuse(args: argparse.Namespace, problem: Problem, code: int) -> int:
+    print(f"xlvs realserver {args.verb}: {problem.message}", file=sys.stderr)
+    return code
+
+
+def _up(args: argparse.Namespace) -> int:
+    from xlvs.realserver.change import Changer
+    from xlvs.realserver.decap import EbpfTunnels
+    from xlvs.realserver.host import LinuxHost
+
+    interfaces = args.interface or [DEFAULT_INTERFACE]
+    with LinuxHost() as host:
+        record = Changer(host, EbpfTunnels(host, args.hook), state.here()).up(
+            args.vip, args.method, interfaces
+        )
+    for vip in args.vip:
+        how = (
+            "IPv6 neighbour discovery does not answer for addresses on lo"
+            if ":" in vip
+            else f"ARP on {', '.join(interfaces)} does not answer for it"
+        )
+        print(f"{vip} is on lo; {how}")
+    if args.method == "tun":
+        for interface in interfaces:
+            hook = record.decapsulation[interface].hook
+            print(f"tunnel packets on {interface} are opened by eBPF ({hook})")
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    from xlvs.realserver.change import Changer
+    from xlvs.realserver.decap import EbpfTunnels
+    from xlvs.realserver.host import LinuxHost
+
+    store = state.here()
+    before = list(store.load().vips)
+    with LinuxHost() as host:
+        left = list(Changer(host, EbpfTunnels(host), store).down(args.vip).vips)
+    gone = [vip for vip in before if vip not in left]
+    if not gone:
+        print("nothing was set up here")
+    elif left:
+        print(f"gave up {', '.join(gone)}; left: {', '.join(left)}")
+    else:
+        print(f"gave up {', '.join(gone)}; everything is as it was before")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from xlvs.realserver.check import Question, problems
+    from xlvs.realserver.decap import EbpfTunnels
+    from xlvs.realserver.host import LinuxHost
+
+    record = state.here().load()
+    vips = {vip: known.method for vip, known in record.vips.items()}
+    if args.vip:
+        vips = {vip: args.method or vips.get(vip, "dr") for vip in args.vip}
+    if not vips:
+        raise Problem(Code.INVALID, "nothing was set up here: name the virtual address", "--vip")
+    interfaces = args.interface or list(record.interfaces) or [DEFAULT_INTERFACE]
+    with LinuxHost() as host:
+        found = problems(host, EbpfTunnels(host), record, Question(vips, interfaces, args.client))
+    for sentence in found:
+        print(sentence)
+    if not found:
+        ways = ", ".join(f"{vip} ({method})" for vip, method in vips.items())
+        print(f"nothing wrong: {ways}")
+    return 1 if found else 0

@@ -69,11 +69,11 @@ def play(show: Show, lab: Lab, act: Act) -> None:
     if act.method in ("dr", "tun"):
         _real_servers(show, lab, act)
     v4, v6 = lab.plan.vips[act.method]
-    _service(show, lab, act, f"-t {v4}:80", "rr", (1, 1, 1))
+    _service(show, lab, act, f"-t {v4}:80", (1, 1, 1))
     _http(show, lab, act, v4, (1, 1, 1))
-    _service(show, lab, act, f"-t [{v6}]:80", "wrr", (3, 2, 1))
+    _service(show, lab, act, f"-t [{v6}]:80", (3, 2, 1))
     _http(show, lab, act, v6, (3, 2, 1))
-    _service(show, lab, act, f"-u {v4}:{UDP_PORT}", "rr", (1, 1, 1))
+    _service(show, lab, act, f"-u {v4}:{UDP_PORT}", (1, 1, 1))
     _udp(show, lab, act, v4)
     _stats(show, lab, act, v4)
 
@@ -83,7 +83,7 @@ def _real_servers(show: Show, lab: Lab, act: Act) -> None:
     show.command(first.name, "xlvs realserver " + " ".join(realserver_up(lab.plan, act.method)))
     check = first.realserver("check", "--client", lab.client.v4, check=False)
     show.output(check.stdout)
-    show.promise("every real server takes the virtual address", check.returncode == 0)
+    show.promise("every real server takes the virtual address", kept=check.returncode == 0)
 
 
 def _type(show: Show, lab: Lab, arguments: str) -> str:
@@ -96,9 +96,8 @@ def _type(show: Show, lab: Lab, arguments: str) -> str:
     return done.stdout
 
 
-def _service(
-    show: Show, lab: Lab, act: Act, service: str, scheduler: str, weights: Sequence[int]
-) -> None:
+def _service(show: Show, lab: Lab, act: Act, service: str, weights: Sequence[int]) -> None:
+    scheduler = "rr" if len(set(weights)) == 1 else "wrr"
     _type(show, lab, f"-A {service} -s {scheduler}")
     for server, weight in zip(lab.servers_for(act.method), weights, strict=True):
         address = server.address(6 if "[" in service else 4)
@@ -134,24 +133,22 @@ def _promises(
 ) -> None:
     servers = lab.servers_for(act.method)
     rounds = len(answers) // sum(weights)
-    want = {
-        server.name: rounds * weight for server, weight in zip(servers, weights, strict=True)
-    }
+    want = {server.name: rounds * weight for server, weight in zip(servers, weights, strict=True)}
     got = tally(answers)
     spread = ", ".join(f"{name} {number}" for name, number in want.items())
-    show.promise(f"exactly as the weights say: {spread}", got == want, str(got))
+    show.promise(f"exactly as the weights say: {spread}", kept=got == want, instead=str(got))
     clients = seen(answers)
     if act.method == "fullnat":
         show.promise(
             f"the real servers saw a local address of the director ({', '.join(sorted(clients))})",
-            bool(clients) and clients <= set(LOCAL_ADDRESSES),
-            str(clients),
+            kept=bool(clients) and clients <= set(LOCAL_ADDRESSES),
+            instead=str(clients),
         )
     else:
         show.promise(
             f"the real servers saw the client itself ({', '.join(sorted(clients))})",
-            bool(clients) and clients <= set(lab.client.addresses),
-            str(clients),
+            kept=bool(clients) and clients <= set(lab.client.addresses),
+            instead=str(clients),
         )
 
 
@@ -168,7 +165,9 @@ def _stats(show: Show, lab: Lab, act: Act, vip: str) -> None:
     listing = lab.director.ipvsadm(arguments).stdout
     show.output(listing)
     got = connections(lab.director.ipvsadm(f"{arguments} {service}").stdout)
-    show.promise(f"the counters agree: {want} connections to {vip}:80", got == want, str(got))
+    show.promise(
+        f"the counters agree: {want} connections to {vip}:80", kept=got == want, instead=str(got)
+    )
     _type(show, lab, "-C")
 
 

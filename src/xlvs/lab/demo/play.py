@@ -10,8 +10,8 @@ from xlvs.lab.cleanup import PINS, namespaces
 from xlvs.lab.demo import methods, survival
 from xlvs.lab.demo.show import Show
 from xlvs.lab.lab import Lab
-from xlvs.lab.play import MAP
 from xlvs.lab.plan import LOCAL_ADDRESSES
+from xlvs.lab.play import MAP
 from xlvs.lab.problem import LabError
 from xlvs.lab.run import need, need_root
 
@@ -31,9 +31,11 @@ def play(show: Show, hook: str) -> int:
             survival.play(show, lab, hook)
             _removal(show, lab)
     except LabError as problem:
-        show.promise("everything works", False, str(problem))
+        show.promise("everything works", kept=False, instead=str(problem))
     left = namespaces(lab.prefix)
-    show.promise("nothing is left: no namespace, no process, no pin", not left, ", ".join(left))
+    show.promise(
+        "nothing is left: no namespace, no process, no pin", kept=not left, instead=", ".join(left)
+    )
     return show.end(time.monotonic() - began)
 
 
@@ -61,6 +63,6 @@ def _removal(show: Show, lab: Lab) -> None:
     links = lab.director.run(["ip", "-br", "link"]).stdout
     show.promise(
         "xlvs down took the data path off the interfaces",
-        not pins.exists() and "xdp" not in links,
-        f"{pins} or a program is left",
+        kept=not pins.exists() and "xdp" not in links,
+        instead=f"{pins} or a program is left",
     )

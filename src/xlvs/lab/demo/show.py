@@ -65,7 +65,7 @@ class Show:
         if len(shown) < len(lines):
             self.console.print(Text(f"... {len(lines) - len(shown)} more", style="dim"))
 
-    def promise(self, sentence: str, kept: bool, instead: str = "") -> None:
+    def promise(self, sentence: str, *, kept: bool, instead: str = "") -> None:
         """Something that has to be true: a tick, or a cross and what was there instead."""
         if kept:
             self.kept += 1

@@ -16,7 +16,7 @@ CONNECTIONS = 24
 
 def listed(text: str) -> set[tuple[str, ...]]:
     """``ipvsadm -Lnc`` without what changes by itself: the timer and the state."""
-    found = set()
+    found: set[tuple[str, ...]] = set()
     for line in text.splitlines():
         fields = line.split()
         if fields and fields[0] in ("TCP", "UDP"):
@@ -58,7 +58,7 @@ def play(show: Show, lab: Lab, hook: str) -> None:
         show.command("director", "ipvsadm -Ln")
         refused = lab.director.ipvsadm("-Ln", check=False)
         show.output(refused.stdout + refused.stderr)
-        show.promise("nobody answers, but the load goes on", refused.returncode != 0)
+        show.promise("nobody answers, but the load goes on", kept=refused.returncode != 0)
         load.wait_until(3)
 
         show.command("director", f"xlvsd --interfaces eth0,eth1 --hook {hook} &")
@@ -69,8 +69,8 @@ def play(show: Show, lab: Lab, hook: str) -> None:
         same = listed(before) == listed(after)
         show.promise(
             f"the new daemon adopted the same {len(listed(before))} connections",
-            same and len(listed(before)) == CONNECTIONS,
-            f"{len(listed(before))} before, {len(listed(after))} after,"
+            kept=same and len(listed(before)) == CONNECTIONS,
+            instead=f"{len(listed(before))} before, {len(listed(after))} after,"
             f" {len(listed(before) & listed(after))} in both",
         )
         show.say("waiting for wrk to end ...")
@@ -78,8 +78,8 @@ def play(show: Show, lab: Lab, hook: str) -> None:
     show.output(outcome.text)
     show.promise(
         f"{outcome.requests} requests, none failed",
-        outcome.failed == 0 and outcome.requests > 0,
-        f"{outcome.failed} failed",
+        kept=outcome.failed == 0 and outcome.requests > 0,
+        instead=f"{outcome.failed} failed",
     )
     show.command("director", "ipvsadm -Ln")
     show.output(lab.director.ipvsadm("-Ln").stdout)
