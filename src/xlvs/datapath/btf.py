@@ -134,7 +134,7 @@ def section(image: bytes, name: str) -> bytes:
             start = names_at + header[0]
             if image[start : image.index(b"\0", start)] == name.encode():
                 return image[header[4] : header[4] + header[5]]
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         msg = "the ELF file is damaged"
         raise BtfError(msg) from error
     msg = f"the ELF file has no section {name}"
@@ -145,7 +145,9 @@ def parse(blob: bytes) -> Btf:
     """Read a .BTF section. Raises BtfError."""
     try:
         return _parse(blob)
-    except (struct.error, IndexError, ValueError) as error:
+    except BtfError:
+        raise
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         msg = "the .BTF section is damaged"
         raise BtfError(msg) from error
 

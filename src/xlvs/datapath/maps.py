@@ -14,6 +14,7 @@ from xlvs.datapath import libbpf
 
 _HASH_TYPES = frozenset({1, 5, 9, 10})  # HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
 _PERCPU_TYPES = frozenset({5, 6, 10})  # PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
+_STACK_TYPES = frozenset({22, 23})  # QUEUE, STACK
 _BATCH = 4096
 _U32 = struct.Struct("=I")
 
@@ -132,7 +133,12 @@ class Map:
         return memoryview(area)[:length]
 
     def clear(self) -> int:
-        """Remove every entry of a hash, zero every entry of an array; returns how many."""
+        """Empty a hash or stack, zero every entry of an array; returns how many entries."""
+        if self.info.type in _STACK_TYPES:
+            count = 0
+            while libbpf.map_pop(self.fd, self.info.value_size) is not None:
+                count += 1
+            return count
         if self.info.type in _HASH_TYPES:
             keys = [key for key, _ in self.items()]
             return sum(self.delete(key) for key in keys)

@@ -45,6 +45,7 @@ from xlvs.datapath.libbpf.maps import (
     map_delete,
     map_lookup,
     map_lookup_batch,
+    map_pop,
     map_update,
     map_update_batch,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "map_delete",
     "map_lookup",
     "map_lookup_batch",
+    "map_pop",
     "map_update",
     "map_update_batch",
     "mount_bpffs",

@@ -43,6 +43,16 @@ def map_lookup(fd: int, key: bytes, size: int) -> bytes | None:
     return value.raw
 
 
+def map_pop(fd: int, size: int) -> bytes | None:
+    """Take the next entry off a stack or queue, or None."""
+    value = ctypes.create_string_buffer(size)
+    try:
+        call("bpf_map_lookup_and_delete_elem", fd, None, value)
+    except FileNotFoundError:
+        return None
+    return value.raw
+
+
 def map_delete(fd: int, key: bytes) -> bool:
     """Remove an entry; False if there was none."""
     try:
