@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The director as the API shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from xlvs.datapath import support
+from xlvs.datapath.addresses import unpacked
+from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
+from xlvs.engine.counting import total, total_rates
+from xlvs.io.director import Director
+from xlvs.model.service import Address, Destination, Protocol, Service
+from xlvs.wire.messages import (
+    DestinationView,
+    InterfaceView,
+    LocalPorts,
+    ServiceList,
+    ServiceView,
+    Status,
+    TableView,
+)
+
+IPVS_TABLE_RATIO = 64
+"""Connections per hash bucket: what makes IPVS's ``size=`` of our number of connections."""
+
+_PORTS = LOCAL_PORT_WORDS * 64
+_NEARLY_FULL = 0.9
+_PROTOCOLS = {number: protocol for protocol, number in support.PROTOCOLS.items()}
+
+
+class Facts(NamedTuple):
+    """What the daemon knows about itself."""
+
+    instance: str
+    version: str
+    pid: int
+    started: float
+    hooks: tuple[tuple[str, str, str], ...] = ()  # interface, hook, why
+    warnings: tuple[str, ...] = ()
+    settings: tuple[tuple[str, int], ...] = ()
+
+
+def service_list(director: Director) -> ServiceList:
+    """Services and destinations with their counters."""
+    effective, port = director.effective, director.port
+    ids = [id_ for each in effective.destination_ids.values() for id_ in each]
+    service_stats = port.service_stats(effective.service_ids.values())
+    numbers = _Numbers(port.destination_stats(ids), port.load(ids))
+    views = []
+    for key, (service, destinations) in director.desired.services.items():
+        id_ = effective.service_ids[key]
+        stats, live, rates = director.ledger.service(id_, service_stats[id_])
+        views.append(
+            ServiceView(
+                service=service,
+                destinations=[
+                    _destination(director, numbers, destination, destination_id)
+                    for destination, destination_id in zip(
+                        destinations, effective.destination_ids[key], strict=True
+                    )
+                ],
+                stats=stats,
+                live=live,
+                rates=rates,
+                remarks=support.remarks(service, destinations),
+            )
+        )
+    return ServiceList(services=views, table_size=max(port.connections_size // IPVS_TABLE_RATIO, 1))
+
+
+class _Numbers(NamedTuple):
+    stats: dict[int, Stats]
+    load: dict[int, DestinationLoad]
+
+
+def _destination(
+    director: Director, numbers: _Numbers, destination: Destination, id_: int
+) -> DestinationView:
+    stats, live, rates = director.ledger.destination(id_, numbers.stats[id_])
+    load = numbers.load[id_]
+    return DestinationView(
+        destination=destination,
+        active=load.active,
+        inactive=load.inactive,
+        persistent=0,
+        stats=stats,
+        live=live,
+        rates=rates,
+        next_hop=director.effective.ways[destination.key.address].words,
+    )
+
+
+def status(director: Director, facts: Facts) -> Status:
+    """Everything that ``xlvs status`` shows."""
+    port = director.port
+    services = service_list(director).services
+    attached = {(a.ifname, a.hook) for a in port.attachments()}
+    interfaces = [
+        InterfaceView(name=name, hook=hook, why=why, attached=(name, hook) in attached)
+        for name, hook, why in facts.hooks
+    ]
+    table = port.table()
+    ports = local_ports(director)
+    view = TableView(
+        size=port.connections_size,
+        used=table.used,
+        high_water=table.high_water,
+        created=table.created,
+        expired=table.expired,
+        full=table.full,
+    )
+    return Status(
+        instance=facts.instance,
+        version=facts.version,
+        pid=facts.pid,
+        started=facts.started,
+        adopted=port.adopted,
+        interfaces=interfaces,
+        table=view,
+        reasons={
+            name: {"packets": reason.packets, "bytes": reason.bytes}
+            for name, reason in port.reasons().items()
+            if reason.packets
+        },
+        local_ports=ports,
+        local_addresses=list(director.options.local_addresses),
+        services=services,
+        settings=dict(facts.settings),
+        totals=total(s.live for s in services),
+        rates=total_rates(s.rates for s in services),
+        problems=[*facts.warnings, *_problems(interfaces, view, ports, services)],
+    )
+
+
+def local_ports(director: Director) -> list[LocalPorts]:
+    """FULLNAT's ports: used and free, per local address and real server."""
+    blocks = director.effective.tables.blocks()
+    use = director.port.port_use(blocks)
+    return [
+        LocalPorts(
+            local=unpacked(key.local),
+            destination=unpacked(key.server),
+            destination_port=key.port,
+            protocol=_PROTOCOLS[key.protocol],
+            used=use[block].used,
+            free=_PORTS - use[block].used,
+            exhausted=use[block].exhausted,
+        )
+        for block, key in sorted(blocks.items())
+    ]
+
+
+def _problems(
+    interfaces: Iterable[InterfaceView],
+    table: TableView,
+    ports: Iterable[LocalPorts],
+    services: Iterable[ServiceView],
+) -> list[str]:
+    found = [
+        f"{interface.name}: the data path is not attached ({interface.hook})"
+        for interface in interfaces
+        if not interface.attached
+    ]
+    if table.used >= table.size * _NEARLY_FULL:
+        found.append(
+            f"the connection table is nearly full ({table.used} of {table.size}): "
+            "start with a greater --table-size"
+        )
+    for each in ports:
+        if each.exhausted:
+            found.append(
+                f"fullnat from {each.local} to {each.destination} port {each.destination_port}: "
+                f"{each.exhausted} connections found no free local port: add local addresses"
+            )
+    for service in services:
+        found.extend(f"{title(service.service)}: {remark}" for remark in service.remarks)
+        for destination in service.destinations:
+            if destination.next_hop.startswith("unresolved"):
+                key = destination.destination.key
+                found.append(f"{title(service.service)}: {key.address}: {destination.next_hop}")
+    return found
+
+
+def title(service: Service) -> str:
+    """A service in one word, such as ``tcp 10.0.0.1:80``."""
+    key = service.key
+    if key.protocol is Protocol.FWM:
+        return f"fwm {key.fwmark}"
+    return f"{key.protocol.value} {host_port(key.address, key.port)}"
+
+
+def host_port(address: Address | None, port: int) -> str:
+    """``10.0.0.1:80`` or ``[fd00::1]:80``."""
+    if address is not None and address.version == 6:
+        return f"[{address}]:{port}"
+    return f"{address}:{port}"

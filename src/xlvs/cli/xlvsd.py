@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""xlvsd's command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import NoReturn
+
+from xlvs.engine import hook, settings
+from xlvs.io.paths import DEFAULT_INSTANCE, instance_from_environment, paths
+from xlvs.model.problem import Problem
+from xlvs.model.service import Address
+
+USAGE_ERROR = 2
+_TABLE_MAX = 1 << 26  # slots of 128 bytes: 8 GiB
+
+
+@dataclass(frozen=True)
+class Config:
+    """The command line. ``values``: net.ipv4.vs.* without the prefix."""
+
+    instance: str = DEFAULT_INSTANCE
+    interfaces: tuple[str, ...] = ()
+    hook: str = "auto"
+    table_size: int = 262144
+    local_addresses: tuple[Address, ...] = ()
+    values: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says one sentence instead of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    found = _Parser(
+        prog="xlvsd",
+        description="Run a director in this network namespace. Ends on SIGTERM and leaves "
+        "the data path running; 'xlvs down' removes that.",
+        allow_abbrev=False,
+    )
+    found.add_argument(
+        "--instance",
+        default=instance_from_environment(),
+        help="name of this director (default: $XLVS_INSTANCE or 'default')",
+    )
+    found.add_argument(
+        "--interfaces",
+        required=True,
+        type=_interfaces,
+        metavar="IF,IF",
+        help="interfaces on which packets of clients and real servers arrive",
+    )
+    found.add_argument(
+        "--hook",
+        choices=hook.CHOICES,
+        default="auto",
+        help="where packets are met; auto chooses by driver and says why (default)",
+    )
+    found.add_argument(
+        "--table-size",
+        type=_table_size,
+        default=Config.table_size,
+        metavar="N",
+        help="most connections at once (default %(default)s)",
+    )
+    found.add_argument(
+        "--local-addresses",
+        type=_addresses,
+        default=(),
+        metavar="A,B",
+        help="source addresses for fullnat",
+    )
+    found.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="net.ipv4.vs.KEY=VALUE",
+        help="a setting of IPVS's",
+    )
+    return found
+
+
+def read_command_line(argv: Sequence[str]) -> Config:
+    """The configuration. Exits with 2 and one sentence when something is wrong."""
+    options = parser()
+    found = options.parse_args(argv)
+    try:
+        paths(found.instance)
+        values = settings.read(found.set)
+    except Problem as problem:
+        options.error(problem.message)
+    return Config(
+        instance=found.instance,
+        interfaces=found.interfaces,
+        hook=found.hook,
+        table_size=found.table_size,
+        local_addresses=found.local_addresses,
+        values=values,
+    )
+
+
+def _interfaces(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"wants names of interfaces between commas, not {text!r}")
+    return names
+
+
+def _table_size(text: str) -> int:
+    try:
+        size = int(text)
+    except ValueError:
+        size = 0
+    if not 1 <= size <= _TABLE_MAX:
+        raise argparse.ArgumentTypeError(f"wants a number from 1 to {_TABLE_MAX}, not {text!r}")
+    return size
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    try:
+        return tuple(dict.fromkeys(ip_address(word.strip()) for word in text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"wants IP addresses between commas: {error}") from error

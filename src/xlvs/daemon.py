@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""xlvsd: wiring only. Ends on SIGTERM or SIGINT and leaves the data path running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from xlvs.api import server
+from xlvs.api.app import Api
+from xlvs.api.views import Facts
+from xlvs.cli.xlvsd import Config, read_command_line
+from xlvs.datapath import keepalive, pins
+from xlvs.datapath.effective import Options, addresses
+from xlvs.datapath.loader import DataPath, Sizes
+from xlvs.engine import estimator, settings
+from xlvs.io import adoption, clock, hooks, statefile
+from xlvs.io.director import Director
+from xlvs.io.hooks import Hook
+from xlvs.io.kernel import Kernel
+from xlvs.io.lock import Lock
+from xlvs.io.notify import notify
+from xlvs.io.packet_events import PacketEvents
+from xlvs.io.paths import Paths, paths
+from xlvs.io.surroundings import Surroundings
+from xlvs.io.tasks import Tasks
+from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
+from xlvs.model.problem import Problem
+from xlvs.model.service import Address
+
+FAILURE = 1
+REAP_PERIOD = 5.0
+"""Seconds between two looks at removed destinations."""
+
+SETTLE = 0.05
+"""Seconds that an edit waits at most for the next hops that it needs."""
+
+log = logging.getLogger("xlvs")
+
+
+class Daemon:
+    """One running director and what it does beside answering."""
+
+    def __init__(self, config: Config, place: Paths, kernel: Kernel) -> None:
+        self.config = config
+        self.exit_status = 0
+        self.stop = asyncio.Event()
+        self.tasks = Tasks(self._died)
+        self._place = place
+        self._kernel = kernel
+        self._started = clock.wall()
+        self._hooks: list[Hook] = []
+        self._links: tuple[object, ...] = ()
+        self._warnings = tuple(settings.warnings(config.values))
+        values = {name: value[0] for name, value in config.values.items() if len(value) == 1}
+        self.director = Director(
+            kernel,
+            Options(config.local_addresses, values),
+            lambda saved: statefile.save(place.state, saved),
+        )
+        self.surroundings = Surroundings(self.tasks, self._on_surroundings)
+
+    async def start(self) -> None:
+        """From what there is to a working director. Raises Problem."""
+        await self.surroundings.start()
+        links = list(self.surroundings.observed.links.values())
+        self._hooks = hooks.chosen(self.config.interfaces, self.config.hook, links)
+        for each in self._hooks:
+            log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why)
+        for warning in self._warnings:
+            log.warning("%s", warning)
+        await self._take_over()
+        hooks.attach(self._kernel, self._hooks)
+        self._links = self._link_names()
+        self._kernel.start_sweep()
+        self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
+        self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
+
+    async def _take_over(self) -> None:
+        adopted = adoption.adopt(
+            self._kernel.have(),
+            lambda: statefile.load(self._place.state),
+            running=self._kernel.adopted,
+        )
+        for remark in adopted.remarks:
+            log.warning("%s", remark)
+        await self.surroundings.learn(addresses(adopted.desired))
+        namespace = os.stat("/proc/self/ns/net").st_ino
+        writes = self.director.start(adopted, self.surroundings.observed, namespace)
+        if self._kernel.adopted:
+            log.info(
+                "adopted the running data path: %d services, %d connections, %d repairs",
+                len(adopted.desired.services),
+                self._kernel.table().used,
+                len(writes),
+            )
+            for write in writes:
+                log.info("repaired: %s", type(write).__name__)
+        self.surroundings.want(keepalive.targets(self.director.effective.ways))
+        await self._settled()
+
+    async def prepare(self, edits: Sequence[AnyEdit]) -> None:
+        """Before edits: know the routes to new destinations."""
+        await self.surroundings.learn(_destinations(edits))
+        self.director.observed = self.surroundings.observed
+
+    async def settle(self, edits: Sequence[AnyEdit]) -> None:
+        """After edits: know the neighbours on the way to new destinations."""
+        self.surroundings.forget_others(addresses(self.director.desired))
+        self.surroundings.want(keepalive.targets(self.director.effective.ways))
+        if _destinations(edits):
+            await self._settled()
+
+    async def _settled(self) -> None:
+        await self.surroundings.resolved(SETTLE)
+        self.director.observe(self.surroundings.observed)
+
+    def facts(self) -> Facts:
+        """What the daemon knows about itself."""
+        values = settings.defaults()
+        values.update({name: v[0] for name, v in self.config.values.items() if len(v) == 1})
+        return Facts(
+            instance=self.config.instance,
+            version=_version(),
+            pid=os.getpid(),
+            started=self._started,
+            hooks=tuple(self._hooks),
+            warnings=self._warnings,
+            settings=tuple(values.items()),
+        )
+
+    def _on_surroundings(self) -> None:
+        self._try(lambda: self.director.observe(self.surroundings.observed))
+        self.surroundings.want(keepalive.targets(self.director.effective.ways))
+        links = self._link_names()
+        if links != self._links:
+            self._links = links
+            self._try(self._attach_again)
+
+    def _attach_again(self) -> None:
+        links = list(self.surroundings.observed.links.values())
+        for each in hooks.attach_again(self._kernel, self._hooks, links):
+            log.info("%s is there again: attached (%s)", each.ifname, each.hook)
+
+    def _reap(self) -> None:
+        self._try(lambda: self.director.reap(clock.monotonic()))
+
+    def _try(self, work: Callable[[], object]) -> None:
+        """What nobody asked for has nobody to tell but the log."""
+        try:
+            work()
+        except Problem as problem:
+            log.error("%s", problem.message)
+
+    def _link_names(self) -> tuple[object, ...]:
+        links = self.surroundings.observed.links.values()
+        return tuple((link.name, link.ifindex) for link in links)
+
+    def _died(self, name: str, error: BaseException) -> None:
+        log.error("task %s failed: %r; ending, the data path goes on", name, error, exc_info=error)
+        self.exit_status = FAILURE
+        self.stop.set()
+
+
+async def _every(period: float, work: Callable[[], None]) -> None:
+    """Do the work every ``period`` seconds, without drift."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due = max(due + period, loop.time())
+        await asyncio.sleep(due - loop.time())
+        work()
+
+
+def _destinations(edits: Sequence[AnyEdit]) -> set[Address]:
+    return {
+        edit.destination.key.address
+        for edit in edits
+        if isinstance(edit, AddDestination | EditDestination)
+    }
+
+
+def _version() -> str:
+    try:
+        return version("xlvs")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+async def run(config: Config) -> int:
+    """Run until a signal; the exit status. Raises Problem when it cannot start."""
+    place = paths(config.instance)
+    lock = Lock(place.lock)
+    kernel = Kernel(DataPath.open(pins.folder(config.instance), _sizes(config)))
+    daemon = Daemon(config, place, kernel)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop.set)
+    events: PacketEvents | None = None
+    try:
+        await daemon.start()
+        events = PacketEvents(kernel, daemon.surroundings.asked_for)
+        await _serve(daemon, place)
+    finally:
+        if events is not None:
+            events.close()
+        await daemon.tasks.stop()
+        await daemon.surroundings.stop()
+        kernel.close()
+        lock.release()
+    return daemon.exit_status
+
+
+async def _serve(daemon: Daemon, place: Paths) -> None:
+    api = Api(daemon.director, daemon.facts, daemon.prepare, daemon.settle)
+    channel = server.listen(place.socket)
+    serving = server.server(api.app)
+    task = daemon.tasks.start("api", serving.serve(sockets=[channel]))
+    log.info(
+        "ready: instance %s, %s, table of %d connections",
+        daemon.config.instance,
+        ", ".join(f"{name} ({hook})" for name, hook, _ in daemon.facts().hooks),
+        daemon.director.port.connections_size,
+    )
+    notify("READY=1")
+    await daemon.stop.wait()
+    notify("STOPPING=1")
+    place.socket.unlink(missing_ok=True)
+    serving.should_exit = True
+    await asyncio.wait([task])
+    log.info(
+        "ended; the data path goes on (xlvs --instance %s down removes it)", daemon.config.instance
+    )
+
+
+def _sizes(config: Config) -> Sizes:
+    return Sizes(connections=config.table_size)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; its exit status."""
+    config = read_command_line(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="xlvsd: %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        return asyncio.run(run(config))
+    except Problem as problem:
+        log.error("%s", problem.message)
+        verdict = getattr(problem, "log", "")
+        if verdict:
+            log.error("%s", verdict)
+        return FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the maps should hold: a pure function of what is wanted and what is observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import gcd
+from typing import NamedTuple
+
+from xlvs.datapath import support
+from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
+from xlvs.datapath.identity import Identities
+from xlvs.datapath.observed import Observed, Way, interfaces, way_to
+from xlvs.datapath.records import (
+    NO_ADDRESS,
+    Destination,
+    DestinationFlag,
+    NextHop,
+    Scheduler,
+    Service,
+    ServiceFlag,
+    ServiceKey,
+    Settings,
+    State,
+)
+from xlvs.datapath.tables import EMPTY, BlockKey, Capacity, Have, Servers, Tables
+from xlvs.model import service as model
+from xlvs.model.desired import Desired
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Address
+
+TIMEOUTS = {
+    State.NONE: 2,
+    State.ESTABLISHED: 900,
+    State.SYN_SENT: 120,
+    State.SYN_RECV: 60,
+    State.FIN_WAIT: 120,
+    State.TIME_WAIT: 120,
+    State.CLOSE: 10,
+    State.CLOSE_WAIT: 60,
+    State.LAST_ACK: 30,
+    State.LISTEN: 120,
+    State.SYNACK: 120,
+    State.UDP: 300,
+}
+"""Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c and _udp.c)."""
+
+
+class Options(NamedTuple):
+    """What the daemon was started with. ``values``: net.ipv4.vs.* without the prefix."""
+
+    local_addresses: tuple[Address, ...] = ()
+    values: Mapping[str, int] = EMPTY
+
+
+class Effective(NamedTuple):
+    """What the maps should hold, and where each wanted thing is in them.
+
+    ``destination_ids`` are in the order of the service's destinations. ``ways``: how
+    each destination's address is reached.
+    """
+
+    tables: Tables = Tables()
+    service_ids: Mapping[model.ServiceKey, int] = EMPTY
+    destination_ids: Mapping[model.ServiceKey, tuple[int, ...]] = EMPTY
+    ways: Mapping[Address, Way] = EMPTY
+
+
+def service_key(key: model.ServiceKey) -> ServiceKey:
+    """The key by which packets find the service."""
+    if key.address is None:
+        inet6 = key.family is model.Family.INET6
+        return ServiceKey(fwmark=key.fwmark, family=AF_INET6 if inet6 else AF_INET)
+    return ServiceKey(
+        address=packed(key.address),
+        port=key.port,
+        protocol=support.PROTOCOLS[key.protocol],
+        family=family(key.address),
+    )
+
+
+def servers(ids: tuple[int, ...], weights: Iterable[int]) -> Servers:
+    """A list with wrr's numbers, as the kernel computes them (ip_vs_wrr.c)."""
+    above = [weight for weight in weights if weight > 0]
+    divisor = gcd(*above) or 1
+    top = max(above) - (divisor - 1) if above else 0
+    return Servers(ids, divisor, top)
+
+
+def addresses(desired: Desired) -> set[Address]:
+    """Whose routes must be observed."""
+    return {
+        destination.key.address
+        for _, destinations in desired.services.values()
+        for destination in destinations
+    }
+
+
+def effective(
+    desired: Desired,
+    observed: Observed,
+    options: Options,
+    have: Have,
+    capacity: Capacity,
+    release: frozenset[int] = frozenset(),
+) -> Effective:
+    """What the maps should hold.
+
+    ``have`` decides ids only: what is there keeps its id. ``release``: removed
+    destinations that no connection names and that need not be kept any longer.
+    Raises Problem: no room, or FULLNAT without local addresses.
+    """
+    work = _Work(desired, observed, options, Identities(have, capacity, release), have.tables)
+    for service, destinations in desired.services.values():
+        work.add(service, destinations)
+    work.keep_removed(release)
+    listed = sum(len(s.ids) for s in work.servers.values())
+    if 2 * listed > capacity.service_destinations:
+        raise Problem(
+            Code.NO_SPACE,
+            f"there is no room for more than {capacity.service_destinations // 2} "
+            "destinations in all lists together",
+        )
+    return work.result()
+
+
+class _Work:
+    """The tables under construction."""
+
+    def __init__(
+        self,
+        desired: Desired,
+        observed: Observed,
+        options: Options,
+        ids: Identities,
+        there: Tables,
+    ) -> None:
+        self._desired = desired
+        self._observed = observed
+        self._options = options
+        self._ids = ids
+        self._there = there
+        self._keys: dict[ServiceKey, int] = {}
+        self._services: dict[int, Service] = {}
+        self._destinations: dict[int, Destination] = {}
+        self._local_addresses: dict[int, bytes] = {}
+        self._ways: dict[Address, Way] = {}
+        self._service_ids: dict[model.ServiceKey, int] = {}
+        self._destination_ids: dict[model.ServiceKey, tuple[int, ...]] = {}
+        self.servers: dict[int, Servers] = {}
+
+    def add(self, service: model.Service, destinations: tuple[model.Destination, ...]) -> None:
+        key = service_key(service.key)
+        id_ = self._ids.service(key)
+        pool = self._pool(service, destinations)
+        base = self._ids.local_range(pool) if pool else 0
+        self._local_addresses.update(enumerate(pool, base))
+        ids = tuple(self._add_destination(id_, key, pool, d) for d in destinations)
+        flags = ServiceFlag.USED
+        if service.one_packet:
+            flags |= ServiceFlag.ONE_PACKET
+        if service.persistence_timeout:
+            flags |= ServiceFlag.PERSISTENT
+        self._keys[key] = id_
+        self._services[id_] = Service(
+            flags=int(flags),
+            scheduler=int(support.scheduler(service)),
+            local_base=base,
+            local_count=len(pool),
+            key=key,
+        )
+        self.servers[id_] = servers(ids, map(support.weight, destinations))
+        self._service_ids[service.key] = id_
+        self._destination_ids[service.key] = ids
+
+    def _pool(
+        self, service: model.Service, destinations: tuple[model.Destination, ...]
+    ) -> tuple[bytes, ...]:
+        """The service's local addresses: its own or the instance's, of its servers' family.
+
+        Sorted, so that services with the same addresses share their ports.
+        """
+        towards = [d.key.address for d in destinations if d.method is model.Method.FULLNAT]
+        if not towards:
+            return ()
+        versions = {address.version for address in towards}
+        if len(versions) > 1:
+            raise Problem(
+                Code.NOT_SUPPORTED, "fullnat to IPv4 and IPv6 servers in one service is not there"
+            )
+        version = versions.pop()
+        own = service.local_addresses or self._options.local_addresses
+        pool = sorted({packed(a) for a in own if a.version == version})
+        if not pool:
+            raise Problem(
+                Code.INVALID,
+                f"fullnat needs local addresses: start xlvsd with --local-addresses (IPv{version}) "
+                "or give the service its own",
+            )
+        return tuple(pool)
+
+    def _add_destination(
+        self, service: int, key: ServiceKey, pool: tuple[bytes, ...], wanted: model.Destination
+    ) -> int:
+        address, port = wanted.key.address, wanted.key.port
+        raw = packed(address)
+        id_ = self._ids.destination((service, family(address), raw, port))
+        way = self._ways.get(address)
+        if way is None:
+            way = self._ways[address] = way_to(self._observed, address)
+        flags = DestinationFlag.AVAILABLE
+        if way.local:
+            flags |= DestinationFlag.LOCAL
+        if way.hop is not None:
+            flags |= DestinationFlag.RESOLVED
+        block = 0
+        if wanted.method is model.Method.FULLNAT:
+            block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
+        self._destinations[id_] = Destination(
+            address=raw,
+            gateway=packed(way.gateway) if way.gateway is not None else NO_ADDRESS,
+            tunnel_source=packed(way.source) if way.source is not None else NO_ADDRESS,
+            next_hop=way.hop or NextHop(),
+            flags=int(flags),
+            weight=support.weight(wanted),
+            service=service,
+            port_block=block,
+            port=port,
+            method=int(support.METHODS[wanted.method]),
+            family=family(address),
+            route_ifindex=way.ifindex,
+            upper_threshold=wanted.upper_threshold,
+            lower_threshold=wanted.lower_threshold,
+            overload_epoch=self._overload_epoch(id_, wanted.upper_threshold),
+        )
+        return id_
+
+    def _overload_epoch(self, id_: int, upper: int) -> int:
+        """A higher threshold ends an overload at once (the kernel's __ip_vs_update_dest);
+        so does none, but then nobody looks."""
+        there = self._there.destinations.get(id_)
+        if there is None:
+            return 0
+        return (there.overload_epoch + (upper > there.upper_threshold)) & 0xFFFFFFFF
+
+    def keep_removed(self, release: frozenset[int]) -> None:
+        """Removed destinations stay, as removed ones, and so do their services."""
+        for id_, destination in self._there.destinations.items():
+            if id_ in self._destinations or id_ in release:
+                continue
+            flags = destination.flags & ~DestinationFlag.AVAILABLE
+            self._destinations[id_] = destination._replace(flags=int(flags))
+            self._keep_service(destination.service)
+
+    def _keep_service(self, id_: int) -> None:
+        there = self._there
+        service = there.services.get(id_)
+        if service is None:
+            return
+        if id_ not in self._services:
+            self._services[id_] = service._replace(flags=0, scheduler=int(Scheduler.NONE))
+            self.servers[id_] = Servers()
+        kept = self._services[id_]
+        for i in range(kept.local_base, kept.local_base + kept.local_count):
+            if i in there.local_addresses:
+                self._local_addresses.setdefault(i, there.local_addresses[i])
+
+    def result(self) -> Effective:
+        tables = Tables(
+            keys=self._keys,
+            services=self._services,
+            servers=self.servers,
+            destinations=self._destinations,
+            local_addresses=self._local_addresses,
+            interfaces=interfaces(self._observed),
+            settings=self._settings(),
+        )
+        return Effective(tables, self._service_ids, self._destination_ids, self._ways)
+
+    def _settings(self) -> Settings:
+        seconds = dict(TIMEOUTS)
+        timeouts = self._desired.timeouts
+        seconds[State.ESTABLISHED] = timeouts.tcp
+        seconds[State.FIN_WAIT] = timeouts.tcp_fin
+        seconds[State.UDP] = timeouts.udp
+        values = self._options.values
+        return Settings(
+            services=len(self._keys),
+            local_destinations=sum(
+                1 for d in self._destinations.values() if d.flags & DestinationFlag.LOCAL
+            ),
+            conn_reuse_mode=values.get("conn_reuse_mode", 1),
+            expire_nodest_conn=values.get("expire_nodest_conn", 0),
+            sloppy_tcp=values.get("sloppy_tcp", 0),
+            pmtu_disc=values.get("pmtu_disc", 1),
+            nat_icmp_send=values.get("nat_icmp_send", 0),
+            timeout=tuple(min(seconds[state] * 1000, 0xFFFFFFFF) for state in State),
+        )

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edits in order, and what of their order the maps must know.
+
+The maps are written once for a whole request, but three things depend on the way
+there and not only on its end: wrr's current weight follows every change of its
+servers, a service that was deleted and added again begins anew, and so does the
+place of a server in rr's round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xlvs.datapath import support
+from xlvs.datapath.effective import servers
+from xlvs.model.desired import Desired, apply
+from xlvs.model.edit import (
+    AddDestination,
+    AddService,
+    AnyEdit,
+    Clear,
+    DeleteDestination,
+    DeleteService,
+    EditDestination,
+    EditService,
+    Zero,
+)
+from xlvs.model.problem import Problem
+from xlvs.model.service import DestinationKey, ServiceKey
+
+
+@dataclass
+class Changes:
+    """What happened on the way.
+
+    ``weights``: per service, wrr's (gcd, greatest weight) after each change of its
+    servers, since the scheduler was last bound. ``begun``: services added (so their
+    counters and cursors begin anew). ``rebound``: services that got another scheduler.
+    ``deleted``: destinations deleted, also if they were added again.
+    ``zeroed``: whose counters begin at zero; None means all.
+    """
+
+    weights: dict[ServiceKey, list[tuple[int, int]]] = field(default_factory=dict)
+    begun: set[ServiceKey] = field(default_factory=set)
+    rebound: set[ServiceKey] = field(default_factory=set)
+    deleted: dict[ServiceKey, set[DestinationKey]] = field(default_factory=dict)
+    zeroed: list[ServiceKey | None] = field(default_factory=list)
+
+
+NO_CHANGES = Changes()
+
+
+def fold(
+    desired: Desired, edits: Sequence[AnyEdit], *, go_on: bool
+) -> tuple[Desired, list[Problem | None], Changes]:
+    """Apply edits in order.
+
+    Returns what is wanted then, one entry per edit (why it was refused), and the
+    changes. Without ``go_on`` the first refused edit is raised, with its place in
+    ``where``, and nothing has changed.
+    """
+    results: list[Problem | None] = []
+    changes = Changes()
+    for position, edit in enumerate(edits):
+        try:
+            after = apply(desired, edit)
+        except Problem as problem:
+            if not go_on:
+                where = f"/edits/{position}{problem.where}"
+                raise Problem(problem.code, problem.message, where) from problem
+            results.append(problem)
+            continue
+        _note(changes, desired, after, edit)
+        desired = after
+        results.append(None)
+    return desired, results, changes
+
+
+def _note(changes: Changes, before: Desired, after: Desired, edit: AnyEdit) -> None:
+    match edit:
+        case AddService(service=service):
+            changes.begun.add(service.key)
+            changes.weights[service.key] = [_numbers(after, service.key)]
+        case EditService(service=service):
+            was = before.services[service.key][0].scheduler
+            if was != after.services[service.key][0].scheduler:
+                changes.rebound.add(service.key)
+                changes.weights[service.key] = [_numbers(after, service.key)]
+        case AddDestination(service=key) | EditDestination(service=key):
+            changes.weights.setdefault(key, []).append(_numbers(after, key))
+        case DeleteDestination(service=key, destination=destination):
+            changes.weights.setdefault(key, []).append(_numbers(after, key))
+            changes.deleted.setdefault(key, set()).add(destination)
+        case DeleteService(key=key):
+            _forget(changes, key)
+        case Clear():
+            for key in before.services:
+                _forget(changes, key)
+        case Zero(service=zeroed):
+            changes.zeroed.append(zeroed)
+        case _:
+            pass
+
+
+def _forget(changes: Changes, key: ServiceKey) -> None:
+    changes.weights.pop(key, None)
+    changes.deleted.pop(key, None)
+    changes.rebound.discard(key)
+    changes.begun.discard(key)
+
+
+def _numbers(desired: Desired, key: ServiceKey) -> tuple[int, int]:
+    listed = servers((), map(support.weight, desired.services[key][1]))
+    return listed.gcd, listed.max_weight

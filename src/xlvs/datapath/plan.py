@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what the maps hold to what they should hold: writes, in an order that misroutes nobody.
+
+Pure. Packets run between any two writes, so the order is part of correctness; each
+step says which packet another order would misroute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from xlvs.datapath.records import (
+    CURSOR_HEAD,
+    Destination,
+    DestinationFlag,
+    LocalAddress,
+    Scheduler,
+    Service,
+    Settings,
+)
+from xlvs.datapath.tables import EMPTY, Capacity, Have, Region, Servers, Tables
+from xlvs.datapath.writes import (
+    ClearBlock,
+    ClearDestination,
+    ClearService,
+    Commit,
+    DropInterface,
+    DropKey,
+    PutDestination,
+    PutInterface,
+    PutKey,
+    PutLocalAddress,
+    PutService,
+    PutSettings,
+    Write,
+    WriteList,
+)
+from xlvs.model.problem import Code, Problem
+
+NOWHERE = Region(0, 0)
+
+
+class Renewal(NamedTuple):
+    """What ``history.Changes`` says, by id.
+
+    ``weights``: wrr's numbers after each change, the last one being the wanted.
+    """
+
+    weights: Mapping[int, Sequence[tuple[int, int]]] = EMPTY
+    begun: frozenset[int] = frozenset()
+    rebound: frozenset[int] = frozenset()
+    deleted: frozenset[int] = frozenset()
+
+
+def diff(
+    have: Have, want: Tables, capacity: Capacity, renewal: Renewal = Renewal()
+) -> tuple[Write, ...]:
+    """The writes that lead from ``have`` to ``want``; none if they are equal.
+
+    Raises Problem when the lists do not fit.
+    """
+    return tuple(_Plan(have, want, capacity, renewal).writes())
+
+
+def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
+    """What the maps hold when all writes were done."""
+    regions = dict(have.regions)
+    for write in writes:
+        if isinstance(write, Commit):
+            current, _ = regions.get(write.service, (NOWHERE, NOWHERE))
+            regions[write.service] = (write.region, current)
+    return Have(want, regions, have.busy_blocks)
+
+
+def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tuple[int, ...]:
+    """For each position of the old list, where a cursor there goes.
+
+    It stays with its server; a removed server's goes to its predecessor that is
+    left, or before the head (the kernel's ip_vs_rr_del_dest).
+    """
+    position = {id_: i for i, id_ in enumerate(new) if id_ not in deleted}
+    found = []
+    at = CURSOR_HEAD
+    for id_ in old:
+        at = position.get(id_, at)
+        found.append(at)
+    return tuple(found)
+
+
+class _Plan:
+    def __init__(self, have: Have, want: Tables, capacity: Capacity, renewal: Renewal) -> None:
+        self._have = have
+        self._there = have.tables
+        self._want = want
+        self._renewal = renewal
+        self._space = _Space(have.regions, capacity.service_destinations)
+        # New to packets: the key is not there, or it was deleted in between.
+        self._new = {
+            id_
+            for id_ in want.services
+            if want.used(id_) and (not self._there.used(id_) or id_ in renewal.begun)
+        }
+
+    def writes(self) -> Iterator[Write]:
+        # A FULLNAT packet that finds a service must find its addresses, and the
+        # reply's next hop its interface.
+        yield from self._local_addresses()
+        yield from self._interfaces_added()
+        # A counter of servers on the director itself that is too low would let their
+        # replies leave untranslated; too high costs a look-up.
+        yield from self._settings_early()
+        # Before any client finds less: a service that goes is unknown first, so that
+        # its clients meet the director's own stack, not a service without servers.
+        yield from self._keys_dropped()
+        # An id may serve somebody new now; before its first packet it counts nothing.
+        yield from self._cleared()
+        # A list must not name a server that is not described yet: its connections
+        # would go to address zero, or to the id's last owner.
+        yield from self._destinations(available=True)
+        yield from self._services_before()
+        # Cursor and list change in one step, each service by itself.
+        yield from self._lists()
+        # The scheduler after its cursor: wrr with rr's cursor would find no weight.
+        yield from self._services_after()
+        # Only now does a client find a new service: its list is complete.
+        yield from self._keys_added()
+        # After the lists: a server marked as removed that still is in a list would be
+        # chosen for new connections, whose second packet is dropped.
+        yield from self._destinations(available=False)
+        yield from self._destinations_freed()
+        yield from self._services_freed()
+        yield from self._interfaces_dropped()
+        if self._settings_now != self._want.settings:
+            yield PutSettings(self._want.settings)
+
+    def _local_addresses(self) -> Iterator[Write]:
+        for index, address in self._want.local_addresses.items():
+            if self._there.local_addresses.get(index) != address:
+                yield PutLocalAddress(index, LocalAddress(address))
+
+    def _interfaces_added(self) -> Iterator[Write]:
+        for ifindex, interface in self._want.interfaces.items():
+            if self._there.interfaces.get(ifindex) != interface:
+                yield PutInterface(ifindex, interface)
+
+    def _interfaces_dropped(self) -> Iterator[Write]:
+        for ifindex in self._there.interfaces.keys() - self._want.interfaces.keys():
+            yield DropInterface(ifindex)
+
+    @property
+    def _settings_now(self) -> Settings:
+        """The wanted settings, but no smaller counts than now."""
+        there, want = self._there.settings, self._want.settings
+        return want._replace(
+            services=max(there.services, want.services),
+            local_destinations=max(there.local_destinations, want.local_destinations),
+        )
+
+    def _settings_early(self) -> Iterator[Write]:
+        if self._settings_now != self._there.settings:
+            yield PutSettings(self._settings_now)
+
+    def _keys_dropped(self) -> Iterator[Write]:
+        for key in self._there.keys.keys() - self._want.keys.keys():
+            yield DropKey(key)
+
+    def _keys_added(self) -> Iterator[Write]:
+        for key, id_ in self._want.keys.items():
+            if self._there.keys.get(key) != id_:
+                yield PutKey(key, id_)
+
+    def _cleared(self) -> Iterator[Write]:
+        for id_ in self._new:
+            yield ClearService(id_)
+        there = self._there.blocks()
+        for block, owner in self._want.blocks().items():
+            if there.get(block) != owner:
+                yield ClearBlock(block)
+        for id_, destination in self._want.destinations.items():
+            known = self._there.destinations.get(id_)
+            if known is None:
+                yield ClearDestination(id_, load=True)
+            elif destination.service in self._new and _available(destination.flags):
+                # The kernel: counters go on only if the service is still the same.
+                yield ClearDestination(id_, load=False)
+
+    def _destinations(self, *, available: bool) -> Iterator[Write]:
+        for id_, destination in self._want.destinations.items():
+            if _available(destination.flags) is available:
+                if self._there.destinations.get(id_) != destination:
+                    yield PutDestination(id_, destination)
+
+    def _destinations_freed(self) -> Iterator[Write]:
+        for id_ in self._there.destinations.keys() - self._want.destinations.keys():
+            yield PutDestination(id_, Destination())
+
+    def _services_before(self) -> Iterator[Write]:
+        for id_, service in self._want.services.items():
+            there = self._there.services.get(id_)
+            if id_ in self._new or there is None:
+                if there != service:
+                    yield PutService(id_, service)
+            elif _pool(there) != _pool(service):
+                # Addresses and blocks of ports belong together. A packet that met the
+                # one new and the other old would take a port in another's block, so
+                # for the moment between, this service takes no new FULLNAT connection.
+                yield PutService(id_, there._replace(local_count=0))
+
+    def _services_after(self) -> Iterator[Write]:
+        for id_, service in self._want.services.items():
+            if id_ not in self._new and self._there.services.get(id_, service) != service:
+                yield PutService(id_, service)
+
+    def _services_freed(self) -> Iterator[Write]:
+        for id_ in self._there.services.keys() - self._want.services.keys():
+            yield PutService(id_, Service())
+
+    def _lists(self) -> Iterator[Write]:
+        for id_ in self._there.servers.keys() | self._want.servers.keys():
+            yield from self._list(id_)
+
+    def _list(self, id_: int) -> Iterator[Write]:
+        old = self._there.servers.get(id_, Servers())
+        new = self._want.servers.get(id_, Servers())
+        scheduler = self._want.scheduler(id_)
+        reset = (
+            id_ in self._new
+            or id_ in self._renewal.rebound
+            or (self._want.used(id_) and scheduler != self._there.scheduler(id_))
+        )
+        steps = list(self._renewal.weights.get(id_, ()))
+        if not (reset or steps or old != new):
+            return
+        last = (new.gcd, new.max_weight)
+        if not steps or steps[-1] != last:
+            steps.append(last)
+        if scheduler != Scheduler.WRR:
+            del steps[:-1]  # only wrr remembers the way
+        region, _ = self._have.regions.get(id_, (NOWHERE, NOWHERE))
+        if old.ids != new.ids:
+            region = self._space.take(len(new.ids))
+            if new.ids:
+                yield WriteList(region, new.ids)
+        moved = () if reset else remap(old.ids, new.ids, self._renewal.deleted)
+        for step, (gcd, max_weight) in enumerate(steps):
+            yield Commit(
+                id_,
+                scheduler,
+                reset and step == 0,
+                region,
+                gcd,
+                max_weight,
+                moved if not step else (),
+            )
+
+
+class _Space:
+    """Free regions of the map of lists: no packet may still be reading there."""
+
+    def __init__(self, regions: Mapping[int, tuple[Region, Region]], size: int) -> None:
+        self._taken = sorted(
+            {region for both in regions.values() for region in both if region.size}
+        )
+        self._size = size
+
+    def take(self, count: int) -> Region:
+        if not count:
+            return NOWHERE
+        base = 0
+        for place, region in enumerate(self._taken):
+            if region.base - base >= count:
+                self._taken.insert(place, Region(base, count))
+                return Region(base, count)
+            base = max(base, region.base + region.size)
+        if base + count > self._size:
+            raise Problem(Code.NO_SPACE, "there is no room for the servers' lists")
+        self._taken.append(Region(base, count))
+        return Region(base, count)
+
+
+def _available(flags: int) -> bool:
+    return bool(flags & DestinationFlag.AVAILABLE)
+
+
+def _pool(service: Service) -> tuple[int, int]:
+    return service.local_base, service.local_count

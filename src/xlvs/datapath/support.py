@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a service the data path does today, and in words what it does not."""
+
+from __future__ import annotations
+
+from xlvs.datapath.records import Method, Scheduler
+from xlvs.model import service as model
+
+SCHEDULERS = {
+    "rr": Scheduler.RR,
+    "wrr": Scheduler.WRR,
+    "lc": Scheduler.LC,
+    "wlc": Scheduler.WLC,
+}
+
+METHODS = {
+    model.Method.NAT: Method.NAT,
+    model.Method.DR: Method.DR,
+    model.Method.TUN: Method.TUN,
+    model.Method.FULLNAT: Method.FULLNAT,
+}
+
+PROTOCOLS = {
+    model.Protocol.TCP: 6,
+    model.Protocol.UDP: 17,
+    model.Protocol.SCTP: 132,
+    model.Protocol.FWM: 0,
+}
+
+
+def scheduler(service: model.Service) -> Scheduler:
+    """The data path's scheduler; NONE: it has none of this name, nobody is scheduled."""
+    return SCHEDULERS.get(service.scheduler, Scheduler.NONE)
+
+
+def weight(destination: model.Destination) -> int:
+    """The weight as schedulers shall see it: 0 for a server that cannot be sent to rightly."""
+    if _foreign_tunnel(destination):
+        return 0
+    return destination.weight
+
+
+def remarks(service: model.Service, destinations: tuple[model.Destination, ...]) -> list[str]:
+    """What the data path does not do for this service."""
+    found = []
+    protocol = service.key.protocol
+    if protocol is model.Protocol.FWM:
+        found.append("firewall marks are not in the data path yet: no packet meets this service")
+    if protocol is model.Protocol.SCTP:
+        found.append("SCTP is not in the data path yet: no packet meets this service")
+    if scheduler(service) is Scheduler.NONE:
+        found.append(
+            f"scheduler {service.scheduler} is not in the data path yet: "
+            "new connections are refused"
+        )
+    if service.persistence_timeout:
+        found.append(
+            "persistence is not in the data path yet: each connection is scheduled by itself"
+        )
+    if service.persistence_engine:
+        found.append(f"persistence engine {service.persistence_engine} is not in the data path yet")
+    if service.one_packet:
+        found.append("one-packet scheduling is not in the data path yet: connections are kept")
+    for destination in destinations:
+        name = f"{destination.key.address} port {destination.key.port}"
+        if _foreign_tunnel(destination):
+            found.append(
+                f"{name}: {destination.tunnel_type.value} tunnels are not in the data path yet: "
+                "new connections do not go there"
+            )
+    return found
+
+
+def _foreign_tunnel(destination: model.Destination) -> bool:
+    return (
+        destination.method is model.Method.TUN
+        and destination.tunnel_type is not model.TunnelType.IPIP
+    )

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be written to the maps, as values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from xlvs.datapath.records import (
+    Destination,
+    Interface,
+    LocalAddress,
+    Service,
+    ServiceKey,
+    Settings,
+)
+from xlvs.datapath.tables import Region
+
+
+class PutKey(NamedTuple):
+    """From now on clients of this key find the service."""
+
+    key: ServiceKey
+    service: int
+
+
+class DropKey(NamedTuple):
+    """From now on nobody finds a service by this key."""
+
+    key: ServiceKey
+
+
+class PutService(NamedTuple):
+    id: int
+    value: Service
+
+
+class PutDestination(NamedTuple):
+    id: int
+    value: Destination
+
+
+class PutLocalAddress(NamedTuple):
+    id: int
+    value: LocalAddress
+
+
+class PutInterface(NamedTuple):
+    ifindex: int
+    value: Interface
+
+
+class DropInterface(NamedTuple):
+    ifindex: int
+
+
+class PutSettings(NamedTuple):
+    value: Settings
+
+
+class ClearService(NamedTuple):
+    """The service's counters begin at zero."""
+
+    id: int
+
+
+class ClearDestination(NamedTuple):
+    """The destination's counters begin at zero. ``load``: also its connection counts
+    and what was learnt about its path; only for an id that no connection uses."""
+
+    id: int
+    load: bool
+
+
+class ClearBlock(NamedTuple):
+    """A block of local ports begins anew; only for one that no connection uses."""
+
+    block: int
+
+
+class WriteList(NamedTuple):
+    """A list of servers into a region that no packet reads."""
+
+    region: Region
+    ids: tuple[int, ...]
+
+
+class Commit(NamedTuple):
+    """The service changes over to a list, together with its cursor.
+
+    ``remap``: for each position of the old list the cursor's new position.
+    """
+
+    service: int
+    scheduler: int
+    reset: bool
+    region: Region
+    gcd: int
+    max_weight: int
+    remap: tuple[int, ...]
+
+
+Write = (
+    PutKey
+    | DropKey
+    | PutService
+    | PutDestination
+    | PutLocalAddress
+    | PutInterface
+    | DropInterface
+    | PutSettings
+    | ClearService
+    | ClearDestination
+    | ClearBlock
+    | WriteList
+    | Commit
+)

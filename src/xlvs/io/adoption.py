@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a starting daemon takes over: the maps, and what was saved beside them.
+
+The maps are what packets obey; the file is what was asked for last. Where they
+differ, a daemon was killed between writing the one and the other, and the file is
+right: it is written first. Without a usable file, what is wanted is read off the maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from xlvs.datapath import support
+from xlvs.datapath.addresses import AF_INET6, unpacked
+from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State
+from xlvs.datapath.tables import Have, Tables
+from xlvs.io.ledger import Ledger
+from xlvs.io.statefile import Saved
+from xlvs.model import service as model
+from xlvs.model.desired import Desired, Timeouts
+
+_SCHEDULERS = {int(number): name for name, number in support.SCHEDULERS.items()}
+_METHODS = {int(number): method for method, number in support.METHODS.items()}
+_PROTOCOLS = {number: protocol for protocol, number in support.PROTOCOLS.items()}
+
+
+class Adopted(NamedTuple):
+    """What there is, what is wanted, counters' baselines, and what to tell the operator."""
+
+    have: Have
+    desired: Desired
+    ledger: Ledger
+    remarks: tuple[str, ...] = ()
+
+
+def adopt(have: Have, load: Callable[[], Saved | None], *, running: bool) -> Adopted:
+    """``running``: the data path ran before. ``load`` may raise ValueError."""
+    if not running:
+        return Adopted(have, Desired(), Ledger())
+    try:
+        saved = load()
+    except ValueError as error:
+        return _from_maps(have, f"the saved state cannot be read ({error})")
+    if saved is None:
+        return _from_maps(have, "there is no saved state")
+    desired = desired_of(saved)
+    return Adopted(have, desired, Ledger(saved.service_baselines, saved.destination_baselines))
+
+
+def desired_of(saved: Saved) -> Desired:
+    """What the file says is wanted."""
+    return Desired(
+        services={
+            each.service.key: (each.service, tuple(each.destinations)) for each in saved.services
+        },
+        timeouts=saved.timeouts,
+    )
+
+
+def _from_maps(have: Have, why: str) -> Adopted:
+    desired = desired_from(have.tables)
+    if not desired.services:
+        return Adopted(have, desired, Ledger())
+    remark = (
+        f"{why}: services were read off the running data path; persistence, flags, "
+        "tunnel options and schedulers that are not in the data path are lost"
+    )
+    return Adopted(have, desired, Ledger(), (remark,))
+
+
+def desired_from(tables: Tables) -> Desired:
+    """What is wanted, as far as the maps tell."""
+    services = {}
+    for id_, record in tables.services.items():
+        if not record.flags & ServiceFlag.USED:
+            continue
+        service = _service(record, tables)
+        listed = tables.servers[id_].ids if id_ in tables.servers else ()
+        destinations = tuple(
+            model.Destination(
+                key=model.DestinationKey(address=unpacked(d.address), port=d.port),
+                method=_METHODS[d.method],
+                weight=d.weight,
+                upper_threshold=d.upper_threshold,
+                lower_threshold=d.lower_threshold,
+            )
+            for d in (tables.destinations[i] for i in listed if i in tables.destinations)
+            if d.flags & DestinationFlag.AVAILABLE
+        )
+        services[service.key] = (service, destinations)
+    seconds = [milliseconds // 1000 for milliseconds in tables.settings.timeout]
+    timeouts = Timeouts()
+    if any(seconds):
+        timeouts = Timeouts(
+            tcp=seconds[State.ESTABLISHED],
+            tcp_fin=seconds[State.FIN_WAIT],
+            udp=seconds[State.UDP],
+        )
+    return Desired(services=services, timeouts=timeouts)
+
+
+def _service(record: Service, tables: Tables) -> model.Service:
+    key = record.key
+    if key.fwmark:
+        inet6 = key.family == AF_INET6
+        found = model.ServiceKey(
+            protocol=model.Protocol.FWM,
+            fwmark=key.fwmark,
+            family=model.Family.INET6 if inet6 else model.Family.INET,
+        )
+    else:
+        found = model.ServiceKey(
+            protocol=_PROTOCOLS[key.protocol], address=unpacked(key.address), port=key.port
+        )
+    local = tuple(
+        unpacked(tables.local_addresses[i])
+        for i in range(record.local_base, record.local_base + record.local_count)
+        if i in tables.local_addresses
+    )
+    return model.Service(
+        key=found,
+        scheduler=_SCHEDULERS.get(record.scheduler, "wlc"),
+        one_packet=bool(record.flags & ServiceFlag.ONE_PACKET),
+        persistence_timeout=300 if record.flags & ServiceFlag.PERSISTENT else 0,
+        local_addresses=local,
+    )

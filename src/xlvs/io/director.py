@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The director: what is wanted, what the maps hold, and the way from one to the other.
+
+Every change walks the same way (``_change``): an edit, other surroundings, a
+restart's repair. Nothing here waits; the event loop's side is in ``daemon.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from xlvs.datapath.effective import Effective, Options, effective
+from xlvs.datapath.history import NO_CHANGES, Changes, fold
+from xlvs.datapath.observed import Observed
+from xlvs.datapath.plan import Renewal, after, diff
+from xlvs.datapath.port import Port
+from xlvs.datapath.records import DestinationFlag
+from xlvs.datapath.renewal import renewal
+from xlvs.datapath.tables import Have
+from xlvs.datapath.writes import Write
+from xlvs.io.adoption import Adopted
+from xlvs.io.ledger import Ledger
+from xlvs.io.statefile import Saved, SavedService
+from xlvs.model.desired import Desired
+from xlvs.model.edit import AnyEdit
+from xlvs.model.problem import Code, Problem
+
+REST = 120.0
+"""Seconds that a removed destination is kept after its last connection (IPVS's
+IP_VS_DEST_TRASH_PERIOD): added again by then, its counters go on."""
+
+log = logging.getLogger(__name__)
+
+
+class Director:
+    """One instance. ``save`` writes the state file; it may raise OSError."""
+
+    def __init__(self, port: Port, options: Options, save: Callable[[Saved], None]) -> None:
+        self.port = port
+        self.options = options
+        self.desired = Desired()
+        self.effective = Effective()
+        self.ledger = Ledger()
+        self.observed = Observed()
+        self._save = save
+        self._have = Have()
+        self._idle_since: dict[int, float] = {}
+        self._network_namespace = 0
+
+    def start(
+        self, adopted: Adopted, observed: Observed, network_namespace: int
+    ) -> tuple[Write, ...]:
+        """Take over what the maps hold and repair what differs; the repairs. Raises Problem."""
+        self._have = adopted.have
+        self._network_namespace = network_namespace
+        self.observed = observed
+        self.desired = adopted.desired
+        self.ledger = adopted.ledger
+        return self._change(adopted.desired, NO_CHANGES)
+
+    def edit(self, edits: Sequence[AnyEdit], *, go_on: bool) -> list[Problem | None]:
+        """Apply edits: all or, with ``go_on``, those that are not refused.
+
+        One entry per edit. Raises Problem when nothing was changed.
+        """
+        desired, results, changes = fold(self.desired, edits, go_on=go_on)
+        try:
+            self._change(desired, changes)
+        except Problem:
+            if not go_on or len(edits) == 1:
+                raise
+            return self._edit_singly(edits)
+        self._zero(changes)
+        return results
+
+    def _edit_singly(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:
+        """What the maps cannot take is known only for the whole: find out whose fault it is."""
+        results: list[Problem | None] = []
+        for edit in edits:
+            try:
+                self.edit([edit], go_on=False)
+                results.append(None)
+            except Problem as problem:
+                results.append(problem)
+        return results
+
+    def observe(self, observed: Observed) -> tuple[Write, ...]:
+        """The surroundings changed; what was written. Raises Problem."""
+        self.observed = observed
+        return self._change(self.desired, NO_CHANGES)
+
+    def estimate(self) -> None:
+        """The estimator's run, every ``estimator.PERIOD`` seconds."""
+        self.ledger.run(self.port, *self._counted())
+
+    def reap(self, now: float) -> None:
+        """Let go of removed destinations whose last connection ended a while ago."""
+        idle = self._idle()
+        self._idle_since = {id_: self._idle_since.get(id_, now) for id_ in idle}
+        rested = {id_ for id_, since in self._idle_since.items() if now - since >= REST}
+        if rested:
+            self._change(self.desired, NO_CHANGES, frozenset(rested))
+
+    def _zero(self, changes: Changes) -> None:
+        for key in changes.zeroed:
+            keys = [key] if key is not None else list(self.effective.service_ids)
+            for each in keys:
+                service = self.effective.service_ids.get(each)
+                if service is not None:
+                    ids = self.effective.destination_ids[each]
+                    self.ledger.zero(self.port, service, ids)
+        if changes.zeroed:
+            self._remember(self.desired)
+
+    def _change(
+        self, desired: Desired, changes: Changes, release: frozenset[int] = frozenset()
+    ) -> tuple[Write, ...]:
+        """Make ``desired`` true, or leave everything as it was and raise Problem."""
+        found = self._effective(desired, changes, release)
+        want, renewal, have = found
+        self._have = have
+        writes = diff(have, want.tables, self.port.capacity, renewal)
+        if desired != self.desired:
+            self._remember(desired)
+        try:
+            for write in writes:
+                self.port.write(write)
+        except Problem:
+            self._revert(desired)
+            raise
+        self._have = after(have, want.tables, writes)
+        self.desired = desired
+        self.effective = want
+        self.ledger.follow(self.port, writes, want.tables)
+        return writes
+
+    def _effective(
+        self, desired: Desired, changes: Changes, release: frozenset[int]
+    ) -> tuple[Effective, Renewal, Have]:
+        have = self._have
+        if self.options.local_addresses or any(
+            s.local_count for s in have.tables.services.values()
+        ):
+            have = have._replace(busy_blocks=self._busy_blocks())
+        capacity = self.port.capacity
+        try:
+            want = effective(desired, self.observed, self.options, have, capacity, release)
+        except Problem as problem:
+            if problem.code is not Code.NO_SPACE or release:
+                raise
+            # Removed destinations that only rest make room at once.
+            idle = frozenset(self._idle())
+            want = effective(desired, self.observed, self.options, have, capacity, idle)
+        return want, renewal(want, have, changes), have
+
+    def _busy_blocks(self) -> frozenset[int]:
+        use = self.port.port_use(range(self.port.capacity.port_blocks))
+        return frozenset(block for block, ports in use.items() if ports.used)
+
+    def _idle(self) -> list[int]:
+        """Removed destinations without connections."""
+        removed = [
+            id_
+            for id_, destination in self._have.tables.destinations.items()
+            if not destination.flags & DestinationFlag.AVAILABLE
+        ]
+        load = self.port.load(removed)
+        return [id_ for id_ in removed if not load[id_].active and not load[id_].inactive]
+
+    def _revert(self, refused: Desired) -> None:
+        """Some writes were done, then one failed: back to what was wanted before."""
+        log.error("a write to the maps failed; going back to what was there before")
+        if refused != self.desired:
+            self._remember(self.desired)
+        self._have = self.port.have()
+        for write in diff(self._have, self.effective.tables, self.port.capacity):
+            self.port.write(write)
+        self._have = self.port.have()
+
+    def _remember(self, desired: Desired) -> None:
+        saved = Saved(
+            services=[
+                SavedService(service=service, destinations=list(destinations))
+                for service, destinations in desired.services.values()
+            ],
+            timeouts=desired.timeouts,
+            service_baselines=self.ledger.service_baselines,
+            destination_baselines=self.ledger.destination_baselines,
+            network_namespace=self._network_namespace,
+        )
+        try:
+            self._save(saved)
+        except OSError as error:
+            raise Problem(
+                Code.INTERNAL, f"what is wanted cannot be saved, so nothing was changed: {error}"
+            ) from error
+
+    def _counted(self) -> tuple[list[int], list[int]]:
+        """Ids of services and destinations whose rates are estimated."""
+        services = list(self.effective.service_ids.values())
+        destinations = [id_ for ids in self.effective.destination_ids.values() for id_ in ids]
+        return services, destinations

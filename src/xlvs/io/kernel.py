@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The port to a loaded data path: typed values to and from the maps' bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from xlvs.datapath import connections, records
+from xlvs.datapath import writes as w
+from xlvs.datapath.loader import DataPath, Sizes
+from xlvs.datapath.port import Attached, PortUse
+from xlvs.datapath.problems import explained
+from xlvs.datapath.tables import Have, Region, Servers, Tables
+from xlvs.wire.messages import ConnectionView
+
+_CHUNK = 512
+_ID_BYTES = 4
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+
+class Kernel:
+    """A ``xlvs.datapath.port.Port`` over the maps that the kernel holds."""
+
+    def __init__(self, path: DataPath) -> None:
+        self._path = path
+        self._layout = path.layout
+        self._views: dict[str, memoryview] = {}
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the data path ran before this process."""
+        return self._path.adopted
+
+    @property
+    def capacity(self) -> Sizes:
+        """Numbers of entries of the maps."""
+        return self._path.sizes
+
+    @property
+    def connections_size(self) -> int:
+        """How many connections the table holds at most."""
+        return self._path.sizes.connections
+
+    # ---- reading what the daemon wrote
+
+    def have(self) -> Have:
+        """Read everything back. Raises Problem."""
+        with explained("reading the maps"):
+            return self._have()
+
+    def _have(self) -> Have:
+        services = self._entries("services", records.Service)
+        services = {i: s for i, s in services.items() if s.key.family}
+        destinations = self._entries("destinations", records.Destination)
+        destinations = {i: d for i, d in destinations.items() if d.family}
+        servers, regions = {}, {}
+        for id_ in range(self._path.sizes.services):
+            schedule = self._at("schedules", records.Schedule, id_)
+            current = schedule.list[schedule.word >> 48 & 1]
+            before = schedule.list[~schedule.word >> 48 & 1]
+            if current.count or before.count:
+                regions[id_] = (
+                    Region(current.base, current.count),
+                    Region(before.base, before.count),
+                )
+            if current.count or id_ in services:
+                ids = self._list(current)
+                servers[id_] = Servers(ids, current.gcd or 1, current.max_weight)
+        tables = Tables(
+            keys=self._keys(),
+            services=services,
+            servers=servers,
+            destinations=destinations,
+            local_addresses=self._local_addresses(services),
+            interfaces={
+                int.from_bytes(key, "little"): self._layout.unpack(records.Interface, value)
+                for key, value in self._path.map("interfaces").items()
+            },
+            settings=self._one("settings", records.Settings),
+        )
+        return Have(tables, regions, self._busy_blocks())
+
+    def _keys(self) -> dict[records.ServiceKey, int]:
+        return {
+            self._layout.unpack(records.ServiceKey, key): int.from_bytes(value, "little")
+            for key, value in self._path.map("services_by_key").items()
+        }
+
+    def _list(self, servers: records.ServerList) -> tuple[int, ...]:
+        lists = self._path.map("service_destinations")
+        found = (lists.lookup(servers.base + i) for i in range(servers.count))
+        return tuple(int.from_bytes(value or b"", "little") for value in found)
+
+    def _local_addresses(self, services: Mapping[int, records.Service]) -> dict[int, bytes]:
+        """Those that a service names; others are left-overs."""
+        addresses = self._path.map("local_addresses")
+        found = {}
+        for service in services.values():
+            for i in range(service.local_base, service.local_base + service.local_count):
+                raw = addresses.lookup(i)
+                if raw is not None:
+                    found[i] = self._layout.unpack(records.LocalAddress, raw).address
+        return found
+
+    def _busy_blocks(self) -> frozenset[int]:
+        use = self.port_use(range(self._path.sizes.port_blocks))
+        return frozenset(block for block, ports in use.items() if ports.used)
+
+    # ---- reading what packets write
+
+    def service_stats(self, ids: Iterable[int]) -> dict[int, records.Stats]:
+        """Totals since each service's first packet."""
+        return {id_: self._summed("service_stats", records.Stats, id_) for id_ in ids}
+
+    def destination_stats(self, ids: Iterable[int]) -> dict[int, records.Stats]:
+        """Totals since each destination's first packet."""
+        return {id_: self._summed("destination_stats", records.Stats, id_) for id_ in ids}
+
+    def load(self, ids: Iterable[int]) -> dict[int, records.DestinationLoad]:
+        """Connections of each destination now."""
+        return {id_: self._at("destination_load", records.DestinationLoad, id_) for id_ in ids}
+
+    def reasons(self) -> dict[str, records.ReasonStats]:
+        """Packets by what became of them."""
+        return {
+            name: self._summed("reasons", records.ReasonStats, index)
+            for index, name in self._layout.reasons.items()
+        }
+
+    def table(self) -> records.Table:
+        """How full the connection table is."""
+        return self._at("table", records.Table, 0)
+
+    def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
+        """Use of blocks of local ports."""
+        view, stride = self._view("local_ports")
+        offsets = self._layout.codec(records.LocalPorts).offsets
+        used_at, exhausted_at = offsets["used"], offsets["exhausted"]
+        found = {}
+        for block in blocks:
+            at = block * stride
+            found[block] = PortUse(
+                int.from_bytes(view[at + used_at : at + used_at + 4], "little"),
+                int.from_bytes(view[at + exhausted_at : at + exhausted_at + 8], "little"),
+            )
+        return found
+
+    def connections(self, now: int) -> Iterator[list[ConnectionView]]:
+        """All connections, some hundreds at a time."""
+        view, stride = self._view("connections")
+        codec = self._layout.codec(records.Connection)
+        fresh = min(self.table().fresh, self.connections_size)
+        slots = connections.live_slots(view, stride, codec.offsets["word"], fresh)
+        for at in range(0, len(slots), _CHUNK):
+            yield list(connections.read(view, stride, codec, slots[at : at + _CHUNK], now))
+
+    # ---- writing
+
+    def write(self, write: w.Write) -> None:
+        """Do one write. Raises Problem."""
+        with explained("writing the maps"):
+            self._write(write)
+
+    def _write(self, write: w.Write) -> None:
+        match write:
+            case w.PutKey(key, service):
+                self._put("services_by_key", self._layout.pack(key), _number(service))
+            case w.DropKey(key):
+                self._path.map("services_by_key").delete(self._layout.pack(key))
+            case w.PutService(id_, value):
+                self._put("services", id_, self._layout.pack(value))
+            case w.PutDestination(id_, value):
+                self._put("destinations", id_, self._layout.pack(value))
+            case w.PutLocalAddress(id_, value):
+                self._put("local_addresses", id_, self._layout.pack(value))
+            case w.PutInterface(ifindex, value):
+                self._put("interfaces", ifindex, self._layout.pack(value))
+            case w.DropInterface(ifindex):
+                self._path.map("interfaces").delete(ifindex)
+            case w.PutSettings(value):
+                self._put("settings", 0, self._layout.pack(value))
+            case w.ClearService(id_):
+                self._put("service_stats", id_, self._layout.pack(records.Stats()))
+            case w.ClearDestination(id_, load):
+                self._put("destination_stats", id_, self._layout.pack(records.Stats()))
+                if load:
+                    empty = self._layout.pack(records.DestinationLoad())
+                    self._put("destination_load", id_, empty)
+            case w.ClearBlock(block):
+                self._put("local_ports", block, self._layout.pack(records.LocalPorts()))
+            case w.WriteList(region, ids):
+                self._path.map("service_destinations").update_many(
+                    (region.base + i, _number(id_)) for i, id_ in enumerate(ids)
+                )
+            case w.Commit():
+                self._commit(write)
+
+    def _commit(self, commit: w.Commit) -> None:
+        # One writer, and the program reads it before it returns: always from the start.
+        self._path.map("remap").update_many(
+            (i, _number(position)) for i, position in enumerate(commit.remap)
+        )
+        self._path.commit(
+            records.Commit(
+                service=commit.service,
+                scheduler=commit.scheduler,
+                reset=int(commit.reset),
+                list=records.ServerList(
+                    commit.region.base, commit.region.size, commit.gcd, commit.max_weight
+                ),
+                remap_base=0,
+                remap_count=len(commit.remap),
+            )
+        )
+
+    def _put(self, name: str, key: int | bytes, value: bytes) -> None:
+        self._path.map(name).update(key, value)
+
+    # ---- hooks
+
+    def attach(self, ifname: str, hook: str) -> None:
+        """Run on an interface. Raises Problem."""
+        self._path.attach(ifname, hook)
+
+    def detach(self, ifname: str) -> None:
+        """Stop running on an interface."""
+        self._path.detach(ifname)
+
+    def attachments(self) -> list[Attached]:
+        """What is attached in this network namespace."""
+        return list(self._path.attachments())
+
+    def start_sweep(self) -> None:
+        """Let connections expire in the kernel."""
+        self._path.start_sweep()
+
+    def events_fd(self) -> int:
+        """Descriptor of the ring buffer in which packets ask for neighbours."""
+        return self._path.map("events").fd
+
+    def event(self, data: bytes) -> records.Event:
+        """One record of that ring buffer."""
+        return self._layout.unpack(records.Event, data)
+
+    def close(self) -> None:
+        """Let go; the data path runs on."""
+        for view in self._views.values():
+            view.release()
+        self._views.clear()
+        self._path.close()
+
+    # ---- bytes
+
+    def _view(self, name: str) -> tuple[memoryview, int]:
+        found = self._path.map(name)
+        if name not in self._views:
+            self._views[name] = found.view()
+        return self._views[name], found.stride
+
+    def _at(self, name: str, record: type[R], index: int) -> R:
+        view, stride = self._view(name)
+        return self._layout.unpack(record, view, index * stride)
+
+    def _one(self, name: str, record: type[R]) -> R:
+        return self._layout.unpack(record, self._path.map(name).lookup(0) or b"")
+
+    def _entries(self, name: str, record: type[R]) -> dict[int, R]:
+        codec = self._layout.codec(record)
+        empty = bytes(codec.size)
+        return {
+            int.from_bytes(key, "little"): codec.unpack(value)
+            for key, value in self._path.map(name).items()
+            if value != empty
+        }
+
+    def _summed(self, name: str, record: type[R], index: int) -> R:
+        codec = self._layout.codec(record)
+        each = [codec.unpack(raw) for raw in self._path.map(name).lookup_percpu(index)]
+        return record(*map(sum, zip(*each, strict=True)))
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(_ID_BYTES, "little")

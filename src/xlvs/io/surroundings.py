@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links, addresses, routes and neighbours of this network namespace, by netlink.
+
+Keeps one ``Observed`` up to date, says when it changed, and asks the kernel for the
+neighbours that next hops need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from xlvs.datapath import keepalive
+from xlvs.datapath.addresses import family
+from xlvs.datapath.keepalive import Target
+from xlvs.datapath.observed import Link, Neighbour, Observed, Route
+from xlvs.io.tasks import Tasks
+from xlvs.model.service import Address
+
+DEBOUNCE = 0.005
+"""Seconds that changes are collected before anybody is told."""
+
+PROBE_PERIOD = 1.0
+"""Seconds between two looks at neighbours that do not answer or grow stale."""
+
+_FORGET_ASKED = 300.0  # how long a neighbour that only packets asked for is kept alive
+_ASKED_MAX = 4096
+
+_ARPHRD_ETHER = 1
+_IFF_UP = 1
+_IFF_LOWER_UP = 1 << 16
+_NTF_USE = 1
+_RTN_UNICAST = 1
+_RTN_LOCAL = 2
+_RTAX_MTU = "RTAX_MTU"
+
+_NO_WAY = {
+    errno.ENETUNREACH: "no route",
+    errno.EHOSTUNREACH: "its route says unreachable",
+    errno.EACCES: "its route says prohibited",
+    errno.EINVAL: "its route says blackhole",
+}
+
+_LINKS = ("RTM_NEWLINK", "RTM_DELLINK", "RTM_NEWADDR", "RTM_DELADDR")
+_ROUTES = ("RTM_NEWROUTE", "RTM_DELROUTE", "RTM_NEWRULE", "RTM_DELRULE")
+_NEIGHBOURS = ("RTM_NEWNEIGH", "RTM_DELNEIGH")
+
+
+class Surroundings:
+    """What the kernel says. ``on_change`` is called in the loop after things changed."""
+
+    def __init__(self, tasks: Tasks, on_change: Callable[[], None]) -> None:
+        self._tasks = tasks
+        self._on_change = on_change
+        self._ask = AsyncIPRoute()
+        self._events = AsyncIPRoute()
+        self._links: dict[int, Link] = {}
+        self._neighbours: dict[Target, Neighbour] = {}
+        self._routes: dict[Address, Route] = {}
+        self._targets: frozenset[Target] = frozenset()
+        self._asked: dict[Target, float] = {}
+        self._stale: set[str] = set()
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._answered = asyncio.Event()
+
+    @property
+    def observed(self) -> Observed:
+        """All of it, as a value."""
+        return Observed(
+            MappingProxyType(dict(self._links)),
+            MappingProxyType(dict(self._neighbours)),
+            MappingProxyType(dict(self._routes)),
+        )
+
+    def link(self, name: str) -> Link | None:
+        """An interface by its name."""
+        return next((link for link in self._links.values() if link.name == name), None)
+
+    async def start(self) -> None:
+        """Listen, then look: nothing that changes between is lost."""
+        await self._events.bind()
+        self._tasks.start("netlink events", self._listen())
+        await self._read_links()
+        await self._read_neighbours()
+        self._tasks.start("surroundings", self._follow())
+        self._tasks.start("neighbours", self._keep_alive())
+
+    async def stop(self) -> None:
+        """Close the sockets. Tasks end by ``Tasks.stop``."""
+        self._events.close()
+        self._ask.close()
+
+    async def learn(self, addresses: Iterable[Address]) -> None:
+        """Know the routes to these addresses before they are needed."""
+        for address in addresses:
+            if address not in self._routes:
+                self._routes[address] = await self._route(address)
+
+    def forget_others(self, addresses: set[Address]) -> None:
+        """Routes to other addresses are of no interest any more."""
+        for address in self._routes.keys() - addresses:
+            del self._routes[address]
+
+    def want(self, targets: Iterable[Target]) -> None:
+        """Keep exactly these neighbours alive (and those that packets asked for)."""
+        wanted = frozenset(targets)
+        if wanted != self._targets:
+            self._targets = wanted
+            self._wake.set()
+
+    def asked_for(self, ifindex: int, address: Address) -> None:
+        """A packet needed this neighbour: find it, and keep it for a while."""
+        if len(self._asked) < _ASKED_MAX:
+            self._asked[ifindex, address] = asyncio.get_running_loop().time()
+            self._wake.set()
+
+    async def resolved(self, patience: float) -> None:
+        """Wait until every wanted neighbour is known, at most ``patience`` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while self._unknown():
+            self._answered.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._answered.wait()
+            except TimeoutError:
+                return
+
+    def _unknown(self) -> bool:
+        for target in self._targets:
+            neighbour = self._neighbours.get(target)
+            if neighbour is None or not neighbour.usable:
+                return True
+        return False
+
+    # ---- following
+
+    async def _listen(self) -> None:
+        async for message in self._events.get():
+            event = message["event"]
+            if event in _NEIGHBOURS:
+                if not self._note_neighbour(message, gone=event == "RTM_DELNEIGH"):
+                    continue  # none of ours: clients come and go
+                self._answered.set()
+            elif event in _LINKS:
+                self._stale.update(("links", "routes"))
+            elif event in _ROUTES:
+                self._stale.add("routes")
+            else:
+                continue
+            self._changed.set()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(DEBOUNCE)
+            self._changed.clear()
+            stale, self._stale = self._stale, set()
+            if "links" in stale:
+                await self._read_links()
+            if "routes" in stale:
+                for address in list(self._routes):
+                    self._routes[address] = await self._route(address)
+            self._on_change()
+
+    async def _keep_alive(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            oldest = loop.time() - _FORGET_ASKED
+            self._asked = {t: since for t, since in self._asked.items() if since > oldest}
+            for target in keepalive.due(self.observed, self._targets | self._asked.keys()):
+                await self._probe(target)
+            try:
+                async with asyncio.timeout(PROBE_PERIOD):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _probe(self, target: Target) -> None:
+        """Let the kernel ask for a neighbour, as a packet to it would."""
+        ifindex, address = target
+        try:
+            await self._ask.neigh(
+                "replace",
+                dst=str(address),
+                ifindex=ifindex,
+                family=family(address),
+                flags=_NTF_USE,
+                state=0,
+            )
+        except NetlinkError:
+            return  # the link went away; its event says so
+
+    # ---- reading
+
+    async def _read_links(self) -> None:
+        addresses: dict[int, list[Address]] = {}
+        async for message in await self._ask.addr("dump"):
+            text = message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")
+            if text:
+                addresses.setdefault(message["index"], []).append(ip_address(text))
+        links = {}
+        async for message in await self._ask.link("dump"):
+            link = _link(message, tuple(addresses.get(message["index"], ())))
+            links[link.ifindex] = link
+        self._links = links
+        self._neighbours = {t: n for t, n in self._neighbours.items() if t[0] in links}
+
+    async def _read_neighbours(self) -> None:
+        async for message in await self._ask.neigh("dump"):
+            self._note_neighbour(message, gone=False)
+
+    def _note_neighbour(self, message: Mapping[str, Any], *, gone: bool) -> bool:
+        """Note an entry; whether it changed and a destination needs it."""
+        text = message.get("NDA_DST")
+        if not text:
+            return False
+        target = (message["ifindex"], ip_address(text))
+        new = None
+        if not gone:
+            mac = message.get("NDA_LLADDR") or ""
+            new = Neighbour(_mac(mac), message["state"])
+        old = self._neighbours.get(target)
+        if target in self._targets or target in self._asked:
+            new = keepalive.remembered(old, new)
+        if new is None:
+            self._neighbours.pop(target, None)
+        else:
+            self._neighbours[target] = new
+        return new != old and target in self._targets
+
+    async def _route(self, address: Address) -> Route:
+        try:
+            answers = [
+                answer
+                async for answer in _each(
+                    await self._ask.route("get", dst=str(address), family=family(address))
+                )
+            ]
+        except NetlinkError as error:
+            return Route(error=_NO_WAY.get(error.code, f"no route ({error})"))
+        if not answers:
+            return Route(error="no route")
+        return _route(answers[0])
+
+
+async def _each(answer: Any) -> Any:
+    """pyroute2 answers dumps as async generators and single requests as lists."""
+    if hasattr(answer, "__aiter__"):
+        async for item in answer:
+            yield item
+    else:
+        for item in answer:
+            yield item
+
+
+def _mac(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        return b""
+
+
+def _link(message: Any, addresses: tuple[Address, ...]) -> Link:
+    kind = message.get(("linkinfo", "kind")) or ""
+    vlan = 0
+    if kind == "vlan":
+        vlan = message.get(("linkinfo", "data", "vlan_id")) or 0
+    flags = message["flags"]
+    return Link(
+        ifindex=message["index"],
+        name=message.get("ifname"),
+        mac=_mac(message.get("address") or ""),
+        mtu=message.get("mtu") or 0,
+        up=bool(flags & _IFF_UP and flags & _IFF_LOWER_UP),
+        ethernet=message["ifi_type"] == _ARPHRD_ETHER,
+        kind=kind,
+        parent=(message.get("link") or 0) if vlan else 0,
+        vlan=vlan,
+        addresses=addresses,
+    )
+
+
+def _route(message: Any) -> Route:
+    kind = message["type"]
+    gateway = message.get("gateway")
+    via = message.get("via")
+    if gateway is None and via:
+        gateway = via.get("addr")  # an IPv6 gateway of an IPv4 route
+    source = message.get("prefsrc")
+    if kind not in (_RTN_UNICAST, _RTN_LOCAL):
+        return Route(error="its route leads nowhere")
+    metrics = message.get("metrics")
+    return Route(
+        ifindex=message.get("oif") or 0,
+        gateway=ip_address(gateway) if gateway else None,
+        source=ip_address(source) if source else None,
+        local=kind == _RTN_LOCAL,
+        mtu=(metrics.get(_RTAX_MTU) or 0) if metrics else 0,
+    )
