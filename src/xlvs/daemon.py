@@ -19,7 +19,7 @@ from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.engine import estimator, settings
-from xlvs.io import adoption, clock, hooks, statefile
+from xlvs.io import adoption, clock, hooks, namespaces, statefile
 from xlvs.io.director import Director
 from xlvs.io.hooks import Hook
 from xlvs.io.kernel import Kernel
@@ -90,7 +90,7 @@ class Daemon:
         for remark in adopted.remarks:
             log.warning("%s", remark)
         await self.surroundings.learn(addresses(adopted.desired))
-        namespace = os.stat("/proc/self/ns/net").st_ino
+        namespace = namespaces.number()
         writes = self.director.start(adopted, self.surroundings.observed, namespace)
         if self._kernel.adopted:
             log.info(
@@ -246,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; its exit status."""
     config = read_command_line(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="xlvsd: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         return asyncio.run(run(config))
     except Problem as problem:

@@ -19,7 +19,8 @@ from xlvs.io import clock
 from xlvs.io.director import Director
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
-from xlvs.wire.messages import ConnectionView, EditRequest, EditResponse, ErrorBody
+from xlvs.wire import codec
+from xlvs.wire.messages import EditRequest, EditResponse, ErrorBody
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Api:
 
     async def edits(self, request: Request) -> Response:
         """Apply edits; the maps are written when the answer leaves."""
-        wanted = msgspec.json.decode(await request.body(), type=EditRequest)
+        wanted = codec.decode(await request.body(), EditRequest)
         await self._prepare(wanted.edits)
         results = self._director.edit(wanted.edits, go_on=wanted.on_error == "continue")
         await self._settle(wanted.edits)
@@ -86,19 +87,14 @@ class Api:
         chunks = self._director.port.connections(clock.table_ms())
 
         async def lines() -> AsyncIterator[bytes]:
-            encoder = msgspec.json.Encoder()
             for chunk in chunks:
-                yield _lines(encoder, chunk)
+                yield codec.encode_lines(chunk)
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
-def _lines(encoder: msgspec.json.Encoder, chunk: Sequence[ConnectionView]) -> bytes:
-    return encoder.encode_lines(chunk)
-
-
 def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+    return Response(codec.encode(value), status, media_type="application/json")
 
 
 def _body(problem: Problem) -> ErrorBody:

@@ -14,6 +14,7 @@ import msgspec
 
 from xlvs.model.desired import Timeouts
 from xlvs.model.service import Destination, Service
+from xlvs.wire import codec
 from xlvs.wire.messages import Counters
 
 VERSION = 1
@@ -42,7 +43,7 @@ def save(path: Path, saved: Saved) -> None:
     fresh = path.with_name(path.name + ".new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(saved))
+        file.write(codec.encode(saved))
     fresh.rename(path)
 
 
@@ -52,7 +53,7 @@ def load(path: Path) -> Saved | None:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
-    saved = msgspec.json.decode(data, type=Saved)
+    saved = codec.decode(data, Saved)
     if saved.version != VERSION:
         msg = f"version {saved.version} is not {VERSION}"
         raise ValueError(msg)

@@ -6,12 +6,22 @@ Words and ranges are IPVS's (``include/uapi/linux/ip_vs.h``, ipvsadm 1.31).
 
 from __future__ import annotations
 
+from abc import ABC
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 import msgspec
 
-Address = IPv4Address | IPv6Address
+if TYPE_CHECKING:
+    Address = IPv4Address | IPv6Address
+else:
+
+    class Address(ABC):
+        """Either of the two. One class, because msgspec refuses unions of foreign types."""
+
+    Address.register(IPv4Address)
+    Address.register(IPv6Address)
 
 
 class Protocol(StrEnum):

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to JSON and back; addresses are their usual text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def _encode(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
+    if isinstance(value, IPv4Address | IPv6Address):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+
+
+def _decode(_type: type, value: Any) -> IPv4Address | IPv6Address:  # noqa: ANN401 - JSON's
+    if not isinstance(value, str):
+        raise ValueError("an address is text")
+    return ip_address(value)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_encode)
+
+
+def encode(message: object) -> bytes:
+    """A message as JSON."""
+    return _ENCODER.encode(message)
+
+
+def encode_lines(messages: Iterable[object]) -> bytes:
+    """Messages as NDJSON, one line each."""
+    return _ENCODER.encode_lines(messages)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The message in this JSON. Raises msgspec.DecodeError, which says where it is wrong."""
+    return msgspec.json.decode(data, type=kind, dec_hook=_decode)
