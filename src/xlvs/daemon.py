@@ -90,6 +90,7 @@ class Daemon:
         for remark in adopted.remarks:
             log.warning("%s", remark)
         await self.surroundings.learn(addresses(adopted.desired))
+        self.surroundings.remember(adopted.have.tables.destinations.values())
         namespace = namespaces.number()
         writes = self.director.start(adopted, self.surroundings.observed, namespace)
         if self._kernel.adopted:

@@ -57,6 +57,8 @@ class Director:
         self.observed = observed
         self.desired = adopted.desired
         self.ledger = adopted.ledger
+        # Also when nothing is wanted yet: "xlvs down" reads the network namespace there.
+        self._remember(adopted.desired)
         return self._change(adopted.desired, NO_CHANGES)
 
     def edit(self, edits: Sequence[AnyEdit], *, go_on: bool) -> list[Problem | None]:

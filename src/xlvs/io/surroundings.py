@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -18,9 +19,10 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from xlvs.datapath import keepalive
-from xlvs.datapath.addresses import family
+from xlvs.datapath.addresses import family, unpacked
 from xlvs.datapath.keepalive import Target
-from xlvs.datapath.observed import Link, Neighbour, Observed, Route
+from xlvs.datapath.observed import NUD_STALE, Link, Neighbour, Observed, Route
+from xlvs.datapath.records import Destination, DestinationFlag
 from xlvs.io.tasks import Tasks
 from xlvs.model.service import Address
 
@@ -47,6 +49,8 @@ _NO_WAY = {
     errno.EACCES: "its route says prohibited",
     errno.EINVAL: "its route says blackhole",
 }
+
+log = logging.getLogger(__name__)
 
 _LINKS = ("RTM_NEWLINK", "RTM_DELLINK", "RTM_NEWADDR", "RTM_DELADDR")
 _ROUTES = ("RTM_NEWROUTE", "RTM_DELROUTE", "RTM_NEWRULE", "RTM_DELRULE")
@@ -104,6 +108,13 @@ class Surroundings:
             if address not in self._routes:
                 self._routes[address] = await self._route(address)
 
+    def remember(self, destinations: Iterable[Destination]) -> None:
+        """Believe next hops that the running data path uses, until the kernel knows better."""
+        for each in destinations:
+            if each.flags & DestinationFlag.RESOLVED:
+                target = (each.route_ifindex, unpacked(each.gateway))
+                self._neighbours.setdefault(target, Neighbour(each.next_hop.dst_mac, NUD_STALE))
+
     def forget_others(self, addresses: set[Address]) -> None:
         """Routes to other addresses are of no interest any more."""
         for address in self._routes.keys() - addresses:
@@ -144,19 +155,28 @@ class Surroundings:
     # ---- following
 
     async def _listen(self) -> None:
-        async for message in self._events.get():
-            event = message["event"]
-            if event in _NEIGHBOURS:
-                if not self._note_neighbour(message, gone=event == "RTM_DELNEIGH"):
-                    continue  # none of ours: clients come and go
-                self._answered.set()
-            elif event in _LINKS:
-                self._stale.update(("links", "routes"))
-            elif event in _ROUTES:
-                self._stale.add("routes")
-            else:
-                continue
-            self._changed.set()
+        while True:
+            try:
+                async for message in self._events.get():  # ends after each batch
+                    self._note(message)
+            except (NetlinkError, OSError) as error:
+                log.warning("netlink lost messages (%s); looking again", error)
+                self._stale.update(("links", "routes", "neighbours"))
+                self._changed.set()
+
+    def _note(self, message: Mapping[str, Any]) -> None:
+        event = message["event"]
+        if event in _NEIGHBOURS:
+            if not self._note_neighbour(message, gone=event == "RTM_DELNEIGH"):
+                return  # none of ours: clients come and go
+            self._answered.set()
+        elif event in _LINKS:
+            self._stale.update(("links", "routes"))
+        elif event in _ROUTES:
+            self._stale.add("routes")
+        else:
+            return
+        self._changed.set()
 
     async def _follow(self) -> None:
         while True:
@@ -166,6 +186,8 @@ class Surroundings:
             stale, self._stale = self._stale, set()
             if "links" in stale:
                 await self._read_links()
+            if "neighbours" in stale:
+                await self._read_neighbours()
             if "routes" in stale:
                 for address in list(self._routes):
                     self._routes[address] = await self._route(address)
