@@ -165,7 +165,7 @@ class Surroundings:
                 self._changed.set()
 
     def _note(self, message: Mapping[str, Any]) -> None:
-        event = message["event"]
+        event = message.get("event")  # absent where pyroute2 does not know the kind of message
         if event in _NEIGHBOURS:
             if not self._note_neighbour(message, gone=event == "RTM_DELNEIGH"):
                 return  # none of ours: clients come and go
