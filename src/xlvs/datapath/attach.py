@@ -92,7 +92,7 @@ def attachments(links: Path) -> list[Attachment]:
             found.append(Attachment(ifname, ifindex, _xdp_mode(ifindex)))
         elif kind == "tc" and _tc_is_ours(ifindex, libbpf.TC_INGRESS):
             found.append(Attachment(ifname, ifindex, "tc"))
-    return found
+    return sorted(found)
 
 
 def recorded(links: Path) -> list[str]:

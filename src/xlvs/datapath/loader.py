@@ -15,7 +15,7 @@ off, and is cleared away.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +146,10 @@ class DataPath:
     def map(self, name: str) -> Map:
         """A map by its name in bpf/maps.h; KeyError if C has none."""
         return self._maps[name]
+
+    def maps(self) -> Iterable[Map]:
+        """All maps."""
+        return self._maps.values()
 
     def attach(self, ifname: str, hook: str) -> None:
         """Run on an interface by ``xdp`` (native), ``xdp-generic`` or ``tc``."""

@@ -141,7 +141,7 @@ def test_no_elf(image: bytes, message: str) -> None:
 
 
 def test_missing_section(object_image: bytes) -> None:
-    with pytest.raises(BtfError, match="no section .nothing"):
+    with pytest.raises(BtfError, match=r"no section \.nothing"):
         section(object_image, ".nothing")
 
 

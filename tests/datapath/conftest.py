@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data path of its own for each test: pin folder, network namespace, small maps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyroute2 import netns
+
+from xlvs.datapath import pins
+from xlvs.datapath.attach import recorded
+from xlvs.datapath.loader import DataPath, Sizes, remove
+
+from .world import World, world
+
+SMALL = Sizes(
+    connections=1024,
+    services=64,
+    destinations=256,
+    service_destinations=1024,
+    local_addresses=16,
+    port_blocks=16,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    """These tests load programs: without root they cannot say anything."""
+    if os.geteuid() != 0:
+        pytest.exit("tests/datapath needs root (eBPF, network namespaces): run as root", 2)
+
+
+@pytest.fixture(params=["xdp", "tc"])
+def hook(request: pytest.FixtureRequest) -> str:
+    """Each hook in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def pin_folder() -> Iterator[Path]:
+    """A pin folder that is gone afterwards."""
+    folder = pins.ROOT / f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    yield folder
+    remove(folder)
+    assert not folder.exists()
+
+
+@pytest.fixture
+def data_path(pin_folder: Path) -> Iterator[DataPath]:
+    """A freshly loaded data path, attached nowhere."""
+    path = DataPath.open(pin_folder, SMALL)
+    yield path
+    path.close()
+
+
+@pytest.fixture(scope="session")
+def _loaded() -> Iterator[DataPath]:
+    folder = pins.ROOT / f"test-{os.getpid()}-shared"
+    path = DataPath.open(folder, SMALL)
+    yield path
+    path.close()
+    remove(folder)
+    assert not folder.exists()
+
+
+@pytest.fixture
+def shared_path(_loaded: DataPath) -> Iterator[DataPath]:
+    """A data path that other tests use too: its maps are empty, nothing is attached."""
+    yield _loaded
+    for ifname in recorded(_loaded.pins / "links"):
+        _loaded.detach(ifname)
+    empty(_loaded)
+
+
+def empty(path: DataPath) -> None:
+    """Clear every map, but for the timer and the ring buffer. Loading takes far longer."""
+    for each in path.maps():
+        if each.name not in ("sweepers", "events"):
+            each.clear()
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """A network namespace with the pair t0 and t1; this thread is in it."""
+    name = f"xlvs-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    netns.create(name)
+    netns.pushns(name)
+    try:
+        lines = ["link add t0 type veth peer name t1", "link set t0 up", "link set t1 up"]
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+        yield name
+    finally:
+        netns.popns()
+        netns.remove(name)
+
+
+@pytest.fixture
+def director(hook: str) -> Iterator[World]:
+    """A freshly loaded, empty director, used through one hook: for tables of packets."""
+    with world(hook) as made:
+        yield made

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs on interfaces: every hook, exchanged, detached, found again, gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from xlvs.datapath import libbpf
+from xlvs.datapath.attach import HOOKS, TC_HANDLE, TC_PRIORITY
+from xlvs.datapath.loader import DataPath, remove
+from xlvs.datapath.problems import DataPathProblem
+
+from .conftest import SMALL
+
+THEIRS = ("protocol", "all", "u32", "match", "u32", "0", "0", "flowid", "1:1")
+
+
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], capture_output=True, text=True, check=True).stdout
+
+
+def tc(*words: str) -> str:
+    return subprocess.run(["tc", *words], capture_output=True, text=True, check=True).stdout
+
+
+def running(ifname: str) -> set[str]:
+    """What the kernel says runs on an interface, independent of our marks."""
+    index = socket.if_nametoindex(ifname)
+    native, generic = libbpf.xdp_query(index)
+    found = {"xdp"} if native else set()
+    found |= {"xdp-generic"} if generic else set()
+    if "xlvs_tc_ingress" in tc("filter", "show", "dev", ifname, "ingress"):
+        assert "xlvs_tc_egress" in tc("filter", "show", "dev", ifname, "egress")
+        found.add("tc")
+    return found
+
+
+def clean(ifname: str) -> bool:
+    return not running(ifname) and "clsact" not in tc("qdisc", "show", "dev", ifname)
+
+
+def attached(path: DataPath) -> list[tuple[str, str]]:
+    return [(a.ifname, a.hook) for a in path.attachments()]
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+def test_attach_find_detach(shared_path: DataPath, hook: str) -> None:
+    shared_path.attach("t0", hook)
+    assert running("t0") == {hook}
+    assert attached(shared_path) == [("t0", hook)]
+    shared_path.detach("t0")
+    assert clean("t0")
+    assert attached(shared_path) == []
+    assert list((shared_path.pins / "links").iterdir()) == []
+    shared_path.detach("t0")
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("first", HOOKS)
+@pytest.mark.parametrize("second", HOOKS)
+def test_another_hook_replaces_the_first(shared_path: DataPath, first: str, second: str) -> None:
+    shared_path.attach("t0", first)
+    shared_path.attach("t0", second)
+    assert running("t0") == {second}
+    assert attached(shared_path) == [("t0", second)]
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_new_version_takes_over(data_path: DataPath, pin_folder: Path, hook: str) -> None:
+    data_path.attach("t0", hook)
+    index = socket.if_nametoindex("t0")
+
+    def program() -> int:
+        if hook == "tc":
+            return libbpf.tc_query(index, libbpf.TC_INGRESS, TC_HANDLE, TC_PRIORITY)
+        return max(libbpf.xdp_query(index))
+
+    before = program()
+    data_path.close()
+    again = DataPath.open(pin_folder, SMALL)
+    wanted = "xlvs_tc_ingress" if hook == "tc" else "xlvs_xdp"
+    expected = int.from_bytes(libbpf.info(again.programs[wanted])[4:8], "little")
+    assert program() == expected != before
+    assert attached(again) == [("t0", hook)]
+    again.close()
+    assert running("t0") == {hook}
+
+
+@pytest.mark.usefixtures("namespace")
+def test_remove_leaves_nothing_even_without_the_process(
+    data_path: DataPath, pin_folder: Path
+) -> None:
+    # bpffs knows no dots in names, interfaces (VLANs above all) do.
+    ip("link", "add", "t0.100", "type", "veth", "peer", "name", "t1.100")
+    data_path.attach("t0", "xdp")
+    data_path.attach("t1", "tc")
+    data_path.attach("t0.100", "tc")
+    assert attached(data_path) == [("t0", "xdp"), ("t0.100", "tc"), ("t1", "tc")]
+    data_path.close()
+    remove(pin_folder)
+    assert clean("t0")
+    assert clean("t1")
+    assert clean("t0.100")
+    assert not pin_folder.exists()
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+def test_an_interface_that_is_gone_or_new(shared_path: DataPath, hook: str) -> None:
+    shared_path.attach("t0", hook)
+    ip("link", "del", "t0")
+    assert attached(shared_path) == []
+    ip("link", "add", "t0", "type", "veth", "peer", "name", "t1")
+    assert attached(shared_path) == []
+    shared_path.attach("t0", hook)
+    assert attached(shared_path) == [("t0", hook)]
+    ip("link", "del", "t0")
+    shared_path.detach("t0")
+    assert attached(shared_path) == []
+
+
+@pytest.mark.usefixtures("namespace")
+def test_no_such_interface_or_hook(shared_path: DataPath) -> None:
+    with pytest.raises(DataPathProblem, match="there is no interface nope"):
+        shared_path.attach("nope", "tc")
+    with pytest.raises(DataPathProblem, match="choose one of xdp, xdp-generic, tc"):
+        shared_path.attach("t0", "auto")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_anothers_xdp_program_is_left_alone(shared_path: DataPath) -> None:
+    index = socket.if_nametoindex("t0")
+    theirs = libbpf.xdp_link(shared_path.programs["xlvs_xdp"], index, libbpf.XDP_FLAGS_DRV_MODE)
+    with pytest.raises(DataPathProblem, match="another program holds the hook"):
+        shared_path.attach("t0", "xdp")
+    assert attached(shared_path) == []
+    os.close(theirs)
+
+
+@pytest.mark.usefixtures("namespace")
+def test_anothers_filters_and_qdisc_stay(shared_path: DataPath) -> None:
+    tc("qdisc", "add", "dev", "t0", "clsact")
+    tc("filter", "add", "dev", "t0", "ingress", "prio", "7", *THEIRS)
+    shared_path.attach("t0", "tc")
+    shared_path.detach("t0")
+    assert "u32" in tc("filter", "show", "dev", "t0", "ingress")
+    assert "xlvs" not in tc("filter", "show", "dev", "t0", "ingress")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_our_qdisc_stays_for_anothers_filter(shared_path: DataPath) -> None:
+    shared_path.attach("t0", "tc")
+    tc("filter", "add", "dev", "t0", "egress", "prio", "7", *THEIRS)
+    shared_path.detach("t0")
+    assert "u32" in tc("filter", "show", "dev", "t0", "egress")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_anothers_filter_on_our_handle_is_not_overwritten(
+    shared_path: DataPath, tmp_path: Path
+) -> None:
+    tc("qdisc", "add", "dev", "t0", "clsact")
+    source = tmp_path / "other.c"
+    source.write_text('__attribute__((section("tc"))) int other(void *ctx) { return -1; }\n')
+    target = str(tmp_path / "other.o")
+    subprocess.run(["clang-16", "-target", "bpf", "-O2", "-c", source, "-o", target], check=True)
+    words = ("prio", "1", "handle", "1", "bpf", "da", "obj", target, "sec", "tc")
+    tc("filter", "add", "dev", "t0", "ingress", *words)
+    with pytest.raises(DataPathProblem, match="another program holds the hook"):
+        shared_path.attach("t0", "tc")
+    assert attached(shared_path) == []
