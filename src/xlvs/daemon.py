@@ -156,7 +156,7 @@ class Daemon:
         try:
             work()
         except Problem as problem:
-            log.error("%s", problem.message)
+            log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
 
     def _link_names(self) -> tuple[object, ...]:
         links = self.surroundings.observed.links.values()
@@ -251,10 +251,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(run(config))
     except Problem as problem:
-        log.error("%s", problem.message)
+        log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
         verdict = getattr(problem, "log", "")
         if verdict:
-            log.error("%s", verdict)
+            log.error("%s", verdict)  # noqa: TRY400 - the verifier's words
         return FAILURE
 
 

@@ -102,7 +102,8 @@ def _body(problem: Problem) -> ErrorBody:
 
 
 async def _problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # Starlette hands over what it is registered for
+    if not isinstance(error, Problem):  # registered for nothing else
+        raise error
     status = _STATUS.get(error.code, _REFUSED)
     if status == _FAILED:
         log.error("%s", error.message)
@@ -114,7 +115,8 @@ async def _malformed(_request: Request, error: Exception) -> Response:
 
 
 async def _http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # Starlette hands over what it is registered for
+    if not isinstance(error, HTTPException):  # registered for nothing else
+        raise error
     return _json(ErrorBody(code=Code.INVALID.value, message=error.detail), error.status_code)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from xlvs.datapath import support
@@ -168,18 +169,19 @@ def _problems(
             f"the connection table is nearly full ({table.used} of {table.size}): "
             "start with a greater --table-size"
         )
-    for each in ports:
-        if each.exhausted:
-            found.append(
-                f"fullnat from {each.local} to {each.destination} port {each.destination_port}: "
-                f"{each.exhausted} connections found no free local port: add local addresses"
-            )
+    found.extend(
+        f"fullnat from {each.local} to {each.destination} port {each.destination_port}: "
+        f"{each.exhausted} connections found no free local port: add local addresses"
+        for each in ports
+        if each.exhausted
+    )
     for service in services:
         found.extend(f"{title(service.service)}: {remark}" for remark in service.remarks)
-        for destination in service.destinations:
-            if destination.next_hop.startswith("unresolved"):
-                key = destination.destination.key
-                found.append(f"{title(service.service)}: {key.address}: {destination.next_hop}")
+        found.extend(
+            f"{title(service.service)}: {each.destination.key.address}: {each.next_hop}"
+            for each in service.destinations
+            if each.next_hop.startswith("unresolved")
+        )
     return found
 
 
@@ -193,6 +195,6 @@ def title(service: Service) -> str:
 
 def host_port(address: Address | None, port: int) -> str:
     """``10.0.0.1:80`` or ``[fd00::1]:80``."""
-    if address is not None and address.version == 6:
+    if isinstance(address, IPv6Address):
         return f"[{address}]:{port}"
     return f"{address}:{port}"

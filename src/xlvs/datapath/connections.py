@@ -17,6 +17,7 @@ from xlvs.wire.messages import ConnectionView
 
 _PROTOCOLS = {6: Protocol.TCP, 17: Protocol.UDP, 132: Protocol.SCTP}
 _WORD = 4  # bytes of Connection.word
+_HALF = 1 << 31
 
 
 def live_slots(view: memoryview, stride: int, word_at: int, slots: int) -> list[int]:
@@ -48,7 +49,7 @@ def read(
 def milliseconds_left(connection: Connection, now: int) -> int:
     """Until it is over; 0 or less when it is. Clocks are compared modulo 2**32."""
     age = (now - connection.last_seen) & 0xFFFFFFFF
-    if age >= 0x80000000:  # seen after we looked at the clock
+    if age >= _HALF:  # seen after we looked at the clock
         age = 0
     return connection.timeout - age
 

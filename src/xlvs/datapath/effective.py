@@ -96,7 +96,7 @@ def addresses(desired: Desired) -> set[Address]:
     }
 
 
-def effective(
+def effective(  # noqa: PLR0917 - four values and their limits; all callers name them alike
     desired: Desired,
     observed: Observed,
     options: Options,
@@ -236,8 +236,10 @@ class _Work:
         return id_
 
     def _overload_epoch(self, id_: int, upper: int) -> int:
-        """A higher threshold ends an overload at once (the kernel's __ip_vs_update_dest);
-        so does none, but then nobody looks."""
+        """A higher threshold ends an overload at once (the kernel's __ip_vs_update_dest).
+
+        So does none, but then nobody looks.
+        """
         there = self._there.destinations.get(id_)
         if there is None:
             return 0

@@ -112,8 +112,11 @@ class _Ranges:
 
 
 class _Blocks:
-    """Blocks of local ports. A key has one block, whoever uses it: two blocks for
-    one (local address, server) would hand out the same port twice."""
+    """Blocks of local ports.
+
+    A key has one block, whoever uses it: two blocks for one (local address, server)
+    would hand out the same port twice.
+    """
 
     def __init__(self, taken: dict[int, BlockKey], busy: frozenset[int], size: int) -> None:
         self._at: dict[int, BlockKey] = taken

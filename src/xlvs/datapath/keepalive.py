@@ -44,10 +44,15 @@ def due(observed: Observed, wanted: Iterable[Target]) -> list[Target]:
         if link is None or not link.up:
             continue
         neighbour = observed.neighbours.get(target)
-        if neighbour is None or not neighbour.usable or neighbour.state & NUD_STALE:
-            if neighbour is None or not neighbour.state & (NUD_INCOMPLETE | NUD_FIXED):
-                found.append(target)
+        if neighbour is None or _lapsed(neighbour):
+            found.append(target)
     return found
+
+
+def _lapsed(neighbour: Neighbour) -> bool:
+    if neighbour.state & (NUD_INCOMPLETE | NUD_FIXED):
+        return False
+    return not neighbour.usable or bool(neighbour.state & NUD_STALE)
 
 
 def remembered(old: Neighbour | None, new: Neighbour | None) -> Neighbour | None:

@@ -7,11 +7,12 @@ Pure. The values are filled by ``xlvs.io.surroundings`` from netlink.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 from typing import NamedTuple
 
 from xlvs.datapath.addresses import packed
-from xlvs.datapath.records import NO_ADDRESS, Interface, NextHop
+from xlvs.datapath.records import NO_ADDRESS, NO_MAC, Interface, NextHop
 from xlvs.model.service import Address
 
 MTU_MAX = 0xFFFF
@@ -53,8 +54,8 @@ class Neighbour(NamedTuple):
 
     @property
     def usable(self) -> bool:
-        """May frames be sent to this MAC address?"""
-        return bool(self.state & NUD_VALID) and len(self.mac) == 6
+        """Whether frames may be sent to this MAC address."""
+        return bool(self.state & NUD_VALID) and len(self.mac) == len(NO_MAC)
 
 
 class Route(NamedTuple):
@@ -96,17 +97,20 @@ class Way(NamedTuple):
 
 def way_to(observed: Observed, address: Address) -> Way:
     """The next hop towards an address, as far as it is known."""
-    route = observed.routes.get(address)
-    if route is None:
-        return Way("unresolved: route not yet known")
+    route = observed.routes.get(address, _UNKNOWN)
     if route.local:
         return Way("local", local=True, source=route.source)
-    if route.error:
-        return Way(f"unresolved: {route.error}")
     link = observed.links.get(route.ifindex)
+    if route.error or link is None:
+        return Way(f"unresolved: {route.error or 'the interface of its route is gone'}")
+    return _way_by(observed, route, link, address)
+
+
+_UNKNOWN = Route(error="its route is not known yet")
+
+
+def _way_by(observed: Observed, route: Route, link: Link, address: Address) -> Way:
     gateway = route.gateway if route.gateway is not None else address
-    if link is None:
-        return Way("unresolved: the route's interface is gone")
     way = Way("", gateway=gateway, source=route.source, ifindex=link.ifindex)
     if not link.up:
         return way._replace(words=f"unresolved: {link.name} is down")
@@ -130,15 +134,18 @@ def interfaces(observed: Observed) -> dict[int, Interface]:
     """The map of interfaces: every Ethernet device, with what a packet's way out needs."""
     found = {}
     for link in observed.links.values():
-        if not link.ethernet or len(link.mac) != 6:
+        if not link.ethernet or len(link.mac) != len(NO_MAC):
             continue
         carrier = observed.links.get(link.parent) if link.vlan else link
         if carrier is None or carrier.vlan:
             continue
         found[link.ifindex] = Interface(
-            address4=_first(a for a in link.addresses if a.version == 4),
+            address4=_first(a for a in link.addresses if isinstance(a, IPv4Address)),
             address6=_first(
-                sorted((a for a in link.addresses if a.version == 6), key=lambda a: a.is_link_local)
+                sorted(
+                    (a for a in link.addresses if isinstance(a, IPv6Address)),
+                    key=lambda a: a.is_link_local,
+                )
             ),
             carrier=carrier.ifindex,
             vlan=link.vlan,

@@ -53,8 +53,11 @@ class Renewal(NamedTuple):
     deleted: frozenset[int] = frozenset()
 
 
+NOTHING_RENEWED = Renewal()
+
+
 def diff(
-    have: Have, want: Tables, capacity: Capacity, renewal: Renewal = Renewal()
+    have: Have, want: Tables, capacity: Capacity, renewal: Renewal = NOTHING_RENEWED
 ) -> tuple[Write, ...]:
     """The writes that lead from ``have`` to ``want``; none if they are equal.
 
@@ -187,9 +190,9 @@ class _Plan:
 
     def _destinations(self, *, available: bool) -> Iterator[Write]:
         for id_, destination in self._want.destinations.items():
-            if _available(destination.flags) is available:
-                if self._there.destinations.get(id_) != destination:
-                    yield PutDestination(id_, destination)
+            now = _available(destination.flags) is available
+            if now and self._there.destinations.get(id_) != destination:
+                yield PutDestination(id_, destination)
 
     def _destinations_freed(self) -> Iterator[Write]:
         for id_ in self._there.destinations.keys() - self._want.destinations.keys():

@@ -23,9 +23,12 @@ class Attached(Protocol):
     """A hook that runs our program."""
 
     @property
-    def ifname(self) -> str: ...
+    def ifname(self) -> str:
+        """Name of the interface."""
+
     @property
-    def hook(self) -> str: ...
+    def hook(self) -> str:
+        """``xdp``, ``xdp-generic`` or ``tc``."""
 
 
 class Port(Protocol):
@@ -36,7 +39,8 @@ class Port(Protocol):
         """Whether it ran before this daemon."""
 
     @property
-    def capacity(self) -> Capacity: ...
+    def capacity(self) -> Capacity:
+        """Numbers of entries of the maps."""
 
     @property
     def connections_size(self) -> int:
@@ -48,23 +52,32 @@ class Port(Protocol):
     def write(self, write: Write) -> None:
         """Do one write. Raises Problem."""
 
-    def service_stats(self, ids: Iterable[int]) -> dict[int, Stats]: ...
+    def service_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
+        """Totals of services."""
 
-    def destination_stats(self, ids: Iterable[int]) -> dict[int, Stats]: ...
+    def destination_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
+        """Totals of destinations."""
 
-    def load(self, ids: Iterable[int]) -> dict[int, DestinationLoad]: ...
+    def load(self, ids: Iterable[int]) -> dict[int, DestinationLoad]:
+        """Connections of destinations now."""
 
-    def reasons(self) -> Mapping[str, ReasonStats]: ...
+    def reasons(self) -> Mapping[str, ReasonStats]:
+        """Packets by what became of them."""
 
-    def table(self) -> Table: ...
+    def table(self) -> Table:
+        """How full the connection table is."""
 
-    def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]: ...
+    def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
+        """Use of blocks of local ports."""
 
     def connections(self, now: int) -> Iterator[list[ConnectionView]]:
         """All connections, some hundreds at a time. ``now``: ms of CLOCK_MONOTONIC."""
 
-    def attach(self, ifname: str, hook: str) -> None: ...
+    def attach(self, ifname: str, hook: str) -> None:
+        """Run on an interface. Raises Problem."""
 
-    def detach(self, ifname: str) -> None: ...
+    def detach(self, ifname: str) -> None:
+        """Stop running on an interface."""
 
-    def attachments(self) -> list[Attached]: ...
+    def attachments(self) -> list[Attached]:
+        """What is attached in this network namespace."""

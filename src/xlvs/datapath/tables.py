@@ -53,7 +53,7 @@ class Tables(NamedTuple):
     settings: Settings = Settings()
 
     def used(self, service: int) -> bool:
-        """Is there such a service now (and not only connections of one)?"""
+        """Whether there is such a service now, and not only connections of one."""
         found = self.services.get(service)
         return found is not None and bool(found.flags & ServiceFlag.USED)
 
@@ -101,12 +101,21 @@ class Capacity(Protocol):
     """How many entries the maps have (``loader.Sizes`` is one)."""
 
     @property
-    def services(self) -> int: ...
+    def services(self) -> int:
+        """Service ids."""
+
     @property
-    def destinations(self) -> int: ...
+    def destinations(self) -> int:
+        """Destination ids."""
+
     @property
-    def service_destinations(self) -> int: ...
+    def service_destinations(self) -> int:
+        """Places in all lists together."""
+
     @property
-    def local_addresses(self) -> int: ...
+    def local_addresses(self) -> int:
+        """FULLNAT's local addresses."""
+
     @property
-    def port_blocks(self) -> int: ...
+    def port_blocks(self) -> int:
+        """Blocks of FULLNAT's local ports."""

@@ -30,30 +30,42 @@ class DropKey(NamedTuple):
 
 
 class PutService(NamedTuple):
+    """A service's description; its list is the commit's."""
+
     id: int
     value: Service
 
 
 class PutDestination(NamedTuple):
+    """A destination's description; all zero: nobody has this id."""
+
     id: int
     value: Destination
 
 
 class PutLocalAddress(NamedTuple):
+    """One of FULLNAT's local addresses."""
+
     id: int
     value: LocalAddress
 
 
 class PutInterface(NamedTuple):
+    """What packets must know of an interface."""
+
     ifindex: int
     value: Interface
 
 
 class DropInterface(NamedTuple):
+    """An interface is gone."""
+
     ifindex: int
 
 
 class PutSettings(NamedTuple):
+    """All settings at once."""
+
     value: Settings
 
 
@@ -64,8 +76,11 @@ class ClearService(NamedTuple):
 
 
 class ClearDestination(NamedTuple):
-    """The destination's counters begin at zero. ``load``: also its connection counts
-    and what was learnt about its path; only for an id that no connection uses."""
+    """The destination's counters begin at zero.
+
+    ``load``: also its connection counts and what was learnt about its path; only for
+    an id that no connection uses.
+    """
 
     id: int
     load: bool

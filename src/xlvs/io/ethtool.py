@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network device is, asked by ethtool's ioctl: it works in any network namespace,
-also where /sys shows another one's devices."""
+"""What a network device is, asked by ethtool's ioctl.
+
+It works in any network namespace, also where /sys shows another one's devices.
+"""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from xlvs.datapath import connections, records
 from xlvs.datapath import writes as w
@@ -16,6 +16,14 @@ from xlvs.wire.messages import ConnectionView
 
 _CHUNK = 512
 _ID_BYTES = 4
+
+_PLAIN: Mapping[type, str] = {
+    w.PutService: "services",
+    w.PutDestination: "destinations",
+    w.PutLocalAddress: "local_addresses",
+    w.PutInterface: "interfaces",
+}
+"""Writes of a number and a record -> the map."""
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -164,38 +172,41 @@ class Kernel:
             self._write(write)
 
     def _write(self, write: w.Write) -> None:
+        name = _PLAIN.get(type(write))
+        if name is not None:
+            id_, value = cast("tuple[int, tuple[Any, ...]]", write)
+            self._put(name, id_, self._layout.pack(value))
+            return
         match write:
             case w.PutKey(key, service):
                 self._put("services_by_key", self._layout.pack(key), _number(service))
             case w.DropKey(key):
                 self._path.map("services_by_key").delete(self._layout.pack(key))
-            case w.PutService(id_, value):
-                self._put("services", id_, self._layout.pack(value))
-            case w.PutDestination(id_, value):
-                self._put("destinations", id_, self._layout.pack(value))
-            case w.PutLocalAddress(id_, value):
-                self._put("local_addresses", id_, self._layout.pack(value))
-            case w.PutInterface(ifindex, value):
-                self._put("interfaces", ifindex, self._layout.pack(value))
             case w.DropInterface(ifindex):
                 self._path.map("interfaces").delete(ifindex)
             case w.PutSettings(value):
                 self._put("settings", 0, self._layout.pack(value))
-            case w.ClearService(id_):
-                self._put("service_stats", id_, self._layout.pack(records.Stats()))
-            case w.ClearDestination(id_, load):
-                self._put("destination_stats", id_, self._layout.pack(records.Stats()))
-                if load:
-                    empty = self._layout.pack(records.DestinationLoad())
-                    self._put("destination_load", id_, empty)
-            case w.ClearBlock(block):
-                self._put("local_ports", block, self._layout.pack(records.LocalPorts()))
             case w.WriteList(region, ids):
                 self._path.map("service_destinations").update_many(
                     (region.base + i, _number(id_)) for i, id_ in enumerate(ids)
                 )
             case w.Commit():
                 self._commit(write)
+            case _:
+                self._clear(write)
+
+    def _clear(self, write: w.Write) -> None:
+        nothing = self._layout.pack(records.Stats())
+        match write:
+            case w.ClearService(id_):
+                self._put("service_stats", id_, nothing)
+            case w.ClearDestination(id_, load):
+                self._put("destination_stats", id_, nothing)
+                if load:
+                    empty = self._layout.pack(records.DestinationLoad())
+                    self._put("destination_load", id_, empty)
+            case w.ClearBlock(block):
+                self._put("local_ports", block, self._layout.pack(records.LocalPorts()))
 
     def _commit(self, commit: w.Commit) -> None:
         # One writer, and the program reads it before it returns: always from the start.
@@ -278,7 +289,8 @@ class Kernel:
     def _summed(self, name: str, record: type[R], index: int) -> R:
         codec = self._layout.codec(record)
         each = [codec.unpack(raw) for raw in self._path.map(name).lookup_percpu(index)]
-        return record(*map(sum, zip(*each, strict=True)))
+        make = cast("Callable[..., R]", record)
+        return make(*map(sum, zip(*each, strict=True)))
 
 
 def _number(value: int) -> bytes:

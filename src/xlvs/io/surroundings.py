@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
@@ -51,6 +51,9 @@ _NO_WAY = {
 }
 
 log = logging.getLogger(__name__)
+
+Message = Any
+"""A message of pyroute2's, which has no types."""
 
 _LINKS = ("RTM_NEWLINK", "RTM_DELLINK", "RTM_NEWADDR", "RTM_DELADDR")
 _ROUTES = ("RTM_NEWROUTE", "RTM_DELROUTE", "RTM_NEWRULE", "RTM_DELRULE")
@@ -164,7 +167,7 @@ class Surroundings:
                 self._stale.update(("links", "routes", "neighbours"))
                 self._changed.set()
 
-    def _note(self, message: Mapping[str, Any]) -> None:
+    def _note(self, message: Message) -> None:
         event = message.get("event")  # absent where pyroute2 does not know the kind of message
         if event in _NEIGHBOURS:
             if not self._note_neighbour(message, gone=event == "RTM_DELNEIGH"):
@@ -241,7 +244,7 @@ class Surroundings:
         async for message in await self._ask.neigh("dump"):
             self._note_neighbour(message, gone=False)
 
-    def _note_neighbour(self, message: Mapping[str, Any], *, gone: bool) -> bool:
+    def _note_neighbour(self, message: Message, *, gone: bool) -> bool:
         """Note an entry; whether it changed and a destination needs it."""
         text = message.get("NDA_DST")
         if not text:
@@ -262,27 +265,12 @@ class Surroundings:
 
     async def _route(self, address: Address) -> Route:
         try:
-            answers = [
-                answer
-                async for answer in _each(
-                    await self._ask.route("get", dst=str(address), family=family(address))
-                )
-            ]
+            answers = await self._ask.route("get", dst=str(address), family=family(address))
         except NetlinkError as error:
             return Route(error=_NO_WAY.get(error.code, f"no route ({error})"))
         if not answers:
             return Route(error="no route")
         return _route(answers[0])
-
-
-async def _each(answer: Any) -> Any:
-    """pyroute2 answers dumps as async generators and single requests as lists."""
-    if hasattr(answer, "__aiter__"):
-        async for item in answer:
-            yield item
-    else:
-        for item in answer:
-            yield item
 
 
 def _mac(text: str) -> bytes:
@@ -292,7 +280,7 @@ def _mac(text: str) -> bytes:
         return b""
 
 
-def _link(message: Any, addresses: tuple[Address, ...]) -> Link:
+def _link(message: Message, addresses: tuple[Address, ...]) -> Link:
     kind = message.get(("linkinfo", "kind")) or ""
     vlan = 0
     if kind == "vlan":
@@ -312,7 +300,7 @@ def _link(message: Any, addresses: tuple[Address, ...]) -> Link:
     )
 
 
-def _route(message: Any) -> Route:
+def _route(message: Message) -> Route:
     kind = message["type"]
     gateway = message.get("gateway")
     via = message.get("via")

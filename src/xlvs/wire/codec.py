@@ -20,7 +20,7 @@ def _encode(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
 
 def _decode(_type: type, value: Any) -> IPv4Address | IPv6Address:  # noqa: ANN401 - JSON's
     if not isinstance(value, str):
-        raise ValueError("an address is text")
+        raise TypeError("an address is text")
     return ip_address(value)
 
 
