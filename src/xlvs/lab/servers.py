@@ -13,7 +13,10 @@ from xlvs.lab.problem import LabError
 HTTP_PORTS = (80, 8080)
 UDP_PORT = 7
 BIG_FILE = "big"
-"""``GET /big``: four megabytes, for streams."""
+"""``GET /big``: four megabytes."""
+UPLOAD = "upload"
+"""``POST /upload``: read as a whole, then answered ``rs1 took 900000``."""
+_BEHIND = 8081  # on 127.0.0.1: nginx buffers a request only for somebody behind it
 
 # The folder is private, so the worker stays root.
 _CONFIGURATION = """\
@@ -36,6 +39,15 @@ http {{
 {listen}
         root {folder}/www;
         location = / {{ return 200 "{name} saw $remote_addr\\n"; }}
+        location = /upload {{
+            client_max_body_size 64m;
+            proxy_pass http://127.0.0.1:{behind}/;
+        }}
+    }}
+    server {{
+        listen 127.0.0.1:{behind};
+        client_max_body_size 64m;
+        location / {{ return 200 "{name} took $http_content_length\\n"; }}
     }}
 }}
 """
@@ -48,7 +60,7 @@ def nginx_configuration(name: str, folder: Path) -> str:
         for port in HTTP_PORTS
         for address in ("*", "[::]")
     )
-    return _CONFIGURATION.format(name=name, folder=folder, listen=listen)
+    return _CONFIGURATION.format(name=name, folder=folder, listen=listen, behind=_BEHIND)
 
 
 def start(server: Namespace, folder: Path) -> None:
