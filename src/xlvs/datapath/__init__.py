@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Python's side of bpf/: load, attach, plan and write the maps, read them."""

@@ -74,7 +74,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
             raise Problem(Code.NO_SUCH_SERVICE, "No such service") from None
 
 
-def apply(desired: Desired, edit: AnyEdit) -> Desired:
+def apply(desired: Desired, edit: AnyEdit) -> Desired:  # noqa: C901, PLR0911  # one case for each edit
     """What is wanted after the edit. Raises Problem, and then nothing has changed."""
     match edit:
         case AddService(service=service):
@@ -154,7 +154,7 @@ def _check_service(service: Service) -> None:
                 "a mark service has a fwmark from 1 to 4294967295 and no address or port",
                 "/service/key",
             )
-    elif key.address is None or key.fwmark or not 0 <= key.port <= 65535:
+    elif key.address is None or key.fwmark or not 0 <= key.port <= 65535:  # noqa: PLR2004
         raise Problem(
             Code.INVALID,
             f"a {key.protocol} service has an address, a port from 0 to 65535 and no fwmark",

@@ -12,38 +12,50 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unk
     """Base of all edits; ``op`` in JSON names the kind."""
 
 
-class AddService(Edit, tag="service.add"):
+class AddService(Edit, frozen=True, tag="service.add"):
+    """A new service, without destinations."""
+
     service: Service
 
 
-class EditService(Edit, tag="service.edit"):
+class EditService(Edit, frozen=True, tag="service.edit"):
+    """Other properties for the service of that key."""
+
     service: Service
 
 
-class DeleteService(Edit, tag="service.delete"):
+class DeleteService(Edit, frozen=True, tag="service.delete"):
+    """A service goes, with its destinations."""
+
     key: ServiceKey
 
 
-class AddDestination(Edit, tag="destination.add"):
+class AddDestination(Edit, frozen=True, tag="destination.add"):
+    """A new destination, at the head of its service's list."""
+
     service: ServiceKey
     destination: Destination
 
 
-class EditDestination(Edit, tag="destination.edit"):
+class EditDestination(Edit, frozen=True, tag="destination.edit"):
+    """Other properties for the destination of that key; it keeps its place."""
+
     service: ServiceKey
     destination: Destination
 
 
-class DeleteDestination(Edit, tag="destination.delete"):
+class DeleteDestination(Edit, frozen=True, tag="destination.delete"):
+    """A destination goes; its connections are dropped or remain, as settings say."""
+
     service: ServiceKey
     destination: DestinationKey
 
 
-class Clear(Edit, tag="clear"):
+class Clear(Edit, frozen=True, tag="clear"):
     """All services and destinations go (``ipvsadm -C``)."""
 
 
-class SetTimeouts(Edit, tag="timeouts.set"):
+class SetTimeouts(Edit, frozen=True, tag="timeouts.set"):
     """Seconds; 0 keeps the value (``ipvsadm --set``)."""
 
     tcp: int = 0
@@ -51,7 +63,7 @@ class SetTimeouts(Edit, tag="timeouts.set"):
     udp: int = 0
 
 
-class Zero(Edit, tag="counters.zero"):
+class Zero(Edit, frozen=True, tag="counters.zero"):
     """Counters of one service, or of all, begin at zero again (``ipvsadm -Z``)."""
 
     service: ServiceKey | None = None

@@ -21,7 +21,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818  # the word of the whole project
     """A request that changes nothing.
 
     ``where`` names the part (a JSON pointer, an argv word, ``file:line:column``).

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Address = IPv4Address | IPv6Address
 else:
 
-    class Address(ABC):
+    class Address(ABC):  # noqa: B024  # its members are registered below
         """Either of the two. One class, because msgspec refuses unions of foreign types."""
 
     Address.register(IPv4Address)
@@ -57,7 +57,9 @@ class Family(StrEnum):
     INET6 = "inet6"
 
 
-class ServiceKey(msgspec.Struct, frozen=True, order=False, kw_only=True, forbid_unknown_fields=True):
+class ServiceKey(
+    msgspec.Struct, frozen=True, order=False, kw_only=True, forbid_unknown_fields=True
+):
     """Identity of a virtual service, as the kernel's.
 
     Either ``protocol`` in tcp/udp/sctp with ``address`` and ``port``, or

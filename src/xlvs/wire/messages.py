@@ -20,14 +20,19 @@ from xlvs.model.service import Address, Destination, Protocol, Service
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Edits in order. ``abort``: all or nothing. ``continue``: a refused edit is
-    reported and the rest go on, as ``ipvsadm -R`` does."""
+    """Edits in order.
+
+    ``abort``: all or nothing. ``continue``: a refused edit is reported and the rest
+    go on, as ``ipvsadm -R`` does.
+    """
 
     edits: list[AnyEdit]
     on_error: Literal["abort", "continue"] = "abort"
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``Problem`` in JSON."""
+
     code: str
     message: str
     where: str = ""
@@ -60,8 +65,11 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
-    """``stats`` is what IPVS would show (as of the estimator's last run, at most
-    2 s old), ``live`` the counters now."""
+    """A destination with its numbers.
+
+    ``stats`` is what IPVS would show (as of the estimator's last run, at most 2 s
+    old), ``live`` the counters now.
+    """
 
     destination: Destination
     active: int
@@ -74,6 +82,8 @@ class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service with its destinations and numbers."""
+
     service: Service
     destinations: list[DestinationView]  # in the schedulers' order: newest first
     stats: Counters
@@ -127,6 +137,8 @@ class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InterfaceView(msgspec.Struct, frozen=True, kw_only=True):
+    """An interface, the hook that it is to run by, and why that one."""
+
     name: str
     hook: str  # "xdp", "xdp-generic", "tc"
     why: str
@@ -134,6 +146,8 @@ class InterfaceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
+    """How full the connection table is."""
+
     size: int
     used: int
     high_water: int
