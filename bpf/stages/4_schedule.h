@@ -8,10 +8,57 @@
 #include "schedulers/wlc.h"
 #include "schedulers/wrr.h"
 
-#define SCHEDULE_RETRIES 32
+/* Each retry means that another CPU's decision came between: progress was made. */
+#define SCHEDULE_RETRIES 4096
 
 #define SCHEDULE_NONE (-1)      /* no server is fit */
 #define SCHEDULE_CONTENDED (-2) /* other packets kept coming between */
+
+struct schedule_attempt {
+	__u32 service;
+	__u32 scheduler;
+	__s32 result;
+};
+
+static long schedule_try(__u32 i, void *data)
+{
+	struct schedule_attempt *a = data;
+	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &a->service);
+	struct schedule_walk w = { .chosen = -1 };
+	__u64 word, next;
+
+	(void)i;
+	if (!s)
+		return 1;
+	word = READ_ONCE(s->word);
+	w.list = s->list[WORD_GENERATION(word) & 1];
+	w.cursor = WORD_CURSOR(word);
+	w.weight = WORD_WEIGHT(word);
+	switch (a->scheduler) {
+	case XLVS_SCHED_RR:
+		rr_choose(&w);
+		break;
+	case XLVS_SCHED_WRR:
+		wrr_choose(&w);
+		break;
+	case XLVS_SCHED_LC:
+		lc_choose(&w);
+		break;
+	case XLVS_SCHED_WLC:
+		wlc_choose(&w);
+		break;
+	}
+	if (w.chosen < 0) {
+		a->result = SCHEDULE_NONE;
+		return 1;
+	}
+	/* lc and wlc keep nothing, but a new list must not be overtaken either. */
+	next = WORD(WORD_GENERATION(word), w.cursor, w.weight);
+	if (__sync_val_compare_and_swap(&s->word, word, next) != word)
+		return 0;
+	a->result = w.destination;
+	return 1;
+}
 
 /*
  * Chooses a destination of the service: its id, or SCHEDULE_*. Decisions are in
@@ -20,42 +67,12 @@
  */
 subprogram int schedule(__u32 service, __u32 scheduler)
 {
-	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &service);
+	struct schedule_attempt a = {
+		.service = service, .scheduler = scheduler, .result = SCHEDULE_CONTENDED,
+	};
 
-	if (!s)
-		return SCHEDULE_NONE;
-	for (int i = 0; i < SCHEDULE_RETRIES; i++) {
-		__u64 word = READ_ONCE(s->word);
-		struct schedule_walk w = {
-			.list = s->list[WORD_GENERATION(word) & 1],
-			.cursor = WORD_CURSOR(word),
-			.weight = WORD_WEIGHT(word),
-			.chosen = -1,
-		};
-		__u64 next;
-
-		switch (scheduler) {
-		case XLVS_SCHED_RR:
-			rr_choose(&w);
-			break;
-		case XLVS_SCHED_WRR:
-			wrr_choose(&w);
-			break;
-		case XLVS_SCHED_LC:
-			lc_choose(&w);
-			break;
-		case XLVS_SCHED_WLC:
-			wlc_choose(&w);
-			break;
-		}
-		if (w.chosen < 0)
-			return SCHEDULE_NONE;
-		next = WORD(WORD_GENERATION(word), w.cursor, w.weight);
-		/* lc and wlc keep nothing, but a new list must not be overtaken either. */
-		if (__sync_val_compare_and_swap(&s->word, word, next) == word)
-			return w.destination;
-	}
-	return SCHEDULE_CONTENDED;
+	bpf_loop(SCHEDULE_RETRIES, schedule_try, &a, 0);
+	return a.result;
 }
 
 #endif

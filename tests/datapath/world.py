@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A director for table tests: a network namespace with two interfaces, the programs
+loaded on no interface, maps filled by hand, and packets run through either hook.
+
+    clients (behind 192.168.100.254) -- eth0 [director] eth1 -- real servers
+
+Nothing here goes through the control plane: what a test sees is the data plane's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from math import gcd
+from pathlib import Path
+from typing import NamedTuple
+
+from pyroute2 import netns
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1Q, Ether
+from scapy.packet import Packet
+
+from xlvs.datapath import records as r
+from xlvs.datapath.loader import DataPath, Sizes, remove
+from xlvs.datapath.testrun import tc_context, test_run, xdp_context
+
+CLIENT = "203.0.113.1"
+CLIENT6 = "2001:db8::1"
+VIP = "10.0.0.1"
+VIP6 = "fd00:1::1"
+LIP = "192.168.200.101"
+LIP6 = "fd00:200::101"
+DIRECTOR1 = "192.168.200.1"
+DIRECTOR16 = "fd00:200::1"
+MAC0, MAC1 = "02:00:00:00:01:01", "02:00:00:00:02:01"
+CLIENT_MAC = "02:00:00:00:01:fe"
+TCP, UDP = 6, 17
+SMALL = Sizes(
+    connections=4096,
+    services=64,
+    destinations=256,
+    service_destinations=4096,
+    local_addresses=16,
+    port_blocks=16,
+)
+TIMEOUTS = {
+    r.State.NONE: 2000,
+    r.State.ESTABLISHED: 900000,
+    r.State.SYN_SENT: 120000,
+    r.State.SYN_RECV: 60000,
+    r.State.FIN_WAIT: 120000,
+    r.State.TIME_WAIT: 120000,
+    r.State.CLOSE: 10000,
+    r.State.CLOSE_WAIT: 60000,
+    r.State.LAST_ACK: 30000,
+    r.State.LISTEN: 120000,
+    r.State.SYNACK: 120000,
+    r.State.UDP: 300000,
+}
+
+
+MAPS = (
+    "services_by_key services schedules destinations destination_load service_stats "
+    "destination_stats local_addresses local_ports connections connection_index free_slots table"
+).split()
+
+
+def server(n: int) -> str:
+    return f"192.168.200.1{n}"
+
+
+def server6(n: int) -> str:
+    return f"fd00:200::1{n}"
+
+
+def server_mac(n: int) -> str:
+    return f"02:00:00:00:02:1{n}"
+
+
+def packed(address: str) -> bytes:
+    """The one address form of bpf/abi.h."""
+    raw = ip_address(address).packed
+    return raw if len(raw) == 16 else bytes(10) + b"\xff\xff" + raw
+
+
+def mac_bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+class Out(NamedTuple):
+    """What a program did: the verdict as a word, why, and the packet after it."""
+
+    verdict: str  # pass, drop, send
+    reason: str
+    packet: Packet
+    raw: bytes
+
+
+class World:
+    """One loaded data path, used through one hook."""
+
+    def __init__(self, path: DataPath, hook: str, ifindex: dict[str, int]) -> None:
+        self.path = path
+        self.hook = hook
+        self.ifindex = ifindex
+        self.layout = path.layout
+        self.destinations: dict[int, r.Destination] = {}
+        self.lists: dict[int, list[int]] = {}
+        self.services = 0
+        self._next_destination = 0
+        self._settings = r.Settings(
+            conn_reuse_mode=1,
+            pmtu_disc=1,
+            timeout=tuple(TIMEOUTS[s] for s in r.State),
+        )
+        self.set()
+
+    def reset(self) -> None:
+        """As freshly loaded: for the next test, without another look of the verifier."""
+        for name in MAPS:
+            self.path.map(name).clear()
+        self.destinations, self.lists = {}, {}
+        self.services = self._next_destination = 0
+        self._settings = self._settings._replace(
+            services=0,
+            local_destinations=0,
+            conn_reuse_mode=1,
+            expire_nodest_conn=0,
+            sloppy_tcp=0,
+            pmtu_disc=1,
+            timeout=tuple(TIMEOUTS[s] for s in r.State),
+        )
+        self.set()
+
+    # -- configuration ---------------------------------------------------------
+
+    def set(self, **changes: object) -> None:
+        self._settings = self._settings._replace(**changes)
+        self.path.map("settings").update(0, self.layout.pack(self._settings))
+
+    def service(
+        self,
+        vip: str = VIP,
+        port: int = 80,
+        protocol: int = TCP,
+        scheduler: r.Scheduler = r.Scheduler.RR,
+        local: tuple[str, ...] = (),
+    ) -> int:
+        """Add a service; its id."""
+        number = self.services
+        self.services += 1
+        key = r.ServiceKey(
+            address=packed(vip),
+            port=port,
+            protocol=protocol,
+            family=2 if ":" not in vip else 10,
+        )
+        base = number * 4
+        for i, address in enumerate(local):
+            self.path.map("local_addresses").update(
+                base + i, self.layout.pack(r.LocalAddress(packed(address)))
+            )
+        record = r.Service(
+            flags=r.ServiceFlag.USED,
+            scheduler=scheduler,
+            local_base=base,
+            local_count=len(local),
+            key=key,
+        )
+        self.path.map("services").update(number, self.layout.pack(record))
+        self.path.map("services_by_key").update(
+            self.layout.pack(key), number.to_bytes(4, "little")
+        )
+        self.lists[number] = []
+        self.commit(number, scheduler, reset=1)
+        self.set(services=self.services)
+        return number
+
+    def destination(
+        self,
+        service: int,
+        n: int,
+        method: r.Method,
+        port: int = 80,
+        weight: int = 1,
+        mtu: int = 1500,
+        v6: bool = False,
+        **changes: object,
+    ) -> int:
+        """Add real server n at the head of the service's list; its id."""
+        number = self._next_destination
+        self._next_destination += 1
+        flags = r.DestinationFlag.AVAILABLE | r.DestinationFlag.RESOLVED
+        record = r.Destination(
+            address=packed(server6(n) if v6 else server(n)),
+            gateway=packed(server6(n) if v6 else server(n)),
+            tunnel_source=packed(DIRECTOR16 if v6 else DIRECTOR1),
+            next_hop=r.NextHop(
+                ifindex=self.ifindex["eth1"],
+                mtu=mtu,
+                dst_mac=mac_bytes(server_mac(n)),
+                src_mac=mac_bytes(MAC1),
+            ),
+            flags=flags,
+            weight=weight,
+            service=service,
+            port=port,
+            method=method,
+            family=10 if v6 else 2,
+            route_ifindex=self.ifindex["eth1"],
+        )._replace(**changes)
+        self.write(number, record)
+        self.lists[service].insert(0, number)
+        scheduler = self.layout.unpack(
+            r.Service, self.path.map("services").lookup(service) or b""
+        ).scheduler
+        self.commit(service, r.Scheduler(scheduler))
+        return number
+
+    def write(self, number: int, record: r.Destination) -> None:
+        self.destinations[number] = record
+        self.path.map("destinations").update(number, self.layout.pack(record))
+
+    def change(self, number: int, **changes: object) -> None:
+        self.write(number, self.destinations[number]._replace(**changes))
+
+    def commit(self, service: int, scheduler: r.Scheduler, reset: int = 0) -> None:
+        """Publish the list; cursors of other servers keep their place from the tail."""
+        ids = self.lists[service]
+        base = service * 64
+        for i, number in enumerate(ids):
+            self.path.map("service_destinations").update(base + i, number.to_bytes(4, "little"))
+        weights = [w for i in ids if (w := self.destinations[i].weight) > 0]
+        divisor = gcd(*weights) if weights else 1
+        top = max(weights) - (divisor - 1) if weights else 0
+        for i in range(64):
+            moved = i + 1 if i + 1 < len(ids) else r.CURSOR_HEAD
+            self.path.map("remap").update(base + i, moved.to_bytes(4, "little"))
+        self.path.commit(
+            r.Commit(
+                service=service,
+                scheduler=scheduler,
+                reset=reset,
+                list=r.ServerList(base=base, count=len(ids), gcd=divisor, max_weight=top),
+                remap_base=base,
+                remap_count=max(len(ids) - 1, 0),
+            )
+        )
+
+    # -- packets ---------------------------------------------------------------
+
+    def run(self, frame: Packet | bytes, side: str = "eth0") -> Out:
+        """Run one frame that arrives on an interface."""
+        data = bytes(frame)
+        before = self.reasons()
+        name = "xlvs_xdp" if self.hook == "xdp" else "xlvs_tc_ingress"
+        index = self.ifindex[side]
+        ctx = xdp_context(len(data), index) if self.hook == "xdp" else tc_context(index)
+        result = test_run(self.path.programs[name], data, ctx=ctx)
+        after = self.reasons()
+        counted = [k for k, v in after.items() if v != before[k]]
+        assert len(counted) == 1, f"one reason per packet, got {counted}"
+        verdict = {
+            ("xdp", 1): "drop",
+            ("xdp", 2): "pass",
+            ("xdp", 3): "send",
+            ("xdp", 4): "send",
+            ("tc", 0): "pass",
+            ("tc", 2): "drop",
+            ("tc", 7): "send",
+        }[self.hook, result.retval]
+        return Out(verdict, counted[0], Ether(result.data_out), result.data_out)
+
+    def client(self, packet: Packet, mac: str = MAC0, vlan: int | None = None) -> Out:
+        """A client's IP packet, as its router delivers it on eth0."""
+        link = Ether(src=CLIENT_MAC, dst=mac)
+        if vlan is not None:
+            link /= Dot1Q(vlan=vlan)
+        return self.run(link / packet)
+
+    def server(self, packet: Packet, n: int = 1) -> Out:
+        """A real server's IP packet, on eth1."""
+        return self.run(Ether(src=server_mac(n), dst=MAC1) / packet, "eth1")
+
+    # -- what the maps say -----------------------------------------------------
+
+    def reasons(self) -> dict[str, int]:
+        names = self.layout.enum_names("xlvs_reason", "XLVS_REASON_")
+        codec = self.layout.codec(r.ReasonStats)
+        table = self.path.map("reasons")
+        return {
+            name: sum(codec.unpack(v).packets for v in table.lookup_percpu(i))
+            for i, name in names.items()
+            if name != "max"
+        }
+
+    def connections(self) -> list[r.Connection]:
+        codec = self.layout.codec(r.Connection)
+        table = self.layout.unpack(r.Table, self.path.map("table").lookup(0) or b"")
+        found = []
+        for slot in range(table.fresh):
+            value = codec.unpack(self.path.map("connections").lookup(slot) or b"")
+            if value.word & r.ConnectionFlag.LIVE:
+                found.append(value)
+        return found
+
+    def state(self, index: int = 0) -> str:
+        return r.State(self.connections()[index].word & r.CONNECTION_STATE).name
+
+    def table(self) -> r.Table:
+        return self.layout.unpack(r.Table, self.path.map("table").lookup(0) or b"")
+
+    def load(self, destination: int) -> tuple[int, int]:
+        raw = self.path.map("destination_load").lookup(destination) or b""
+        load = self.layout.unpack(r.DestinationLoad, raw)
+        return load.active, load.inactive
+
+    def stats(self, kind: str, number: int) -> r.Stats:
+        codec = self.layout.codec(r.Stats)
+        values = [codec.unpack(v) for v in self.path.map(f"{kind}_stats").lookup_percpu(number)]
+        return r.Stats(*(sum(column) for column in zip(*values, strict=True)))
+
+
+def right(packet: Packet) -> bool:
+    """Are all checksums of an IP packet (and of the packet within it) right?"""
+    ip = packet.getlayer(IP) or packet.getlayer(IPv6)
+    assert ip is not None
+    again = ip.__class__(bytes(ip))
+    layer: Packet = again
+    while layer:
+        for field in ("chksum", "cksum"):
+            if field in layer.fields:
+                layer.delfieldval(field)
+        layer = layer.payload
+    return bytes(again) == bytes(ip)
+
+
+@contextmanager
+def network() -> Iterator[dict[str, int]]:
+    """A namespace with the director's interfaces; this thread is in it."""
+    name = f"xlvs-dp-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    netns.create(name)
+    netns.pushns(name)
+    try:
+        batch = [
+            "link set lo up",
+            f"link add eth0 address {MAC0} type veth peer name w0 address {CLIENT_MAC}",
+            f"link add eth1 address {MAC1} type veth peer name w1",
+            *(f"link set {i} up" for i in ("eth0", "eth1", "w0", "w1")),
+            "addr add 192.168.100.1/24 dev eth0",
+            f"addr add {DIRECTOR1}/24 dev eth1",
+            "addr add fd00:100::1/64 dev eth0 nodad",
+            f"addr add {DIRECTOR16}/64 dev eth1 nodad",
+            f"neigh add 192.168.100.254 lladdr {CLIENT_MAC} nud permanent dev eth0",
+            f"neigh add fd00:100::fe lladdr {CLIENT_MAC} nud permanent dev eth0",
+            "route add default via 192.168.100.254 dev eth0",
+            "route add default via fd00:100::fe dev eth0",
+        ]
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(batch), text=True, check=True)
+        for knob in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            Path("/proc/sys/net", knob).write_text("1", encoding="ascii")
+        # not from /sys: it shows the namespace in which it was mounted
+        yield {link: socket.if_nametoindex(link) for link in ("eth0", "eth1")}
+    finally:
+        netns.popns()
+        netns.remove(name)
+
+
+@contextmanager
+def world(hook: str, sizes: Sizes = SMALL) -> Iterator[World]:
+    """A fresh data path for one test."""
+    pins = Path("/sys/fs/bpf/xlvs") / f"dp-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    with network() as ifindex:
+        path = DataPath.open(pins, sizes)
+        try:
+            yield World(path, hook, ifindex)
+        finally:
+            path.close()
+            remove(pins)
+            if pins.exists():
+                shutil.rmtree(pins, ignore_errors=True)
