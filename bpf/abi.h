@@ -63,35 +63,35 @@ enum xlvs_reason {
 	XLVS_REASON_FWD_TUN,
 	XLVS_REASON_FWD_FULLNAT,
 	XLVS_REASON_FWD_LOCAL,
-	XLVS_REASON_FWD_REPLY,          /* real server to client, translated back */
-	XLVS_REASON_FWD_ICMP_IN,        /* ICMP error about a connection, towards the real server */
-	XLVS_REASON_FWD_ICMP_OUT,       /* ICMP error about a connection, towards the client */
+	XLVS_REASON_FWD_REPLY,    /* real server to client, translated back */
+	XLVS_REASON_FWD_ICMP_IN,  /* ICMP error about a connection, towards the real server */
+	XLVS_REASON_FWD_ICMP_OUT, /* ICMP error about a connection, towards the client */
 
-	XLVS_REASON_REPLY_NO_DESTINATION,    /* service without usable server: port unreachable */
+	XLVS_REASON_REPLY_NO_DESTINATION, /* service without usable server: port unreachable */
 	XLVS_REASON_REPLY_TTL_EXCEEDED,
-	XLVS_REASON_REPLY_TOO_BIG,           /* fragmentation needed / packet too big */
-	XLVS_REASON_REPLY_TUNNEL_ERROR,      /* ICMP about a tunnel packet, turned into one for the client */
+	XLVS_REASON_REPLY_TOO_BIG,      /* fragmentation needed / packet too big */
+	XLVS_REASON_REPLY_TUNNEL_ERROR, /* ICMP about a tunnel packet, turned into one for the client */
 
 	XLVS_REASON_PASS_NOT_IP,
-	XLVS_REASON_PASS_NO_SERVICE,         /* not ours: no connection and no service */
-	XLVS_REASON_PASS_DISABLED,           /* no service at all is configured */
-	XLVS_REASON_PASS_PROTOCOL,           /* not TCP, UDP or ICMP */
+	XLVS_REASON_PASS_NO_SERVICE, /* not ours: no connection and no service */
+	XLVS_REASON_PASS_DISABLED,   /* no service at all is configured */
+	XLVS_REASON_PASS_PROTOCOL,   /* not TCP, UDP or ICMP */
 	XLVS_REASON_PASS_FRAGMENT,
-	XLVS_REASON_PASS_EXTENSION_HEADERS,  /* more IPv6 extension headers than are read */
+	XLVS_REASON_PASS_EXTENSION_HEADERS, /* more IPv6 extension headers than are read */
 	XLVS_REASON_PASS_MALFORMED,
-	XLVS_REASON_PASS_NOT_SYN,            /* service known, but the packet opens no connection */
-	XLVS_REASON_PASS_ICMP,               /* ICMP that is the host's own business */
+	XLVS_REASON_PASS_NOT_SYN, /* service known, but the packet opens no connection */
+	XLVS_REASON_PASS_ICMP,    /* ICMP that is the host's own business */
 	XLVS_REASON_PASS_ICMP_NO_CONNECTION,
-	XLVS_REASON_PASS_NOT_FOR_HOST,       /* the frame is addressed to another station */
-	XLVS_REASON_PASS_NO_CONNECTION,      /* from a real server's port, no connection: the stack's */
-	XLVS_REASON_PASS_TTL_EXCEEDED,       /* reply with TTL 1: the stack answers the real server */
-	XLVS_REASON_PASS_TOO_BIG,            /* reply above the client side's MTU: the stack answers */
+	XLVS_REASON_PASS_NOT_FOR_HOST,  /* the frame is addressed to another station */
+	XLVS_REASON_PASS_NO_CONNECTION, /* from a real server's port, no connection: the stack's */
+	XLVS_REASON_PASS_TTL_EXCEEDED,  /* reply with TTL 1: the stack answers the real server */
+	XLVS_REASON_PASS_TOO_BIG,       /* reply above the client side's MTU: the stack answers */
 
 	XLVS_REASON_DROP_DESTINATION_REMOVED,
 	XLVS_REASON_DROP_TABLE_FULL,
-	XLVS_REASON_DROP_LOCAL_PORTS,        /* no free local address and port for FULLNAT */
-	XLVS_REASON_DROP_NO_NEXT_HOP,        /* neighbour or route to the real server or client unresolved */
-	XLVS_REASON_DROP_TOO_BIG,            /* too big for the next hop and DF is clear: would need fragmenting */
+	XLVS_REASON_DROP_LOCAL_PORTS, /* no free local address and port for FULLNAT */
+	XLVS_REASON_DROP_NO_NEXT_HOP, /* neighbour or route to the real server or client unresolved */
+	XLVS_REASON_DROP_TOO_BIG, /* too big for the next hop and DF is clear: would need fragmenting */
 	XLVS_REASON_DROP_HEADROOM,           /* the kernel refused to grow or shrink the frame */
 	XLVS_REASON_DROP_CONTENDED,          /* scheduler state kept changing under us */
 	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
@@ -111,13 +111,13 @@ struct xlvs_service_key {
 	struct xlvs_addr address; /* VIP; all zero for a mark */
 	__u32 fwmark;             /* 0 unless the service is a mark */
 	__be16 port;
-	__u8 protocol;            /* IPPROTO_*; for a mark 0 */
-	__u8 family;              /* AF_INET 2 or AF_INET6 10 */
+	__u8 protocol; /* IPPROTO_*; for a mark 0 */
+	__u8 family;   /* AF_INET 2 or AF_INET6 10 */
 };
 
 /* One version of a service's server list, in IPVS's order: newest first. */
 struct xlvs_server_list {
-	__u32 base;       /* first index in service_destinations */
+	__u32 base; /* first index in service_destinations */
 	__u32 count;
 	__u32 gcd;        /* wrr: greatest common divisor of the weights above 0, 1 if none */
 	__u32 max_weight; /* wrr: greatest weight minus (gcd - 1), 0 if none */
@@ -134,8 +134,8 @@ enum xlvs_service_flags {
  * the commit program (control.bpf.c) changes together with the cursor.
  */
 struct xlvs_service {
-	__u32 flags;     /* enum xlvs_service_flags */
-	__u32 scheduler; /* enum xlvs_scheduler */
+	__u32 flags;       /* enum xlvs_service_flags */
+	__u32 scheduler;   /* enum xlvs_scheduler */
 	__u32 local_base;  /* FULLNAT: first index in local_addresses */
 	__u32 local_count; /* FULLNAT: number of local addresses */
 	struct xlvs_service_key key;
@@ -158,20 +158,21 @@ struct xlvs_schedule {
 /* Input of the commit program: the new list of one service. */
 struct xlvs_commit {
 	__u32 service;
-	__u32 scheduler; /* enum xlvs_scheduler, the new one */
-	__u32 reset;     /* 1: forget the cursor (new service or other scheduler) */
+	__u32 scheduler;     /* enum xlvs_scheduler, the new one */
+	__u32 reset;         /* 1: forget the cursor (new service or other scheduler) */
 	__u32 generation_in; /* unused on input, the new generation on output */
 	struct xlvs_server_list list;
-	__u32 remap_base;  /* old cursor i becomes remap[remap_base + i]; in service_destinations' index space of map remap */
+	__u32 remap_base; /* old cursor i becomes remap[remap_base + i]; in service_destinations' index space of map remap */
 	__u32 remap_count; /* number of servers of the old list */
 };
 
 /* ---- destinations ------------------------------------------------------ */
 
 enum xlvs_destination_flags {
-	XLVS_DESTINATION_AVAILABLE = 1 << 0, /* in its service's list; clear: removed, connections remain */
-	XLVS_DESTINATION_LOCAL = 1 << 2,     /* the address is the director's own */
-	XLVS_DESTINATION_RESOLVED = 1 << 3,  /* next_hop is valid */
+	XLVS_DESTINATION_AVAILABLE =
+		1 << 0, /* in its service's list; clear: removed, connections remain */
+	XLVS_DESTINATION_LOCAL = 1 << 2,    /* the address is the director's own */
+	XLVS_DESTINATION_RESOLVED = 1 << 3, /* next_hop is valid */
 };
 
 struct xlvs_next_hop {
@@ -188,14 +189,14 @@ struct xlvs_destination {
 	struct xlvs_addr gateway;       /* on-link address to resolve: the server or its router */
 	struct xlvs_addr tunnel_source; /* TUN: outer source address */
 	struct xlvs_next_hop next_hop;
-	__u32 flags;   /* enum xlvs_destination_flags */
+	__u32 flags; /* enum xlvs_destination_flags */
 	__s32 weight;
-	__u32 service; /* service id */
+	__u32 service;    /* service id */
 	__u32 port_block; /* FULLNAT: local_ports index for the service's first local address */
 	__be16 port;
-	__u8 method; /* enum xlvs_method */
-	__u8 family; /* of address */
-	__u32 route_ifindex; /* device of the route, as the kernel names it (a VLAN device) */
+	__u8 method;           /* enum xlvs_method */
+	__u8 family;           /* of address */
+	__u32 route_ifindex;   /* device of the route, as the kernel names it (a VLAN device) */
 	__u32 upper_threshold; /* connections, 0: none (ipvsadm -x) */
 	__u32 lower_threshold; /* 0: three quarters of the upper one (ipvsadm -y) */
 	__u32 overload_epoch;  /* raised by the daemon to clear an overload, see below */
@@ -207,7 +208,7 @@ struct xlvs_destination_load {
 	__u32 inactive;
 	__u32 path_mtu;       /* learnt from ICMP about tunnel packets, 0: none */
 	__u32 path_mtu_until; /* ms, see xlvs_connection.last_seen */
-	__u32 overloaded; /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
+	__u32 overloaded;     /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
 	__u32 pad;
 };
 
@@ -255,8 +256,10 @@ struct xlvs_local_ports {
 enum xlvs_connection_flags {
 	XLVS_CONNECTION_LIVE = 1 << 8,     /* in the table */
 	XLVS_CONNECTION_INACTIVE = 1 << 9, /* counted in InActConn, else in ActiveConn */
-	XLVS_CONNECTION_NO_OUTPUT = 1 << 10, /* no packet of the server's seen (DR, TUN): IPVS's InOnly table */
-	XLVS_CONNECTION_REPLACED = 1 << 11, /* a SYN opened a new one on the same ports; only the sweep looks here */
+	XLVS_CONNECTION_NO_OUTPUT =
+		1 << 10, /* no packet of the server's seen (DR, TUN): IPVS's InOnly table */
+	XLVS_CONNECTION_REPLACED =
+		1 << 11, /* a SYN opened a new one on the same ports; only the sweep looks here */
 };
 #define XLVS_CONNECTION_STATE 0xffu
 
@@ -266,10 +269,10 @@ enum xlvs_connection_flags {
  * that exactly one CPU accounts for each transition.
  */
 struct xlvs_connection {
-	__u32 word;      /* state (8 bits) | enum xlvs_connection_flags */
+	__u32 word;       /* state (8 bits) | enum xlvs_connection_flags */
 	__u32 generation; /* of the slot; index entries with another one are stale */
-	__u32 last_seen; /* ms of CLOCK_MONOTONIC (coarse), modulo 2^32 */
-	__u32 timeout;   /* ms */
+	__u32 last_seen;  /* ms of CLOCK_MONOTONIC (coarse), modulo 2^32 */
+	__u32 timeout;    /* ms */
 	__u32 destination;
 	__u32 service;
 	__be16 client_port;
@@ -299,7 +302,7 @@ struct xlvs_tuple {
 	__u8 pad[3];
 };
 struct xlvs_slot {
-	__u32 slot;       /* bit 31: this is the server's direction */
+	__u32 slot; /* bit 31: this is the server's direction */
 	__u32 generation;
 };
 #define XLVS_SLOT_REPLY 0x80000000u
@@ -312,15 +315,15 @@ struct xlvs_table {
 	__u32 sweep_at;   /* next slot that the sweep looks at */
 	__u64 created;
 	__u64 expired;
-	__u64 full;       /* connections refused because the table was full */
-	__u64 sweeps;     /* ticks of the sweep: if it stands still, nothing expires */
+	__u64 full;   /* connections refused because the table was full */
+	__u64 sweeps; /* ticks of the sweep: if it stands still, nothing expires */
 };
 
 /* ---- settings and surroundings ----------------------------------------- */
 
 /* settings: ARRAY of one. Writer: daemon. Names as in net.ipv4.vs.* */
 struct xlvs_settings {
-	__u32 services;        /* number of services; 0 switches the data path off, like IPVS */
+	__u32 services;           /* number of services; 0 switches the data path off, like IPVS */
 	__u32 local_destinations; /* number of destinations on the director itself */
 	__u32 conn_reuse_mode;
 	__u32 expire_nodest_conn;

@@ -44,7 +44,10 @@ static __always_inline int connection_local(struct xlvs_connection *c,
 					    const struct xlvs_service *s)
 {
 	struct connection_local_search search = {
-		.c = c, .base = s->local_base, .count = s->local_count, .block = d->port_block,
+		.c = c,
+		.base = s->local_base,
+		.count = s->local_count,
+		.block = d->port_block,
 	};
 
 	if (!search.count)

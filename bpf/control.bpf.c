@@ -51,8 +51,8 @@ int xlvs_commit(struct xlvs_commit *ctx)
 
 			cursor = to && cursor < commit->remap_count ? *to : XLVS_CURSOR_HEAD;
 		}
-		if (__sync_val_compare_and_swap(&s->word, word,
-						WORD(generation, cursor, weight)) == word) {
+		if (__sync_val_compare_and_swap(&s->word, word, WORD(generation, cursor, weight)) ==
+		    word) {
 			ctx->generation_in = generation & 0xffff;
 			return 0;
 		}

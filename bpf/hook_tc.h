@@ -29,13 +29,13 @@ extern int LINUX_KERNEL_VERSION __kconfig;
  * field for a number and zero-extend it, and the verifier then refuses to see a
  * pointer (clang 16, -mcpu=v3, kernel 6.18).
  */
-#define hook_pointer(ctx, field)                                                       \
-	({                                                                             \
-		void *p_;                                                              \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                                  \
-			     : "=r"(p_)                                                \
-			     : "r"(ctx), "i"(offsetof(hook_ctx, field)));              \
-		p_;                                                                    \
+#define hook_pointer(ctx, field)                                          \
+	({                                                                \
+		void *p_;                                                 \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                     \
+			     : "=r"(p_)                                   \
+			     : "r"(ctx), "i"(offsetof(hook_ctx, field))); \
+		p_;                                                       \
 	})
 
 static __always_inline void *hook_data(hook_ctx *ctx)
@@ -136,8 +136,8 @@ enum hook_room {
 	HOOK_ROOM_TUNNEL_V6,
 };
 
-static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room,
-					__be16 protocol, enum hook_room kind)
+static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,
+					enum hook_room kind)
 {
 	const struct xlvs_next_hop *nh = &p->next_hop;
 	struct ethhdr *eth;

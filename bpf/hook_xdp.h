@@ -21,13 +21,13 @@ typedef struct xdp_md hook_ctx;
  * field for a number and zero-extend it, and the verifier then refuses to see a
  * pointer (clang 16, -mcpu=v3, kernel 6.18).
  */
-#define hook_pointer(ctx, field)                                                       \
-	({                                                                             \
-		void *p_;                                                              \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                                  \
-			     : "=r"(p_)                                                \
-			     : "r"(ctx), "i"(offsetof(hook_ctx, field)));              \
-		p_;                                                                    \
+#define hook_pointer(ctx, field)                                          \
+	({                                                                \
+		void *p_;                                                 \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                     \
+			     : "=r"(p_)                                   \
+			     : "r"(ctx), "i"(offsetof(hook_ctx, field))); \
+		p_;                                                       \
 	})
 
 static __always_inline void *hook_data(hook_ctx *ctx)
@@ -152,8 +152,8 @@ enum hook_room {
  * more (negative: fewer) between it and the IP packet. l3 points behind the
  * Ethernet header afterwards; the other offsets are the caller's to forget.
  */
-static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room,
-					__be16 protocol, enum hook_room kind)
+static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,
+					enum hook_room kind)
 {
 	const struct xlvs_next_hop *nh = &p->next_hop;
 	__u32 l2 = ETH_HLEN + (nh->vlan ? sizeof(struct vlan_header) : 0);

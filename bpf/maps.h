@@ -9,32 +9,32 @@
 
 #include "lib/base.h"
 
-#define XLVS_MAP_ARRAY(name, value_type, entries, flags)              \
-	struct {                                                      \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                     \
-		__uint(map_flags, flags);                             \
-		__uint(max_entries, entries);                         \
-		__type(key, __u32);                                   \
-		__type(value, value_type);                            \
-		__uint(pinning, LIBBPF_PIN_BY_NAME);                  \
+#define XLVS_MAP_ARRAY(name, value_type, entries, flags) \
+	struct {                                         \
+		__uint(type, BPF_MAP_TYPE_ARRAY);        \
+		__uint(map_flags, flags);                \
+		__uint(max_entries, entries);            \
+		__type(key, __u32);                      \
+		__type(value, value_type);               \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);     \
 	} name SEC(".maps")
 
-#define XLVS_MAP_PERCPU(name, value_type, entries)                    \
-	struct {                                                      \
-		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);              \
-		__uint(max_entries, entries);                         \
-		__type(key, __u32);                                   \
-		__type(value, value_type);                            \
-		__uint(pinning, LIBBPF_PIN_BY_NAME);                  \
+#define XLVS_MAP_PERCPU(name, value_type, entries)       \
+	struct {                                         \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+		__uint(max_entries, entries);            \
+		__type(key, __u32);                      \
+		__type(value, value_type);               \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);     \
 	} name SEC(".maps")
 
-#define XLVS_MAP_HASH(name, key_type, value_type, entries)            \
-	struct {                                                      \
-		__uint(type, BPF_MAP_TYPE_HASH);                      \
-		__uint(max_entries, entries);                         \
-		__type(key, key_type);                                \
-		__type(value, value_type);                            \
-		__uint(pinning, LIBBPF_PIN_BY_NAME);                  \
+#define XLVS_MAP_HASH(name, key_type, value_type, entries) \
+	struct {                                           \
+		__uint(type, BPF_MAP_TYPE_HASH);           \
+		__uint(max_entries, entries);              \
+		__type(key, key_type);                     \
+		__type(value, value_type);                 \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);       \
 	} name SEC(".maps")
 
 /* Written by the daemon, read by packets. */

@@ -29,9 +29,9 @@ struct packet {
 	/* parse: as seen on the wire. For an ICMP error the tuple is the quoted
 	 * packet's, reversed: the key under which its connection is known. */
 	struct xlvs_tuple tuple;
-	__u32 length;  /* IP bytes, from the IP header on, as its length field says */
-	__u16 l3;      /* offset of the IP header */
-	__u16 l4;      /* offset of the transport header */
+	__u32 length;    /* IP bytes, from the IP header on, as its length field says */
+	__u16 l3;        /* offset of the IP header */
+	__u16 l4;        /* offset of the transport header */
 	__u16 quoted_l3; /* ICMP error: offset of the quoted IP header */
 	__u16 quoted_l4;
 	__u8 family;   /* AF_INET or AF_INET6 */
@@ -39,8 +39,8 @@ struct packet {
 	__u8 ttl;
 	__u8 tos;
 	__u8 tcp_flags;
-	__u8 icmp_type; /* 0 unless it is an ICMP error */
-	__u8 tags;     /* 802.1Q tags inside the frame (XDP) */
+	__u8 icmp_type;     /* 0 unless it is an ICMP error */
+	__u8 tags;          /* 802.1Q tags inside the frame (XDP) */
 	__u8 dont_fragment; /* IPv4 DF; always 1 for IPv6 */
 	__u16 udp_checksum_absent;
 	__u16 pad;
@@ -53,11 +53,11 @@ struct packet {
 	__u32 pmtu_disc; /* net.ipv4.vs.pmtu_disc */
 	/* connection */
 	__u32 slot;
-	__u32 reply;   /* 1: from the server */
+	__u32 reply; /* 1: from the server */
 	/* forward: where it goes; `neighbour` if its MAC is still to be resolved */
 	struct xlvs_next_hop next_hop;
 	struct xlvs_addr neighbour;
-	__u32 unresolved; /* family of neighbour, or 0 */
+	__u32 unresolved;    /* family of neighbour, or 0 */
 	__u32 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 };
 
@@ -66,17 +66,17 @@ struct packet {
  * offset is masked by comparison because the verifier forgets the range of a
  * value that was stored in the packet struct.
  */
-#define view(ctx, off, type)                                                       \
-	({                                                                         \
-		__u32 off_ = (off);                                                \
-		void *at_ = NULL;                                                  \
-		opaque(off_);                                                      \
-		if (off_ <= PACKET_HEADERS_MAX) {                                  \
-			at_ = hook_data(ctx) + off_;                               \
-			if (at_ + sizeof(type) > hook_data_end(ctx))               \
-				at_ = NULL;                                        \
-		}                                                                  \
-		(type *)at_;                                                       \
+#define view(ctx, off, type)                                         \
+	({                                                           \
+		__u32 off_ = (off);                                  \
+		void *at_ = NULL;                                    \
+		opaque(off_);                                        \
+		if (off_ <= PACKET_HEADERS_MAX) {                    \
+			at_ = hook_data(ctx) + off_;                 \
+			if (at_ + sizeof(type) > hook_data_end(ctx)) \
+				at_ = NULL;                          \
+		}                                                    \
+		(type *)at_;                                         \
 	})
 
 #endif

@@ -35,8 +35,8 @@
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
 
 #define IP_FRAGMENT_MASK 0x3fff /* more fragments | offset */
-#define ECN_MASK         3
-#define ECN_CE           3
+#define ECN_MASK 3
+#define ECN_CE 3
 
 /* Both are filled before the program is attached and never change after that. */
 struct {
@@ -63,8 +63,8 @@ struct tunnel {
 /* The only place that knows how a hook reads: bytes from the IP header on. */
 static __always_inline long read_ip(void *ctx, bool xdp, __u32 offset, void *to, __u32 len)
 {
-	return xdp ? bpf_xdp_load_bytes(ctx, ETH_HLEN + offset, to, len)
-		   : bpf_skb_load_bytes_relative(ctx, offset, to, len, BPF_HDR_START_NET);
+	return xdp ? bpf_xdp_load_bytes(ctx, ETH_HLEN + offset, to, len) :
+		     bpf_skb_load_bytes_relative(ctx, offset, to, len, BPF_HDR_START_NET);
 }
 
 static __always_inline void address4(struct xlvs_addr *to, __be32 from)
@@ -170,25 +170,25 @@ SEC("tc")
 int xlvs_decap_tc(struct __sk_buff *skb)
 {
 	struct tunnel tunnel = classify(skb, false, skb->protocol);
- /* The segments' size is the inner one already. */
+	/* The segments' size is the inner one already. */
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
 	__be16 ethertype;
 
- /* UNSPEC in every case but a drop: other people's filters run after this one. */
+	/* UNSPEC in every case but a drop: other people's filters run after this one. */
 	if (!tunnel.outer_len)
 		return TC_ACT_UNSPEC;
 	if (tunnel.inner_version != tunnel.outer_version)
-		flags |=
-			tunnel.inner_version == 4 ? ADJ_ROOM_DECAP_L3_IPV4 : ADJ_ROOM_DECAP_L3_IPV6;
+		flags |= tunnel.inner_version == 4 ? ADJ_ROOM_DECAP_L3_IPV4 :
+						     ADJ_ROOM_DECAP_L3_IPV6;
 	if (bpf_skb_adjust_room(skb, -(__s32)tunnel.outer_len, BPF_ADJ_ROOM_MAC, flags))
 		return TC_ACT_SHOT;
 	if (tunnel.inner_version != tunnel.outer_version) {
-  /* The helper changes skb->protocol; this is for those who read the frame. */
+		/* The helper changes skb->protocol; this is for those who read the frame. */
 		ethertype = ethertype_of(tunnel.inner_version);
 		bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &ethertype,
 				    sizeof(ethertype), 0);
 	}
- /* RFC 6040: congestion travels inwards; who cannot hear of it gets no packet. */
+	/* RFC 6040: congestion travels inwards; who cannot hear of it gets no packet. */
 	if (tunnel.congested && !bpf_skb_ecn_set_ce(skb))
 		return TC_ACT_SHOT;
 	return TC_ACT_UNSPEC;
@@ -210,7 +210,7 @@ static __always_inline bool set_ce(struct xdp_md *ctx, __u8 version)
 	}
 	if (bpf_xdp_load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) || !(ip.tos & ECN_MASK))
 		return false;
- /* RFC 1624; TOS is the low byte of the first word. */
+	/* RFC 1624; TOS is the low byte of the first word. */
 	sum = (__u16)~bpf_ntohs(ip.check) + (ECN_CE - (ip.tos & ECN_MASK));
 	sum = (sum & 0xffff) + (sum >> 16);
 	ip.check = bpf_htons(~sum);

@@ -270,7 +270,8 @@ static __always_inline void local_port_free(__u32 block, __be16 port)
 }
 
 /* Removes an index entry if it still is this slot's. */
-static __always_inline void table_unindex(const struct xlvs_tuple *key, __u32 slot, __u32 generation)
+static __always_inline void table_unindex(const struct xlvs_tuple *key, __u32 slot,
+					  __u32 generation)
 {
 	struct xlvs_slot *entry = bpf_map_lookup_elem(&connection_index, key);
 
@@ -285,8 +286,8 @@ static __always_inline void table_end(struct xlvs_connection *c, __u32 slot, __u
 	__u32 word = READ_ONCE(c->word);
 	struct xlvs_tuple key;
 
-	if (!(word & XLVS_CONNECTION_LIVE) || !clock_over(now, READ_ONCE(c->last_seen),
-							  READ_ONCE(c->timeout)))
+	if (!(word & XLVS_CONNECTION_LIVE) ||
+	    !clock_over(now, READ_ONCE(c->last_seen), READ_ONCE(c->timeout)))
 		return;
 	/* First dead, then out of the index: a packet that meets the dead slot in
 	 * between opens a new connection over its entry, which then is not ours. */

@@ -9,7 +9,8 @@ static __always_inline int dr_forward(hook_ctx *ctx, struct packet *p)
 {
 	if (rewrite_ttl(ctx, p))
 		return XLVS_REASON_DROP_INTERNAL;
-	if (hook_reframe(ctx, p, 0, p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
+	if (hook_reframe(ctx, p, 0,
+			 p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
 			 HOOK_ROOM_PLAIN))
 		return XLVS_REASON_DROP_HEADROOM;
 	return XLVS_REASON_FWD_DR;

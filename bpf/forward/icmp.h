@@ -16,16 +16,16 @@
 
 static __always_inline int icmp_reframe(hook_ctx *ctx, struct packet *p, enum xlvs_reason done)
 {
-	if (hook_reframe(ctx, p, 0, p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
+	if (hook_reframe(ctx, p, 0,
+			 p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
 			 HOOK_ROOM_PLAIN))
 		return XLVS_REASON_DROP_HEADROOM;
 	return done;
 }
 
 /* From the client's side, about an answer: to the real server. */
-subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p,
-				      const struct xlvs_connection *c,
-				      const struct xlvs_destination *d)
+subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
+			       const struct xlvs_destination *d)
 {
 	struct xlvs_tuple to = {}, quoted = {};
 	struct xlvs_addr source;
@@ -42,11 +42,10 @@ subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p,
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
 	if (c->method == XLVS_METHOD_DR)
 		return dr_forward(ctx, p) == XLVS_REASON_FWD_DR ? XLVS_REASON_FWD_ICMP_IN :
-								 XLVS_REASON_DROP_HEADROOM;
+								  XLVS_REASON_DROP_HEADROOM;
 	if (c->method == XLVS_METHOD_TUN)
-		return tun_forward(ctx, p, d) == XLVS_REASON_FWD_TUN ?
-			       XLVS_REASON_FWD_ICMP_IN :
-			       XLVS_REASON_DROP_HEADROOM;
+		return tun_forward(ctx, p, d) == XLVS_REASON_FWD_TUN ? XLVS_REASON_FWD_ICMP_IN :
+								       XLVS_REASON_DROP_HEADROOM;
 	nat_tuple_in(c, &to);
 	quoted.src = to.dst;
 	quoted.dst = to.src;
@@ -73,8 +72,7 @@ subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p,
 }
 
 /* From the real server's side, about a client's packet: to the client, in the VIP's name. */
-subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p,
-				       const struct xlvs_connection *c)
+subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c)
 {
 	struct xlvs_tuple to = {}, quoted = {};
 
@@ -100,9 +98,8 @@ subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p,
  * remembered. As in IPVS the error still names the MTU known before; the next
  * packet that is too big is answered with the new one.
  */
-subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p,
-					  const struct xlvs_connection *c,
-					  const struct xlvs_destination *d, struct icmp_error *e)
+subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
+				   const struct xlvs_destination *d, struct icmp_error *e)
 {
 	__u32 destination;
 
@@ -112,8 +109,8 @@ subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p,
 	if (next_hop_to_server(ctx, p, d))
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
 	if (e->type == ICMP_DEST_UNREACH && e->code == ICMP_FRAG_NEEDED) {
-		struct xlvs_destination_load *load =
-			bpf_map_lookup_elem(&destination_load, &destination);
+		struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load,
+									 &destination);
 		__u32 mtu = bpf_ntohl(e->rest) & 0xffff;
 
 		e->rest = bpf_htonl(tun_mtu(p, d, destination));

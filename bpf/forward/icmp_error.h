@@ -30,8 +30,8 @@ struct icmp_error {
  * transport checksum is still to be completed by the device is added up as if it
  * were: from the transport header on, its bytes then sum to the seed's complement.
  */
-static __always_inline int icmp_error_quote_sum(hook_ctx *ctx, struct packet *p, __u32 at, __u32 length,
-					   __u32 *sum)
+static __always_inline int icmp_error_quote_sum(hook_ctx *ctx, struct packet *p, __u32 at,
+						__u32 length, __u32 *sum)
 {
 	if (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) {
 		bool udp = p->protocol == IPPROTO_UDP;
@@ -56,8 +56,7 @@ static __always_inline int icmp_error_quote_sum(hook_ctx *ctx, struct packet *p,
 }
 
 /* Turns the frame into the error. Returns a reason: `done`, or why not. */
-subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_error *e,
-				      __u32 done)
+subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_error *e, __u32 done)
 {
 	struct icmp_header icmp = {};
 	__u32 quoted, sum = 0, headers;
@@ -148,8 +147,9 @@ static __always_inline int icmp_error_back(hook_ctx *ctx, struct packet *p, __u8
 
 static __always_inline int icmp_error_ttl(hook_ctx *ctx, struct packet *p)
 {
-	return icmp_error_back(ctx, p, p->family == AF_INET ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEED,
-			       0, 0, XLVS_REASON_REPLY_TTL_EXCEEDED);
+	return icmp_error_back(ctx, p,
+			       p->family == AF_INET ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEED, 0, 0,
+			       XLVS_REASON_REPLY_TTL_EXCEEDED);
 }
 
 /* RFC 1191, RFC 8201. */

@@ -32,7 +32,8 @@ static __always_inline int nat_forward(hook_ctx *ctx, struct packet *p,
 {
 	if (rewrite_transport(ctx, p, c, true))
 		return XLVS_REASON_DROP_INTERNAL;
-	if (hook_reframe(ctx, p, 0, p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
+	if (hook_reframe(ctx, p, 0,
+			 p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
 			 HOOK_ROOM_PLAIN))
 		return XLVS_REASON_DROP_HEADROOM;
 	return done;

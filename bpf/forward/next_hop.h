@@ -41,7 +41,7 @@ static __always_inline void next_hop_ask(const struct packet *p)
  * An unresolved neighbour is left in p->neighbour: TC lets the kernel resolve it.
  */
 subprogram int next_hop_route(hook_ctx *ctx, struct packet *p, const struct xlvs_addr *src,
-				     const struct xlvs_addr *dst, __u32 length)
+			      const struct xlvs_addr *dst, __u32 length)
 {
 	struct bpf_fib_lookup fib = {};
 	__u32 family;

@@ -135,9 +135,8 @@ subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, const struct x
  * `quoted`. The quoted transport checksum stays, as IPVS leaves it: only ports and
  * sequence number are promised to be there (RFC 792, RFC 1812 4.3.2.3).
  */
-subprogram int rewrite_icmp_error(hook_ctx *ctx, struct packet *p,
-					 const struct xlvs_addr *src, const struct xlvs_addr *dst,
-					 const struct xlvs_tuple *quoted)
+subprogram int rewrite_icmp_error(hook_ctx *ctx, struct packet *p, const struct xlvs_addr *src,
+				  const struct xlvs_addr *dst, const struct xlvs_tuple *quoted)
 {
 	sum_t pseudo = 0, covered = 0;
 	struct port_pair *ports;

@@ -28,8 +28,8 @@ struct schedule_walk {
 #define WORD_GENERATION(w) ((__u32)((w) >> 48))
 #define WORD_CURSOR(w) ((__u32)((w) >> 32) & 0xffff)
 #define WORD_WEIGHT(w) ((__u32)(w))
-#define WORD(generation, cursor, weight)                                     \
-	(((__u64)((generation) & 0xffff) << 48) | ((__u64)((cursor) & 0xffff) << 32) | (__u32)(weight))
+#define WORD(generation, cursor, weight) \
+	(((__u64)((generation)&0xffff) << 48) | ((__u64)((cursor)&0xffff) << 32) | (__u32)(weight))
 
 /* The destination at a position of the list, and its id. */
 static __always_inline struct xlvs_destination *walk_at(struct schedule_walk *w, __u32 position,

@@ -52,7 +52,8 @@ static __always_inline void wrr_choose(struct schedule_walk *w)
 
 /* The servers or their weights changed: the cursor goes to the head, and the
  * current weight to a value that the new weights can have. */
-static __always_inline __u32 wrr_weight_after_change(__u32 weight, const struct xlvs_server_list *list)
+static __always_inline __u32 wrr_weight_after_change(__u32 weight,
+						     const struct xlvs_server_list *list)
 {
 	if (!weight || weight > list->max_weight)
 		return list->max_weight;

@@ -11,7 +11,8 @@
 
 #define CONN_REUSE_FIN_WAIT 2 /* bit of conn_reuse_mode: also FIN_WAIT without seen replies */
 
-static __always_inline struct xlvs_destination *connection_destination(const struct xlvs_connection *c)
+static __always_inline struct xlvs_destination *connection_destination(
+	const struct xlvs_connection *c)
 {
 	__u32 id = c->destination;
 

@@ -68,7 +68,9 @@ static long schedule_try(__u32 i, void *data)
 subprogram int schedule(__u32 service, __u32 scheduler)
 {
 	struct schedule_attempt a = {
-		.service = service, .scheduler = scheduler, .result = SCHEDULE_CONTENDED,
+		.service = service,
+		.scheduler = scheduler,
+		.result = SCHEDULE_CONTENDED,
 	};
 
 	bpf_loop(SCHEDULE_RETRIES, schedule_try, &a, 0);

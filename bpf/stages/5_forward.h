@@ -19,7 +19,7 @@ static __always_inline int forward_local(hook_ctx *ctx, struct packet *p,
 
 /* A client's packet, to the real server. In IPVS's order: hops, then size. */
 subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
-				 const struct xlvs_destination *d)
+			  const struct xlvs_destination *d)
 {
 	__u32 mtu;
 
@@ -34,8 +34,8 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_con
 	mtu = c->method == XLVS_METHOD_TUN ? tun_mtu(p, d, c->destination) : p->next_hop.mtu;
 	if (unlikely(p->segment > mtu)) {
 		/* Fragmenting is not done here; a packet that allows it is lost. */
-		if (!p->dont_fragment || (c->method == XLVS_METHOD_TUN && !p->pmtu_disc &&
-					  p->family == AF_INET))
+		if (!p->dont_fragment ||
+		    (c->method == XLVS_METHOD_TUN && !p->pmtu_disc && p->family == AF_INET))
 			return XLVS_REASON_DROP_TOO_BIG;
 		if (rewrite_ttl(ctx, p)) /* IPVS quotes the packet one hop later */
 			return XLVS_REASON_DROP_INTERNAL;
@@ -58,8 +58,7 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_con
  * answer that cannot is the stack's, which tells the real server why, as it would
  * beneath IPVS. A FULLNAT answer is addressed to us, so we tell it ourselves.
  */
-subprogram int forward_out_ready(hook_ctx *ctx, struct packet *p,
-					const struct xlvs_connection *c)
+subprogram int forward_out_ready(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c)
 {
 	bool full;
 	int rc;
