@@ -169,10 +169,9 @@ struct xlvs_commit {
 /* ---- destinations ------------------------------------------------------ */
 
 enum xlvs_destination_flags {
-	XLVS_DESTINATION_AVAILABLE =
-		1 << 0, /* in its service's list; clear: removed, connections remain */
-	XLVS_DESTINATION_LOCAL = 1 << 2,    /* the address is the director's own */
-	XLVS_DESTINATION_RESOLVED = 1 << 3, /* next_hop is valid */
+	XLVS_DESTINATION_AVAILABLE = 1 << 0, /* in its service's list; clear: connections remain */
+	XLVS_DESTINATION_LOCAL = 1 << 2,     /* the address is the director's own */
+	XLVS_DESTINATION_RESOLVED = 1 << 3,  /* next_hop is valid */
 };
 
 struct xlvs_next_hop {
@@ -254,12 +253,10 @@ struct xlvs_local_ports {
 /* ---- connections ------------------------------------------------------- */
 
 enum xlvs_connection_flags {
-	XLVS_CONNECTION_LIVE = 1 << 8,     /* in the table */
-	XLVS_CONNECTION_INACTIVE = 1 << 9, /* counted in InActConn, else in ActiveConn */
-	XLVS_CONNECTION_NO_OUTPUT =
-		1 << 10, /* no packet of the server's seen (DR, TUN): IPVS's InOnly table */
-	XLVS_CONNECTION_REPLACED =
-		1 << 11, /* a SYN opened a new one on the same ports; only the sweep looks here */
+	XLVS_CONNECTION_LIVE = 1 << 8,       /* in the table */
+	XLVS_CONNECTION_INACTIVE = 1 << 9,   /* counted in InActConn, else in ActiveConn */
+	XLVS_CONNECTION_NO_OUTPUT = 1 << 10, /* no packet of the server's seen: IPVS's InOnly */
+	XLVS_CONNECTION_REPLACED = 1 << 11,  /* a SYN reused its ports: only the sweep looks here */
 };
 #define XLVS_CONNECTION_STATE 0xffu
 
