@@ -125,7 +125,7 @@ struct xlvs_server_list {
 
 enum xlvs_service_flags {
 	XLVS_SERVICE_USED = 1 << 0,
-	XLVS_SERVICE_ONE_PACKET = 1 << 1, /* kept for listings; not yet in the data path */
+	XLVS_SERVICE_ONE_PACKET = 1 << 1, /* UDP: each datagram is scheduled anew (ipvsadm -o) */
 	XLVS_SERVICE_PERSISTENT = 1 << 2, /* kept for listings; not yet in the data path */
 };
 

@@ -100,6 +100,9 @@ subprogram int connection_open(struct packet *p, __u32 service, __u32 destinatio
 		flags |= XLVS_CONNECTION_INACTIVE;
 		state = XLVS_STATE_UDP;
 	}
+	p->slot = slot;
+	if (p->one_packet)
+		return XLVS_REASON_NONE;
 	if (table_publish(c, slot, state, flags)) {
 		/* The other CPU's packet opened it: this one uses that connection. */
 		if (c->method == XLVS_METHOD_FULLNAT)
@@ -108,10 +111,16 @@ subprogram int connection_open(struct packet *p, __u32 service, __u32 destinatio
 		if (!table_find(&p->tuple, now, &slot, &old) || old)
 			return XLVS_REASON_DROP_CONTENDED;
 		p->slot = slot;
-		return XLVS_REASON_NONE;
 	}
-	p->slot = slot;
 	return XLVS_REASON_NONE;
+}
+
+/* Ends what connection_open() made for one packet. */
+static __always_inline void connection_forget(struct packet *p, const struct xlvs_connection *c)
+{
+	if (c->method == XLVS_METHOD_FULLNAT)
+		local_port_free(c->port_block, c->local_port);
+	table_unclaim(p->slot);
 }
 
 #endif

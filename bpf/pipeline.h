@@ -62,6 +62,8 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 		return icmp_error_no_destination(ctx, p);
 	if (destination < 0)
 		return XLVS_REASON_DROP_CONTENDED;
+	/* IPVS: one-packet scheduling is for datagrams only. */
+	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
 	why = connection_open(p, id, destination);
 	if (!why)
 		account_connection(id, destination);
@@ -207,6 +209,11 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 			return XLVS_REASON_DROP_INTERNAL;
 	}
 	account_packet(p, c, d);
+	if (unlikely(p->one_packet)) {
+		why = forward_in(ctx, p, c, d);
+		connection_forget(p, c);
+		return why;
+	}
 	connection_advance(p, c, s);
 	return forward_in(ctx, p, c, d);
 }
