@@ -59,8 +59,8 @@ def remarks(service: model.Service, destinations: tuple[model.Destination, ...])
         )
     if service.persistence_engine:
         found.append(f"persistence engine {service.persistence_engine} is not in the data path yet")
-    if service.one_packet:
-        found.append("one-packet scheduling is not in the data path yet: connections are kept")
+    if service.one_packet and protocol is not model.Protocol.UDP:
+        found.append("one-packet scheduling is for UDP: connections are kept")
     for destination in destinations:
         name = f"{destination.key.address} port {destination.key.port}"
         if _foreign_tunnel(destination):
