@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API over a real Unix socket, in front of a data path in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import stat
+from ipaddress import ip_address
+
+import pytest
+
+from tests.unit.datapath_plan.build import World, real
+from xlvs.api import server
+from xlvs.api.app import Api
+from xlvs.api.views import Facts
+from xlvs.datapath.effective import Options
+from xlvs.datapath.port import PortUse
+from xlvs.datapath.records import DestinationLoad, Stats, Table
+from xlvs.model.problem import Problem
+from xlvs.model.service import Protocol
+from xlvs.wire.messages import ConnectionView
+
+KEY = {"protocol": "tcp", "address": "10.0.0.1", "port": 80}
+
+
+def service(**more):
+    return {"op": "service.add", "service": {"key": KEY, "scheduler": "rr", **more}}
+
+
+def destination(n, op="destination.add", **more):
+    key = {"address": str(real(n)), "port": 80}
+    return {"op": op, "service": KEY, "destination": {"key": key, "method": "nat", **more}}
+
+
+class Client:
+    def __init__(self, path):
+        self._path = str(path)
+
+    def __call__(self, method, path, body=None):
+        connection = http.client.HTTPConnection("xlvs")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self._path)
+        data = body if isinstance(body, bytes | None) else json.dumps(body)
+        connection.request(method, path, data)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        kind = answer.headers["content-type"]
+        return answer.status, json.loads(text) if kind == "application/json" else text
+
+
+class Served:
+    """A world, its API, and what the API asked of the daemon."""
+
+    def __init__(self, path):
+        self.path = path
+        self.world = World(options=Options(local_addresses=(real(9),)))
+        self.world.port.attach("eth0", "tc")
+        self.prepared = []
+        self.settled = []
+
+    def facts(self):
+        return Facts(
+            instance="edge",
+            version="1.2",
+            pid=7,
+            started=1.5,
+            hooks=(("eth0", "tc", "as asked for"), ("eth1", "tc", "as asked for")),
+            warnings=("net.ipv4.vs.secure_tcp is not in the data path yet",),
+            settings=(("sloppy_tcp", 0),),
+        )
+
+    async def prepare(self, edits):
+        self.prepared.append(len(edits))
+
+    async def settle(self, edits):
+        self.settled.append(len(edits))
+
+    def talk(self, conversation):
+        """Run ``conversation(client)`` in a thread while the server runs."""
+
+        async def main():
+            api = Api(self.world.director, self.facts, self.prepare, self.settle)
+            channel = server.listen(self.path)
+            serving = server.server(api.app)
+            task = asyncio.create_task(serving.serve(sockets=[channel]))
+            try:
+                return await asyncio.to_thread(conversation, Client(self.path))
+            finally:
+                serving.should_exit = True
+                await task
+
+        return asyncio.run(main())
+
+
+@pytest.fixture
+def served(tmp_path):
+    return Served(tmp_path / "edge.sock")
+
+
+def test_edits_are_in_the_maps_when_the_answer_comes(served):
+    edits = {"edits": [service(), destination(1), destination(2)]}
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", edits))
+    assert (status, answer) == (200, {"results": [None, None, None]})
+    assert served.world.servers() == [2, 1]
+    assert (served.prepared, served.settled) == ([3], [3])
+
+
+def test_a_refused_edit_changes_nothing_and_says_which(served):
+    edits = {"edits": [service(), destination(1), destination(1)]}
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", edits))
+    assert status == 422
+    assert answer["code"] == "destination_exists"
+    assert answer["where"].startswith("/edits/2")
+    assert served.world.port.keys == {}
+
+
+def test_going_on_after_a_refused_edit(served):
+    edits = {"edits": [service(), service(), destination(1)], "on_error": "continue"}
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", edits))
+    assert status == 200
+    assert [each and each["code"] for each in answer["results"]] == [None, "service_exists", None]
+    assert served.world.servers() == [1]
+
+
+def test_a_write_that_fails_is_told_and_undone(served):
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [service(), destination(1)]})
+        served.world.port.fail_after = 2
+        return ask("POST", "/v1/edits", {"edits": [destination(2), destination(3)]})
+
+    status, answer = served.talk(conversation)
+    assert (status, answer["code"]) == (500, "internal")
+    assert served.world.servers() == [1]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b'{"edits":[{"op":"nonsense"}]}', "Invalid value 'nonsense' - at `$.edits[0].op`"),
+        (b'{"edits":[],"more":1}', "unknown field `more`"),
+        (
+            b'{"edits":[{"op":"service.delete","key":{"protocol":"tcp","address":"1.2.3"}}]}',
+            "'1.2.3' does not appear to be an IPv4 or IPv6 address - at `$.edits[0].key.address`",
+        ),
+    ],
+)
+def test_malformed_requests_say_where(served, body, words):
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", body))
+    assert status == 400
+    assert words in answer["message"]
+
+
+def test_unknown_paths_and_methods(served):
+    def conversation(ask):
+        return ask("GET", "/v2/nothing"), ask("GET", "/v1/edits")
+
+    (status, answer), (other, _) = served.talk(conversation)
+    assert (status, answer["code"]) == (404, "invalid")
+    assert other == 405
+
+
+def test_services_with_their_numbers(served):
+    world = served.world
+
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [service(), destination(1)]})
+        world.port.counted_services[0] = Stats(5, 50, 40, 5000, 4000)
+        world.port.counted_destinations[0] = Stats(5, 50, 40, 5000, 4000)
+        world.port.connected[0] = DestinationLoad(active=3, inactive=2)
+        before = ask("GET", "/v1/services")[1]
+        world.director.estimate()
+        after = ask("GET", "/v1/services")[1]
+        ask("POST", "/v1/edits", {"edits": [{"op": "counters.zero"}]})
+        return before, after, ask("GET", "/v1/services")[1]
+
+    before, after, zeroed = served.talk(conversation)
+    assert before["table_size"] == 1024 // 64
+    (shown,) = before["services"]
+    assert shown["stats"]["in_packets"] == 0
+    assert shown["live"]["in_packets"] == 50
+    (one,) = shown["destinations"]
+    assert (one["active"], one["inactive"], one["persistent"]) == (3, 2, 0)
+    assert one["next_hop"] == "resolved via eth1 02:00:00:00:02:11"
+    (shown,) = after["services"]
+    assert shown["stats"] == shown["live"]
+    assert shown["rates"]["in_packets"] == 6
+    (shown,) = zeroed["services"]
+    assert shown["stats"] == shown["live"] == dict.fromkeys(shown["live"], 0)
+    assert shown["rates"] == dict.fromkeys(shown["rates"], 0)
+    assert world.saved[-1].service_baselines[0].in_packets == 50
+
+
+def test_remarks_name_what_the_data_path_does_not_do(served):
+    edits = [service(scheduler="sh", persistence_timeout=300)]
+    edits[0]["service"]["scheduler"] = "sh"
+
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": edits})
+        return ask("GET", "/v1/services")[1]
+
+    (shown,) = served.talk(conversation)["services"]
+    assert shown["remarks"] == [
+        "scheduler sh is not in the data path yet: new connections are refused",
+        "persistence is not in the data path yet: each connection is scheduled by itself",
+    ]
+
+
+def test_connections_are_one_per_line(served):
+    one = ConnectionView(
+        protocol=Protocol.TCP,
+        state="ESTABLISHED",
+        expires=899,
+        client=ip_address("192.168.100.9"),
+        client_port=30000,
+        virtual=ip_address("10.0.0.1"),
+        virtual_port=80,
+        destination=real(1),
+        destination_port=80,
+        method="nat",
+    )
+    served.world.port.table_views = [one, one]
+    status, text = served.talk(lambda ask: ask("GET", "/v1/connections"))
+    assert status == 200
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert len(lines) == 2
+    assert lines[0]["client"] == "192.168.100.9"
+
+
+def test_timeouts(served):
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [{"op": "timeouts.set", "udp": 30}]})
+        return ask("GET", "/v1/timeouts")
+
+    assert served.talk(conversation) == (200, {"tcp": 900, "tcp_fin": 120, "udp": 30})
+
+
+def test_status_tells_all(served):
+    port = served.world.port
+
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [service(), destination(1, method="fullnat")]})
+        port.table_now = Table(used=1000, high_water=1001, created=2000, expired=1000)
+        port.ports[0] = PortUse(12, 3)
+        return ask("GET", "/v1/status")[1]
+
+    shown = served.talk(conversation)
+    assert (shown["instance"], shown["version"], shown["pid"]) == ("edge", "1.2", 7)
+    assert [each["attached"] for each in shown["interfaces"]] == [True, False]
+    assert shown["reasons"] == {"fwd_nat": {"packets": 3, "bytes": 180}}
+    (ports,) = shown["local_ports"]
+    assert (ports["used"], ports["free"], ports["exhausted"]) == (12, 64500, 3)
+    assert shown["table"]["used"] == 1000
+    problems = "\n".join(shown["problems"])
+    for words in (
+        "net.ipv4.vs.secure_tcp is not in the data path yet",
+        "eth1: the data path is not attached (tc)",
+        "the connection table is nearly full (1000 of 1024)",
+        "3 connections found no free local port",
+    ):
+        assert words in problems
+
+
+def test_the_socket_is_for_root_and_its_group_and_replaces_a_dead_one(tmp_path):
+    path = tmp_path / "x.sock"
+    for _ in range(2):
+        with server.listen(path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    path.unlink()
+    path.write_text("not a socket")
+    with pytest.raises(Problem, match="is not a socket: remove it"):
+        server.listen(path)

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data path in memory: it obeys writes as the maps and the commit program do, and
+looks at every step whether a packet that runs now would be misrouted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from xlvs.datapath import writes as w
+from xlvs.datapath.port import PortUse
+from xlvs.datapath.records import (
+    CURSOR_HEAD,
+    Destination,
+    DestinationFlag,
+    DestinationLoad,
+    Interface,
+    Method,
+    ReasonStats,
+    Scheduler,
+    Service,
+    ServiceFlag,
+    ServiceKey,
+    Settings,
+    Stats,
+    Table,
+)
+from xlvs.datapath.tables import Have, Region, Servers, Tables
+from xlvs.model.problem import Code, Problem
+from xlvs.wire.messages import ConnectionView
+
+NOWHERE = Region(0, 0)
+
+
+class Sizes(NamedTuple):
+    connections: int = 1024
+    services: int = 16
+    destinations: int = 64
+    service_destinations: int = 256
+    local_addresses: int = 32
+    port_blocks: int = 64
+
+
+class ListVersion(NamedTuple):
+    region: Region = NOWHERE
+    gcd: int = 1
+    max_weight: int = 0
+
+
+class Attached(NamedTuple):
+    ifname: str
+    hook: str
+
+
+class FakePort:
+    """``fail_after``: so many writes succeed, then one is refused."""
+
+    def __init__(self, sizes: Sizes | None = None) -> None:
+        self.capacity = sizes or Sizes()
+        self.adopted = False
+        self.fail_after: int | None = None
+        self.written: list[w.Write] = []
+        self.keys: dict[ServiceKey, int] = {}
+        self.services: dict[int, Service] = {}
+        self.destinations: dict[int, Destination] = {}
+        self.local_addresses: dict[int, bytes] = {}
+        self.interfaces: dict[int, Interface] = {}
+        self.settings = Settings()
+        self.lists = [0] * self.capacity.service_destinations
+        self.versions: dict[int, list[ListVersion]] = {}
+        self.generation: dict[int, int] = {}
+        self.cursor: dict[int, int] = {}
+        self.weight: dict[int, int] = {}
+        self.counted_services: dict[int, Stats] = {}
+        self.counted_destinations: dict[int, Stats] = {}
+        self.connected: dict[int, DestinationLoad] = {}
+        self.ports: dict[int, PortUse] = {}
+        self.attached: list[Attached] = []
+        self.table_now = Table()
+        self.table_views: list[ConnectionView] = []
+
+    @property
+    def connections_size(self) -> int:
+        return self.capacity.connections
+
+    # ---- what the maps hold
+
+    def have(self) -> Have:
+        servers, regions = {}, {}
+        for id_, versions in self.versions.items():
+            current = versions[self.generation[id_] & 1]
+            before = versions[~self.generation[id_] & 1]
+            regions[id_] = (current.region, before.region)
+            if current.region.size or id_ in self.services:
+                servers[id_] = Servers(self.ids(id_), current.gcd, current.max_weight)
+        for id_ in self.services:
+            servers.setdefault(id_, Servers())
+        used = {
+            index
+            for service in self.services.values()
+            for index in range(service.local_base, service.local_base + service.local_count)
+        }
+        tables = Tables(
+            dict(self.keys),
+            dict(self.services),
+            servers,
+            dict(self.destinations),
+            {i: a for i, a in self.local_addresses.items() if i in used},
+            dict(self.interfaces),
+            self.settings,
+        )
+        busy = frozenset(block for block, use in self.ports.items() if use.used)
+        return Have(tables, regions, busy)
+
+    def ids(self, service: int) -> tuple[int, ...]:
+        """The list that packets of a service walk now."""
+        if service not in self.versions:
+            return ()
+        region = self.versions[service][self.generation[service] & 1].region
+        return tuple(self.lists[region.base : region.base + region.size])
+
+    # ---- writing
+
+    def write(self, write: w.Write) -> None:
+        if self.fail_after is not None:
+            if self.fail_after == 0:
+                self.fail_after = None
+                raise Problem(Code.INTERNAL, "writing the maps: no memory")
+            self.fail_after -= 1
+        self.written.append(write)
+        self._obey(write)
+        self.check(write)
+
+    def _obey(self, write: w.Write) -> None:  # one case per kind of write
+        match write:
+            case w.PutKey(key, service):
+                self.keys[key] = service
+            case w.DropKey(key):
+                self.keys.pop(key, None)
+            case w.PutService(id_, value):
+                assert 0 <= id_ < self.capacity.services
+                _put(self.services, id_, value, Service())
+            case w.PutDestination(id_, value):
+                assert 0 <= id_ < self.capacity.destinations
+                _put(self.destinations, id_, value, Destination())
+            case w.PutLocalAddress(id_, value):
+                self.local_addresses[id_] = value.address
+            case w.PutInterface(ifindex, value):
+                self.interfaces[ifindex] = value
+            case w.DropInterface(ifindex):
+                self.interfaces.pop(ifindex, None)
+            case w.PutSettings(value):
+                self.settings = value
+            case w.ClearService(id_):
+                self.counted_services.pop(id_, None)
+            case w.ClearDestination(id_, load):
+                self.counted_destinations.pop(id_, None)
+                if load:
+                    assert id_ not in self.connected, "a connection uses this id"
+            case w.ClearBlock(block):
+                assert not self.ports.get(block, PortUse(0, 0)).used
+                self.ports.pop(block, None)
+            case w.WriteList(region, ids):
+                self._check_unread(region)
+                self.lists[region.base : region.base + region.size] = ids
+            case w.Commit():
+                self._commit(write)
+
+    def _check_unread(self, region: Region) -> None:
+        for id_, versions in self.versions.items():
+            for version in versions:
+                taken = version.region
+                apart = (
+                    region.base >= taken.base + taken.size
+                    or taken.base >= region.base + region.size
+                )
+                assert apart or not taken.size, f"service {id_} may be reading there"
+
+    def _commit(self, commit: w.Commit) -> None:
+        """What xlvs_commit does (bpf/control.bpf.c)."""
+        id_ = commit.service
+        versions = self.versions.setdefault(id_, [ListVersion(), ListVersion()])
+        generation = self.generation.get(id_, 0) + 1
+        versions[generation & 1] = ListVersion(commit.region, commit.gcd, commit.max_weight)
+        cursor, weight = self.cursor.get(id_, 0), self.weight.get(id_, 0)
+        if commit.reset:
+            cursor, weight = CURSOR_HEAD, commit.max_weight
+        elif commit.scheduler == Scheduler.WRR:
+            cursor = CURSOR_HEAD
+            if not weight or weight > commit.max_weight:
+                weight = commit.max_weight
+            elif commit.gcd > 1:
+                weight = weight // commit.gcd * commit.gcd + 1
+        elif cursor != CURSOR_HEAD:
+            cursor = commit.remap[cursor] if cursor < len(commit.remap) else CURSOR_HEAD
+        self.generation[id_], self.cursor[id_], self.weight[id_] = generation, cursor, weight
+
+    def check(self, write: w.Write) -> None:
+        """Would a packet that runs now go wrong?"""
+        for key, id_ in self.keys.items():
+            service = self.services.get(id_)
+            assert service is not None, f"{write}: a client finds a service that is not there"
+            assert service.flags & ServiceFlag.USED, f"{write}: a client finds a removed service"
+            assert service.key == key
+            assert self.settings.services >= len(self.keys), f"{write}: switched off"
+            for destination_id in self.ids(id_):
+                destination = self.destinations.get(destination_id)
+                assert destination is not None, f"{write}: chosen, but not described"
+                assert destination.flags & DestinationFlag.AVAILABLE, (
+                    f"{write}: chosen, but removed"
+                )
+                assert destination.service == id_, f"{write}: chosen, but another service's"
+        local = sum(1 for d in self.destinations.values() if d.flags & DestinationFlag.LOCAL)
+        assert self.settings.local_destinations >= local, f"{write}: local replies unseen"
+        self._check_blocks(write)
+
+    def _check_blocks(self, write: w.Write) -> None:
+        """One block of local ports never serves two pairs of local address and server."""
+        owners: dict[int, tuple[bytes, bytes, int, int]] = {}
+        for destination in self.destinations.values():
+            service = self.services.get(destination.service)
+            if destination.method != Method.FULLNAT or service is None:
+                continue
+            for i in range(service.local_count):
+                owner = (
+                    self.local_addresses[service.local_base + i],
+                    destination.address,
+                    destination.port,
+                    service.key.protocol,
+                )
+                block = destination.port_block + i
+                assert owners.setdefault(block, owner) == owner, f"{write}: shared block {block}"
+
+    # ---- what packets write
+
+    def service_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
+        return {id_: self.counted_services.get(id_, Stats()) for id_ in ids}
+
+    def destination_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
+        return {id_: self.counted_destinations.get(id_, Stats()) for id_ in ids}
+
+    def load(self, ids: Iterable[int]) -> dict[int, DestinationLoad]:
+        return {id_: self.connected.get(id_, DestinationLoad()) for id_ in ids}
+
+    def reasons(self) -> dict[str, ReasonStats]:
+        return {"fwd_nat": ReasonStats(3, 180), "drop_no_next_hop": ReasonStats()}
+
+    def table(self) -> Table:
+        return self.table_now
+
+    def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
+        return {block: self.ports.get(block, PortUse(0, 0)) for block in blocks}
+
+    def connections(self, now: int) -> Iterator[list[ConnectionView]]:
+        assert 0 <= now < 1 << 32
+        yield self.table_views
+
+    # ---- hooks
+
+    def attach(self, ifname: str, hook: str) -> None:
+        self.detach(ifname)
+        self.attached.append(Attached(ifname, hook))
+
+    def detach(self, ifname: str) -> None:
+        self.attached = [a for a in self.attached if a.ifname != ifname]
+
+    def attachments(self) -> list[Attached]:
+        return list(self.attached)
+
+
+def _put(entries: dict[int, object], id_: int, value: object, empty: object) -> None:
+    if value == empty:
+        entries.pop(id_, None)
+    else:
+        entries[id_] = value

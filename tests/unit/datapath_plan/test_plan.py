@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Order, cursors and ids, rule by rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.datapath_plan.build import (
+    KEY,
+    LOCAL,
+    World,
+    add,
+    add_service,
+    change,
+    drop,
+    observed,
+    real,
+)
+from tests.unit.datapath_plan.fake import FakePort, Sizes
+from xlvs.datapath import writes as w
+from xlvs.datapath.effective import Options
+from xlvs.datapath.plan import remap
+from xlvs.datapath.port import PortUse
+from xlvs.datapath.records import CURSOR_HEAD, DestinationFlag, DestinationLoad, Stats
+from xlvs.io.director import REST
+from xlvs.model.edit import DeleteService, EditService, SetTimeouts
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Method, Service
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.do(add_service("rr"), add(1), add(2), add(3))
+    world.port.written.clear()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "deleted", "expected"),
+    [
+        ((3, 2, 1), (4, 3, 2, 1), (), (1, 2, 3)),
+        ((3, 2, 1), (3, 1), (), (0, 0, 1)),
+        ((3, 2, 1), (2, 1), (), (CURSOR_HEAD, 0, 1)),
+        ((3, 2, 1), (), (), (CURSOR_HEAD,) * 3),
+        ((3, 2, 1), (3,), (), (0, 0, 0)),
+        ((3, 2, 1), (2, 3, 1), (2,), (1, 1, 2)),
+        ((), (1,), (), ()),
+    ],
+)
+def test_the_cursor_stays_with_its_server_or_goes_to_its_predecessor(old, new, deleted, expected):
+    assert remap(old, new, frozenset(deleted)) == expected
+
+
+def test_the_newest_server_is_first(world):
+    assert world.servers() == [3, 2, 1]
+
+
+def test_a_server_that_comes_back_is_first_and_keeps_its_id(world):
+    id_ = world.port.ids(0)[1]
+    world.do(drop(2))
+    assert world.servers() == [3, 1]
+    assert not world.port.destinations[id_].flags & DestinationFlag.AVAILABLE
+    world.do(add(2))
+    assert world.servers() == [2, 3, 1]
+    assert world.port.ids(0)[0] == id_
+
+
+def test_its_counters_go_on_unless_the_service_is_another(world):
+    id_ = world.port.ids(0)[1]
+    world.port.counted_destinations[id_] = Stats(connections=7)
+    world.do(drop(2))
+    world.do(add(2))
+    assert world.port.counted_destinations[id_].connections == 7
+    world.do(DeleteService(key=KEY))
+    world.do(add_service("rr"), add(2))
+    assert world.port.ids(0) == (id_,)
+    assert id_ not in world.port.counted_destinations
+
+
+def test_a_service_deleted_and_added_in_one_request_begins_anew(world):
+    world.port.counted_services[0] = Stats(connections=7)
+    world.port.cursor[0] = 1
+    world.do(DeleteService(key=KEY), add_service("rr"), add(1), add(2), add(3))
+    assert 0 not in world.port.counted_services
+    assert world.port.cursor[0] == CURSOR_HEAD
+    assert world.port.keys  # and no client was turned away in between
+    assert not any(isinstance(write, w.DropKey) for write in world.port.written)
+
+
+def test_a_removed_server_with_connections_keeps_its_id_until_they_end(world):
+    id_ = world.port.ids(0)[2]
+    world.port.connected[id_] = DestinationLoad(active=1)
+    world.do(drop(1))
+    world.director.reap(0.0)
+    world.director.reap(10 * REST)
+    assert id_ in world.port.destinations
+    del world.port.connected[id_]
+    world.director.reap(11 * REST)
+    assert id_ in world.port.destinations
+    world.director.reap(12 * REST)
+    assert id_ not in world.port.destinations
+
+
+def test_the_id_of_a_service_is_not_reused_while_its_servers_have_connections(world):
+    id_ = world.port.ids(0)[0]
+    world.port.connected[id_] = DestinationLoad(inactive=2)
+    world.do(DeleteService(key=KEY))
+    assert world.port.keys == {}
+    assert 0 in world.port.services
+    assert world.port.services[0].flags == 0
+
+
+def test_servers_that_only_rest_make_room():
+    world = World(FakePort(Sizes(destinations=2)))
+    world.do(add_service(), add(1), add(2))
+    world.do(drop(1))
+    world.do(add(3))
+    assert world.servers() == [3, 2]
+    with pytest.raises(Problem, match="no room for more than 2 destinations") as refused:
+        world.do(add(4))
+    assert refused.value.code is Code.NO_SPACE
+    assert world.servers() == [3, 2]
+
+
+def test_one_line_too_many_does_not_spoil_the_others():
+    world = World(FakePort(Sizes(destinations=2)))
+    edits = [add_service(), add(1), add(2), add(3), SetTimeouts(udp=77)]
+    results = world.director.edit(edits, go_on=True)
+    assert [bool(each) for each in results] == [False, False, False, True, False]
+    assert world.servers() == [2, 1]
+    assert world.port.settings.timeout[11] == 77_000
+
+
+def test_wrr_follows_each_change_by_itself(world):
+    # As ip_vs_wrr_dest_changed does: added one by one, the weight stays where it was.
+    world.do(EditService(service=Service(key=KEY, scheduler="wrr")))
+    assert world.port.weight[0] == 1
+    world.do(DeleteService(key=KEY))
+    world.do(add_service("wrr"), add(1, 2), add(2, 3), add(3, 5))
+    assert world.port.weight[0] == 1
+    world.do(change(3, 4), change(2, 4), change(1, 4))
+    assert world.port.weight[0] == 1
+
+
+def test_wrr_goes_back_to_the_head_also_when_nothing_was_changed(world):
+    world.do(EditService(service=Service(key=KEY, scheduler="wrr")))
+    world.port.cursor[0] = 2
+    world.port.written.clear()
+    world.do(change(2))
+    assert world.port.cursor[0] == CURSOR_HEAD
+    assert [type(write) for write in world.port.written] == [w.Commit]
+
+
+def test_rr_keeps_its_cursor_over_an_edit(world):
+    world.port.cursor[0] = 1
+    world.do(change(2, 5))
+    assert world.port.cursor[0] == 1
+
+
+def test_another_scheduler_begins_anew_before_it_is_in_force(world):
+    world.port.cursor[0] = 1
+    world.do(EditService(service=Service(key=KEY, scheduler="wlc")))
+    kinds = [type(write) for write in world.port.written]
+    assert kinds == [w.Commit, w.PutService]
+    assert world.port.written[0].reset
+
+
+def test_greatest_common_divisor_and_greatest_weight(world):
+    world.do(change(1, 4), change(2, 6), change(3, 0))
+    servers = world.port.have().tables.servers[0]
+    assert (servers.gcd, servers.max_weight) == (2, 5)
+    world.do(change(1, 0), change(2, 0))
+    servers = world.port.have().tables.servers[0]
+    assert (servers.gcd, servers.max_weight) == (1, 0)
+
+
+def test_a_neighbour_changes_one_server_and_no_list(world):
+    around = observed()
+    neighbours = dict(around.neighbours)
+    del neighbours[3, real(2)]
+    written = world.director.observe(around._replace(neighbours=neighbours))
+    assert [type(write) for write in written] == [w.PutDestination]
+    assert not written[0].value.flags & DestinationFlag.RESOLVED
+    assert world.director.effective.ways[real(2)].words == (
+        "unresolved: no answer from 192.168.200.12 on eth1"
+    )
+
+
+def test_the_director_itself_as_real_server(world):
+    world.do(add(0))
+    destination = world.port.destinations[world.port.ids(0)[0]]
+    assert destination.flags & DestinationFlag.LOCAL
+    assert not destination.flags & DestinationFlag.RESOLVED
+    assert world.port.settings.local_destinations == 1
+    assert world.director.effective.ways[LOCAL].words == "local"
+
+
+def test_fullnat_needs_local_addresses(world):
+    with pytest.raises(Problem, match="fullnat needs local addresses") as refused:
+        world.do(add(4, method=Method.FULLNAT))
+    assert refused.value.code is Code.INVALID
+    assert world.servers() == [3, 2, 1]
+
+
+def test_fullnat_blocks_follow_the_pool_and_are_shared():
+    world = World(options=Options(local_addresses=(real(9), real(8))))
+    other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
+    world.do(add_service(), add(1, method=Method.FULLNAT), add(2, method=Method.FULLNAT))
+    world.do(add_service(key=other), add(1, method=Method.FULLNAT, key=other))
+    blocks = world.director.effective.tables.blocks()
+    assert len(blocks) == 4
+    by_service = {
+        destination.service: destination.port_block
+        for destination in world.port.destinations.values()
+        if destination.address.endswith(real(1).packed)
+    }
+    assert by_service[0] == by_service[1]
+    assert [blocks[by_service[0] + i].local[12:] for i in (0, 1)] == [
+        real(8).packed,
+        real(9).packed,
+    ]
+
+
+def test_pools_that_overlap_in_part_are_refused_in_words():
+    world = World()
+    other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
+    world.do(add_service(local_addresses=(real(7), real(9))), add(1, method=Method.FULLNAT))
+    with pytest.raises(Problem, match="give both the same|overlap in part"):
+        world.do(
+            add_service(key=other, local_addresses=(real(7), real(8), real(9))),
+            add(1, method=Method.FULLNAT, key=other),
+        )
+
+
+def test_a_block_with_connections_is_not_given_away():
+    world = World()
+    world.do(add_service(local_addresses=(real(7),)), add(1, method=Method.FULLNAT))
+    world.port.ports[0] = PortUse(1, 0)
+    world.do(EditService(service=Service(key=KEY, scheduler="rr", local_addresses=(real(8),))))
+    assert set(world.director.effective.tables.blocks()) == {1}
+
+
+def test_a_higher_threshold_ends_an_overload(world):
+    world.do(change(1, upper_threshold=4))
+    id_ = world.port.ids(0)[2]
+    first = world.port.destinations[id_].overload_epoch
+    world.do(change(1, upper_threshold=4, weight=2))
+    assert world.port.destinations[id_].overload_epoch == first
+    world.do(change(1, upper_threshold=8))
+    assert world.port.destinations[id_].overload_epoch == first + 1
+
+
+def test_timeouts_go_to_the_settings(world):
+    world.do(SetTimeouts(tcp=10, tcp_fin=20))
+    assert world.port.settings.timeout[1] == 10_000
+    assert world.port.settings.timeout[4] == 20_000
+    assert world.port.settings.timeout[11] == 300_000

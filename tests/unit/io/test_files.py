@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State file, lock, paths, notifications, namespaces, devices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from ipaddress import ip_address
+
+import pytest
+
+from xlvs.io import ethtool, namespaces, statefile
+from xlvs.io.lock import Lock, holder
+from xlvs.io.notify import notify
+from xlvs.io.paths import instance_from_environment, paths
+from xlvs.io.statefile import Saved, SavedService
+from xlvs.model.desired import Timeouts
+from xlvs.model.problem import Problem
+from xlvs.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey
+from xlvs.wire.messages import Counters
+
+SAVED = Saved(
+    services=[
+        SavedService(
+            service=Service(
+                key=ServiceKey(protocol=Protocol.TCP, address=ip_address("fd00::1"), port=80),
+                persistence_timeout=300,
+                netmask="64",
+            ),
+            destinations=[
+                Destination(key=DestinationKey(address=ip_address("fd00::11"), port=80), weight=7)
+            ],
+        )
+    ],
+    timeouts=Timeouts(tcp=7),
+    service_baselines={0: Counters(connections=3)},
+    network_namespace=4026531840,
+)
+
+
+def test_what_is_saved_is_found_again(tmp_path):
+    path = tmp_path / "desired.json"
+    assert statefile.load(path) is None
+    statefile.save(path, SAVED)
+    assert statefile.load(path) == SAVED
+    assert [each.name for each in tmp_path.iterdir()] == ["desired.json"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version":2,"services":[],"timeouts":{}}'])
+def test_a_file_that_cannot_be_read_is_an_error_in_words(tmp_path, data):
+    path = tmp_path / "desired.json"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"."):
+        statefile.load(path)
+
+
+def test_a_half_written_file_is_never_met(tmp_path):
+    path = tmp_path / "desired.json"
+    statefile.save(path, SAVED)
+    path.with_name("desired.json.new").write_bytes(b"{half")
+    assert statefile.load(path) == SAVED
+
+
+_HOLD = """
+import sys
+from pathlib import Path
+from xlvs.io.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_daemon_per_instance(tmp_path):
+    path = tmp_path / "name" / "lock"
+    assert holder(path) == 0
+    other = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert other.stdout.readline() == b"held\n"
+        assert holder(path) == other.pid
+        with pytest.raises(Problem, match=f"another xlvsd runs this instance .process {other.pid}"):
+            Lock(path)
+    finally:
+        other.communicate()
+    assert holder(path) == 0
+    Lock(path).release()
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "-x", "x" * 33, "a b"])
+def test_names_that_are_no_instance(name):
+    with pytest.raises(Problem, match="an instance's name is"):
+        paths(name)
+
+
+def test_places(monkeypatch, tmp_path):
+    monkeypatch.setenv("XLVS_RUN", str(tmp_path))
+    place = paths("edge-1")
+    assert place.socket == tmp_path / "edge-1.sock"
+    assert place.state == tmp_path / "edge-1" / "desired.json"
+    monkeypatch.setenv("XLVS_INSTANCE", "edge-1")
+    assert instance_from_environment() == "edge-1"
+    monkeypatch.delenv("XLVS_INSTANCE")
+    assert instance_from_environment() == "default"
+
+
+def test_the_service_manager_is_told(monkeypatch, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        notify("READY=1")
+        assert manager.recv(64) == b"READY=1"
+    notify("STOPPING=1")  # the manager is gone: no error
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("READY=1")
+
+
+def test_a_namespace_is_found_by_its_number():
+    own = namespaces.number()
+    assert own == os.stat("/proc/self/ns/net").st_ino
+    assert namespaces.number(namespaces.find(own)) == own
+    assert namespaces.find(1) is None
+
+
+def test_a_device_that_does_not_say_what_it_is():
+    assert ethtool.device("lo").name == "lo"
+    assert ethtool.device("nosuch").driver == ""
