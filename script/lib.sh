@@ -14,6 +14,14 @@ die() {
 	exit 1
 }
 
+# Commands to run when the script ends, however it ends.
+at_exit=()
+run_at_exit() {
+	local command
+	for command in "${at_exit[@]}"; do $command 2>/dev/null || true; done
+}
+trap run_at_exit EXIT
+
 need_root() {
 	[ "$(id -u)" = 0 ] || die "$1 needs root, for eBPF and network namespaces: run it as root (sudo $1)"
 }
@@ -29,6 +37,8 @@ step() {
 	printf '  %s ' "$title"
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
+	# A background job of a script does not hear Ctrl-C: end it with us.
+	at_exit+=("kill $pid")
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.1
 		if ((++ticks % 30 == 0)); then printf '.'; fi
@@ -39,6 +49,7 @@ step() {
 		tail -n 40 "$log" >&2
 		die "$title failed; the whole output is in $log"
 	fi
+	unset 'at_exit[-1]'
 	printf ' (%d s)\n' $((SECONDS - begin))
 }
 ticks=0
