@@ -50,7 +50,7 @@ SETTINGS: dict[str, Setting] = {
     "ignore_tunneled": Setting((0,), 0, _SWITCH),
     "lblc_expiration": Setting((86400,), 0),
     "lblcr_expiration": Setting((86400,), 0),
-    "nat_icmp_send": Setting((0,), 0, _SWITCH, works=True),
+    "nat_icmp_send": Setting((0,), 0, _SWITCH),
     "pmtu_disc": Setting((1,), 0, _SWITCH, works=True),
     "run_estimation": Setting((1,), 0, _SWITCH),
     "schedule_icmp": Setting((0,), 0, _SWITCH),
