@@ -75,7 +75,8 @@ class Daemon:
         for warning in self._warnings:
             log.warning("%s", warning)
         await self._take_over()
-        hooks.attach(self._kernel, self._hooks)
+        # In a thread: taking off a filter may ask netlink by calls that wait.
+        await asyncio.to_thread(hooks.attach, self._kernel, self._hooks)
         self._links = self._link_names()
         self._kernel.start_sweep()
         self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
@@ -193,11 +194,20 @@ def _version() -> str:
         return "not installed"
 
 
-async def run(config: Config) -> int:
+def run(config: Config) -> int:
     """Run until a signal; the exit status. Raises Problem when it cannot start."""
     place = paths(config.instance)
     lock = Lock(place.lock)
-    kernel = Kernel(DataPath.open(pins.folder(config.instance), _sizes(config)))
+    sizes = Sizes(connections=config.table_size)
+    kernel = Kernel(DataPath.open(pins.folder(config.instance), sizes))
+    try:
+        return asyncio.run(_run(config, place, kernel))
+    finally:
+        kernel.close()
+        lock.release()
+
+
+async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
     daemon = Daemon(config, place, kernel)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -212,8 +222,6 @@ async def run(config: Config) -> int:
             events.close()
         await daemon.tasks.stop()
         await daemon.surroundings.stop()
-        kernel.close()
-        lock.release()
     return daemon.exit_status
 
 
@@ -239,17 +247,13 @@ async def _serve(daemon: Daemon, place: Paths) -> None:
     )
 
 
-def _sizes(config: Config) -> Sizes:
-    return Sizes(connections=config.table_size)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; its exit status."""
     config = read_command_line(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="xlvsd: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        return asyncio.run(run(config))
+        return run(config)
     except Problem as problem:
         log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
         verdict = getattr(problem, "log", "")

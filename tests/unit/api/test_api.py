@@ -11,8 +11,8 @@ import stat
 from ipaddress import ip_address
 
 import pytest
-
 from tests.unit.datapath_plan.build import World, real
+
 from xlvs.api import server
 from xlvs.api.app import Api
 from xlvs.api.views import Facts

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from tests.unit.datapath_plan.fake import FakePort
+
 from xlvs.datapath.effective import Options
 from xlvs.datapath.observed import NUD_REACHABLE, Link, Neighbour, Observed, Route
 from xlvs.io.adoption import adopt
@@ -74,10 +75,13 @@ def drop(n, key=KEY):
     return DeleteDestination(service=key, destination=destination(n).key)
 
 
+NO_OPTIONS = Options()
+
+
 class World:
     """A director over a data path in memory, and what it saved."""
 
-    def __init__(self, port=None, options=Options()):
+    def __init__(self, port=None, options=NO_OPTIONS):
         self.port = port or FakePort()
         self.options = options
         self.saved: list[Saved] = []

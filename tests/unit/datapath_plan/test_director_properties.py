@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.unit.datapath_plan.build import VIP, World, add, add_service, change, drop, real
+
 from xlvs.datapath.effective import Options
 from xlvs.datapath.records import DestinationLoad
 from xlvs.datapath.tables import Tables
@@ -113,7 +113,7 @@ def test_a_director_killed_between_two_writes_is_repaired(sequence, killed_after
     world = World(options=OPTIONS)
     play(world, sequence)
     world.port.fail_after = killed_after
-    world.director._revert = lambda refused: None  # killed: nobody undoes anything
+    world.director._revert = lambda _refused: None  # killed: nobody undoes anything
     for batch in sequence:
         try:
             world.director.edit(batch, go_on=False)

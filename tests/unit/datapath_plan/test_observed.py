@@ -6,8 +6,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-
 from tests.unit.datapath_plan.build import LINK, LOCAL, observed, real
+
 from xlvs.datapath import keepalive
 from xlvs.datapath.addresses import packed
 from xlvs.datapath.observed import (

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.unit.datapath_plan.build import (
     KEY,
     LOCAL,
@@ -17,6 +16,7 @@ from tests.unit.datapath_plan.build import (
     real,
 )
 from tests.unit.datapath_plan.fake import FakePort, Sizes
+
 from xlvs.datapath import writes as w
 from xlvs.datapath.effective import Options
 from xlvs.datapath.plan import remap
@@ -226,7 +226,7 @@ def test_pools_that_overlap_in_part_are_refused_in_words():
     world = World()
     other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
     world.do(add_service(local_addresses=(real(7), real(9))), add(1, method=Method.FULLNAT))
-    with pytest.raises(Problem, match="give both the same|overlap in part"):
+    with pytest.raises(Problem, match=r"give both the same|overlap in part"):
         world.do(
             add_service(key=other, local_addresses=(real(7), real(8), real(9))),
             add(1, method=Method.FULLNAT, key=other),
