@@ -58,7 +58,7 @@ struct packet {
 	struct xlvs_next_hop next_hop;
 	struct xlvs_addr neighbour;
 	__u32 unresolved;    /* family of neighbour, or 0 */
-	__u32 one_packet; /* 1: the connection is for this packet only, and in no table */
+	__u32 one_packet;    /* 1: the connection is for this packet only, and in no table */
 	__u32 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 };
 

@@ -49,8 +49,6 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	found = service_find(p);
 	if (!found)
 		return XLVS_REASON_PASS_NO_SERVICE;
-	if (!hook_for_host(ctx))
-		return XLVS_REASON_PASS_NOT_FOR_HOST;
 	if (!service_opens(p, s))
 		return XLVS_REASON_PASS_NOT_SYN;
 	id = *found;
@@ -133,8 +131,6 @@ subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
 	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
 	if (!c || p->reply || c->method != XLVS_METHOD_TUN || c->server.word[3] != server)
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
-	if (!hook_for_host(ctx))
-		return XLVS_REASON_PASS_NOT_FOR_HOST;
 	d = connection_destination(c);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -153,8 +149,6 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
 	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
 	if (!c)
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
-	if (!hook_for_host(ctx))
-		return XLVS_REASON_PASS_NOT_FOR_HOST;
 	d = connection_destination(c);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -174,6 +168,9 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 	why = parse(ctx, p);
 	if (why)
 		return why;
+	/* A promiscuous interface sees frames for others: forwarding them would double them. */
+	if (unlikely(!hook_for_host(ctx)))
+		return XLVS_REASON_PASS_NOT_FOR_HOST;
 	p->now = clock_ms();
 	p->pmtu_disc = s->pmtu_disc;
 	if (unlikely(p->icmp_type))
