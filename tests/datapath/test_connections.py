@@ -261,16 +261,12 @@ def test_every_local_port_is_found_once(director: World) -> None:
 @pytest.mark.parametrize("method", list(Method))
 def test_one_packet_scheduling_remembers_nothing(director: World, method: Method) -> None:
     service = director.service(port=53, protocol=w.UDP, local=(w.LIP,))
-    record = director.layout.unpack(
-        r.Service, director.path.map("services").lookup(service) or b""
-    )
+    record = director.layout.unpack(r.Service, director.path.map("services").lookup(service) or b"")
     flags = r.ServiceFlag.USED | r.ServiceFlag.ONE_PACKET
     director.path.map("services").update(
         service, director.layout.pack(record._replace(flags=flags))
     )
-    numbers = [
-        director.destination(service, n, method, port=53, port_block=n) for n in (1, 2)
-    ]
+    numbers = [director.destination(service, n, method, port=53, port_block=n) for n in (1, 2)]
     packet = IP(src=w.CLIENT, dst=w.VIP) / UDP(sport=4000, dport=53)
     assert [chosen(director.client(packet)) for _ in range(4)] == [2, 1, 2, 1]
     assert director.connections() == []

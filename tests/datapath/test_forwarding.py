@@ -110,7 +110,8 @@ def test_tun_encapsulates(director: World, inner6: bool, outer6: bool, udp: bool
     seen = (IPv6 if inner6 else IP)(inner)
     assert (seen.src, seen.dst) == (sent.src, sent.dst)
     assert (seen.hlim if inner6 else seen.ttl) == 60
-    assert w.right(out.packet) and w.right(seen)
+    assert w.right(out.packet)
+    assert w.right(seen)
 
 
 @FAMILIES
@@ -172,7 +173,7 @@ def test_a_wrong_checksum_stays_wrong(director: World) -> None:
 def test_ip_options_are_carried(director: World, method: Method) -> None:
     one_server(director, method, False, False)
     packet = from_client(False, False)
-    packet.options = [("router_alert", 0)] if False else b"\x94\x04\x00\x00"
+    packet.options = b"\x94\x04\x00\x00"  # router alert
     out = director.client(packet)
     assert out.verdict == "send"
     assert w.right(out.packet)
@@ -235,7 +236,7 @@ def test_too_big_is_answered_with_the_mtu(director: World, v6: bool, method: Met
     mtu = 1300 - ((40 if v6 else 20) if method is Method.TUN else 0)
     assert mtu.to_bytes(4, "big") in out.raw[:70]
     assert len(bytes(network_of(out.packet, v6))) == (1280 if v6 else 576)
-    assert w.right(network_of(out.packet, v6).copy()) or _outer_right(out.packet, v6)
+    assert _outer_right(out.packet, v6)
 
 
 def _outer_right(packet: Packet, v6: bool) -> bool:

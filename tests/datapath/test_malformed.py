@@ -48,8 +48,14 @@ def services(director: World) -> None:
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=2000) / SYN, "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, version=5) / SYN, "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=30) / SYN, "pass_malformed"),
-        (LINK / IP(src=w.CLIENT, dst=w.VIP) / TCP(dport=80, flags="S", dataofs=4), "pass_malformed"),
-        (LINK / IP(src=w.CLIENT, dst=w.VIP) / TCP(dport=80, flags="S", dataofs=9), "pass_malformed"),
+        (
+            LINK / IP(src=w.CLIENT, dst=w.VIP) / TCP(dport=80, flags="S", dataofs=4),
+            "pass_malformed",
+        ),
+        (
+            LINK / IP(src=w.CLIENT, dst=w.VIP) / TCP(dport=80, flags="S", dataofs=9),
+            "pass_malformed",
+        ),
         (LINK / IP(src=w.CLIENT, dst=w.VIP) / UDP(dport=80, len=7), "pass_malformed"),
         (LINK / IPv6(src=w.CLIENT6, dst=w.VIP6, plen=1000) / SYN, "pass_malformed"),
         (LINK / IPv6(src=w.CLIENT6, dst=w.VIP6, version=4) / SYN, "pass_malformed"),

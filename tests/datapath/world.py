@@ -67,9 +67,20 @@ TIMEOUTS = {
 
 
 MAPS = (
-    "services_by_key services schedules destinations destination_load service_stats "
-    "destination_stats local_addresses local_ports connections connection_index free_slots table"
-).split()
+    "services_by_key",
+    "services",
+    "schedules",
+    "destinations",
+    "destination_load",
+    "service_stats",
+    "destination_stats",
+    "local_addresses",
+    "local_ports",
+    "connections",
+    "connection_index",
+    "free_slots",
+    "table",
+)
 
 
 def server(n: int) -> str:
@@ -175,9 +186,7 @@ class World:
             key=key,
         )
         self.path.map("services").update(number, self.layout.pack(record))
-        self.path.map("services_by_key").update(
-            self.layout.pack(key), number.to_bytes(4, "little")
-        )
+        self.path.map("services_by_key").update(self.layout.pack(key), number.to_bytes(4, "little"))
         self.lists[number] = []
         self.commit(number, scheduler, reset=1)
         self.set(services=self.services)
