@@ -26,6 +26,9 @@ KNOWN_GAPS: dict[str, str] = {
     "packets/ipv6/v6-nat-tcp/6": _ICMP6,
     "packets/ipv6/v6-nat-tcp/8": _ICMP6,
     "packets/nat/nat-mtu/3": _FRAGMENTS,
+    "packets/tun/tun-ipip/7": _FRAGMENTS,
+    "packets/tun/tun-ipip-pmtu_disc0/2": _FRAGMENTS,
+    "packets/tun/tun-ipip-pmtu_disc0/3": _FRAGMENTS,
     "packets/dr/dr-mtu/3": _FRAGMENTS,
     "packets/tun/tun-gue": _TUNNEL_TYPES,
     "packets/tun/tun-gue-csum": _TUNNEL_TYPES,
@@ -43,6 +46,7 @@ KNOWN_GAPS: dict[str, str] = {
         "connection; xlvs forwards it"
     ),
     "conn/story-edit-forwarding-method/7": "the same",
+    "conn/story-schedule_icmp1": "schedule_icmp=1 is not built: ICMP errors open no connection",
     "conn/story-no-server/9": "SCTP is not built yet",
 }
 

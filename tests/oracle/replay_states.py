@@ -13,6 +13,7 @@ from .topology import CLIENT_SIDE, SERVER_SIDE
 _CLIENT = "203.0.113.1"
 _SERVER = "192.168.200.11"
 _FIRST_PORT = 20000
+_SECOND_TRY = 30000
 _NO_LOAD = Load(0, 0, 0)
 
 
@@ -31,11 +32,15 @@ def replay(director: Director, name: str, matrix: dict[str, Any], place: int) ->
     differences = []
     for number, row in enumerate(matrix["transitions"]):
         path = matrix["path_to_state"].get(row["state"], [])
-        got = replayer.transition(_FIRST_PORT + number, path, row["event"])
         expected = {key: row[key] for key in ("new_state", "timer", "counted")}
         if "forwarded" in row:
             expected["forwarded"] = row["forwarded"]
-        if not _same(expected, got):
+        # An earlier connection may end between the two readings of the counters: once again.
+        for port in (_FIRST_PORT + number, _SECOND_TRY + number):
+            got = replayer.transition(port, path, row["event"])
+            if _same(expected, got):
+                break
+        else:
             where = f"{name}/{row['state']}/{row['event'].strip()}"
             differences.append(Difference(where, expected, got))
     return differences

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several recordings in one director: each gets virtual addresses of its own.
+"""Several recordings in one director: each gets virtual and client addresses of its own.
 
 Connections outlive ``ipvsadm -C``, and nearly every recording begins with a client at
 203.0.113.1:40000 and a service at 10.0.0.1:80. In other virtual addresses of the same
@@ -12,13 +12,14 @@ import re
 from typing import Any
 
 _VIRTUAL = re.compile(r"\b10\.0\.0\.([12])\b")
+_CLIENT = re.compile(r"\b203\.0\.113\.(\d+)\b")
 
 LIMIT = 90
 
 
 def retarget(value: Any, number: int) -> Any:
-    """``value`` (any JSON) with 10.0.0.1 and 10.0.0.2 replaced by addresses of ``number``."""
-    return _replace(value, prefix(number))
+    """``value`` (any JSON) with its virtual and client addresses replaced by those of ``number``."""
+    return _replace(value, prefix(number), clients(number))
 
 
 def prefix(number: int) -> str:
@@ -28,11 +29,19 @@ def prefix(number: int) -> str:
     return f"10.{1 + number // 10}.{number % 10}"
 
 
-def _replace(value: Any, beginning: str) -> Any:
+def clients(number: int) -> str:
+    """What the client addresses of a recording begin with."""
+    return f"203.0.{113 + number}"
+
+
+def _replace(value: Any, virtual: str, client: str) -> Any:
     if isinstance(value, str):
-        return _VIRTUAL.sub(rf"{beginning}.\1", value)
+        return _CLIENT.sub(rf"{client}.\1", _VIRTUAL.sub(rf"{virtual}.\1", value))
     if isinstance(value, list):
-        return [_replace(item, beginning) for item in value]
+        return [_replace(item, virtual, client) for item in value]
     if isinstance(value, dict):
-        return {_replace(key, beginning): _replace(item, beginning) for key, item in value.items()}
+        return {
+            _replace(key, virtual, client): _replace(item, virtual, client)
+            for key, item in value.items()
+        }
     return value
