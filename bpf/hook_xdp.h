@@ -209,10 +209,14 @@ static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 	return cut < 0 ? bpf_xdp_adjust_tail(ctx, cut) : 0;
 }
 
+/*
+ * Always a redirect, also back out of the same interface: after XDP_TX veth wakes
+ * its peer only if that has an XDP program of its own (drivers/net/veth.c, 6.18),
+ * and the frame would lie there until something else does.
+ */
 static __always_inline int hook_send(hook_ctx *ctx, const struct packet *p)
 {
-	if (p->next_hop.ifindex == ctx->ingress_ifindex)
-		return XDP_TX;
+	(void)ctx;
 	return bpf_redirect(p->next_hop.ifindex, 0);
 }
 
