@@ -5,7 +5,7 @@ What is attached is written in the folder ``links`` beside the maps, so that
 anyone can find and undo it later, without the daemon:
 
 ``<interface>-xdp``     the pinned link
-``<interface>-tc``      the ingress program, pinned as a mark
+``<interface>-tc``      a mark that filters are ours (XDP interfaces have one on egress)
 ``<interface>-clsact``  a mark that the qdisc is ours too
 
 Every change is one step for packets: a link's program or a filter's program is
@@ -60,11 +60,15 @@ def attach(links: Path, ifname: str, hook: str, programs: Mapping[str, int]) -> 
     ifindex = interface_index(ifname)
     with explained(f"attaching to {ifname} by {hook}", ifname):
         if hook == "tc":
-            _attach_tc(links, ifname, ifindex, programs)
+            _attach_tc(links, ifname, ifindex, programs, (libbpf.TC_EGRESS, libbpf.TC_INGRESS))
             _detach_xdp(links, ifname)
         else:
+            # XDP sees no packet on its way out, so servers on the director itself
+            # need the egress filter here too.
+            _attach_tc(links, ifname, ifindex, programs, (libbpf.TC_EGRESS,))
             _attach_xdp(links, ifname, ifindex, hook, programs[XDP_PROGRAM])
-            _detach_tc(links, ifname, ifindex)
+            if _tc_is_ours(ifindex, libbpf.TC_INGRESS):
+                libbpf.tc_detach(ifindex, libbpf.TC_INGRESS, TC_HANDLE, TC_PRIORITY)
 
 
 def detach(links: Path, ifname: str) -> None:
@@ -161,10 +165,12 @@ def _xdp_mode(ifindex: int) -> str:
     return "xdp" if native else "xdp-generic"
 
 
-def _attach_tc(links: Path, ifname: str, ifindex: int, programs: Mapping[str, int]) -> None:
+def _attach_tc(
+    links: Path, ifname: str, ifindex: int, programs: Mapping[str, int], points: tuple[int, ...]
+) -> None:
     mark = _escaped(ifname)
     ingress = programs[TC_PROGRAMS[libbpf.TC_INGRESS]]
-    for point in TC_PROGRAMS:
+    for point in points:
         if libbpf.tc_query(ifindex, point, TC_HANDLE, TC_PRIORITY) and not _tc_is_ours(
             ifindex, point
         ):
@@ -174,7 +180,7 @@ def _attach_tc(links: Path, ifname: str, ifindex: int, programs: Mapping[str, in
         pins.replace(ingress, links / f"{mark}-clsact")
     pins.replace(ingress, links / f"{mark}-tc")
     # Replies leave by egress; it must be there before the first packet comes in.
-    for point in (libbpf.TC_EGRESS, libbpf.TC_INGRESS):
+    for point in points:
         libbpf.tc_attach(ifindex, point, programs[TC_PROGRAMS[point]], TC_HANDLE, TC_PRIORITY)
 
 
