@@ -63,9 +63,10 @@ enum xlvs_reason {
 	XLVS_REASON_FWD_TUN,
 	XLVS_REASON_FWD_FULLNAT,
 	XLVS_REASON_FWD_LOCAL,
-	XLVS_REASON_FWD_REPLY,    /* real server to client, translated back */
-	XLVS_REASON_FWD_ICMP_IN,  /* ICMP error about a connection, towards the real server */
-	XLVS_REASON_FWD_ICMP_OUT, /* ICMP error about a connection, towards the client */
+	XLVS_REASON_FWD_FRAGMENTED, /* NAT: translated; the stack routes and fragments it */
+	XLVS_REASON_FWD_REPLY,      /* real server to client, translated back */
+	XLVS_REASON_FWD_ICMP_IN,    /* ICMP error about a connection, towards the real server */
+	XLVS_REASON_FWD_ICMP_OUT,   /* ICMP error about a connection, towards the client */
 
 	XLVS_REASON_REPLY_NO_DESTINATION, /* service without usable server: port unreachable */
 	XLVS_REASON_REPLY_TTL_EXCEEDED,

@@ -29,7 +29,7 @@ static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
 		return HOOK_VERDICT_PASS;
 	if (why >= XLVS_REASON_DROP_DESTINATION_REMOVED)
 		return HOOK_VERDICT_DROP;
-	if (why == XLVS_REASON_FWD_LOCAL)
+	if (why == XLVS_REASON_FWD_LOCAL || why == XLVS_REASON_FWD_FRAGMENTED)
 		return HOOK_VERDICT_PASS;
 	return next_hop_send(ctx, p);
 }

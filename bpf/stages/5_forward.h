@@ -33,7 +33,11 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_con
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
 	mtu = c->method == XLVS_METHOD_TUN ? tun_mtu(p, d, c->destination) : p->next_hop.mtu;
 	if (unlikely(p->segment > mtu)) {
-		/* Fragmenting is not done here; a packet that allows it is lost. */
+		/* Only the stack can fragment, and it routes what NAT made of the packet.
+		 * By the other methods it would meet an address of its own: that is lost. */
+		if (!p->dont_fragment && c->method == XLVS_METHOD_NAT)
+			return rewrite_transport(ctx, p, c, false) ? XLVS_REASON_DROP_INTERNAL :
+								     XLVS_REASON_FWD_FRAGMENTED;
 		if (!p->dont_fragment ||
 		    (c->method == XLVS_METHOD_TUN && !p->pmtu_disc && p->family == AF_INET))
 			return XLVS_REASON_DROP_TOO_BIG;

@@ -254,12 +254,22 @@ def _outer_right(packet: Packet, v6: bool) -> bool:
     return bool(stored == (rebuilt.cksum if v6 else rebuilt.chksum))
 
 
-def test_too_big_without_df_is_counted(director: World) -> None:
-    one_server(director, Method.NAT, False, False, mtu=1300)
+@pytest.mark.parametrize("method", [Method.DR, Method.TUN, Method.FULLNAT])
+def test_too_big_without_df_is_counted(director: World, method: Method) -> None:
+    one_server(director, method, False, False, mtu=1300)
     director.client(from_client(False, False))
-    packet = from_client(False, False) / (b"x" * 1355)
-    out = director.client(packet)
+    out = director.client(from_client(False, False) / (b"x" * 1355))
     assert (out.verdict, out.reason) == ("drop", "drop_too_big")
+
+
+def test_too_big_without_df_is_fragmented_by_the_stack_after_nat(director: World) -> None:
+    one_server(director, Method.NAT, False, False, port=8080, mtu=1300)
+    director.client(from_client(False, False))
+    out = director.client(from_client(False, False) / (b"x" * 1355))
+    assert (out.verdict, out.reason) == ("pass", "fwd_fragmented")
+    assert (out.packet[IP].dst, out.packet[TCP].dport) == (w.server(1), 8080)
+    assert out.packet[IP].ttl == 61
+    assert w.right(out.packet)
 
 
 @FAMILIES

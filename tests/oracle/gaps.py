@@ -25,7 +25,6 @@ KNOWN_GAPS: dict[str, str] = {
     "packets/ipv6/v6-nat-tcp/5": _ICMP6,
     "packets/ipv6/v6-nat-tcp/6": _ICMP6,
     "packets/ipv6/v6-nat-tcp/8": _ICMP6,
-    "packets/nat/nat-mtu/3": _FRAGMENTS,
     "packets/tun/tun-ipip/7": _FRAGMENTS,
     "packets/tun/tun-ipip-pmtu_disc0/2": _FRAGMENTS,
     "packets/tun/tun-ipip-pmtu_disc0/3": _FRAGMENTS,
