@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pyroute2 import netns
 
 from xlvs.datapath import libbpf
 from xlvs.datapath.attach import HOOKS, TC_HANDLE, TC_PRIORITY
 from xlvs.datapath.loader import DataPath, remove
+from xlvs.datapath.place import remember
 from xlvs.datapath.problems import DataPathProblem
 
 from .conftest import SMALL
@@ -108,6 +110,56 @@ def test_remove_leaves_nothing_even_without_the_process(
     assert clean("t0")
     assert clean("t1")
     assert clean("t0.100")
+    assert not pin_folder.exists()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_remove_from_another_namespace(
+    data_path: DataPath, pin_folder: Path, namespace: str, hook: str
+) -> None:
+    remember(data_path.pins)
+    data_path.attach("t0", hook)
+    netns.popns()
+    try:
+        remove(pin_folder)
+        assert not pin_folder.exists()
+    finally:
+        netns.pushns(namespace)
+    assert clean("t0")
+
+
+def test_no_adoption_from_another_namespace(
+    data_path: DataPath, pin_folder: Path, namespace: str
+) -> None:
+    remember(data_path.pins)
+    data_path.attach("t0", "tc")
+    netns.popns()
+    try:
+        with pytest.raises(DataPathProblem, match=r"another network namespace \(on t0\)"):
+            DataPath.open(pin_folder, SMALL)
+    finally:
+        netns.pushns(namespace)
+    assert running("t0") == {"tc"}
+    data_path.detach("t0")
+    netns.popns()
+    try:
+        DataPath.open(pin_folder, SMALL).close()
+    finally:
+        netns.pushns(namespace)
+
+
+def test_remove_when_the_namespace_is_gone(data_path: DataPath, pin_folder: Path) -> None:
+    name = f"xlvs-test-{os.getpid()}-gone"
+    netns.create(name)
+    netns.pushns(name)
+    try:
+        ip("link", "add", "t0", "type", "veth", "peer", "name", "t1")
+        remember(data_path.pins)
+        data_path.attach("t0", "tc")
+    finally:
+        netns.popns()
+        netns.remove(name)
+    remove(pin_folder)
     assert not pin_folder.exists()
 
 

@@ -6,6 +6,7 @@ Everything is pinned below one folder of bpffs, so it outlives this process:
 ``maps/``   the maps by name
 ``progs/``  the programs by name
 ``links/``  what is attached where (attach.py)
+``namespace`` the network namespace of the interfaces (place.py)
 ``layout``  a map of one value: the layout of all records as text
 
 ``layout`` is pinned last. A folder without it is the rest of a start that broke
@@ -25,6 +26,7 @@ from xlvs.datapath import libbpf, pins, records
 from xlvs.datapath.btf import BtfError, read
 from xlvs.datapath.layout import Layout, LayoutError, difference
 from xlvs.datapath.maps import Map, map_info
+from xlvs.datapath.place import entered, here, remember, remembered
 from xlvs.datapath.problems import DataPathProblem, explained, no_privilege, privileged
 from xlvs.model.problem import Code
 
@@ -115,7 +117,9 @@ class DataPath:
         place = pins.reach(pin_folder)
         layout = _read_layout(objects / OBJECT_FILES[0])
         adopted = _check_pinned(place, layout, pin_folder)
-        if not adopted:
+        if adopted:
+            _check_namespace(place, pin_folder)
+        else:
             _remove(place)
         try:
             for name in ("maps", "progs", "links"):
@@ -135,6 +139,7 @@ class DataPath:
             with explained(f"pinning in {self.pins}"):
                 for name, fd in self.programs.items():
                     pins.replace(fd, self.pins / "progs" / name)
+                remember(self.pins)
                 if not self.adopted:
                     _pin_layout(self.pins, self.layout)
             for found in self.attachments():
@@ -200,7 +205,7 @@ class DataPath:
 def remove(pin_folder: Path) -> None:
     """Detach and unpin everything of an instance; fine if there is nothing.
 
-    Filters are taken off interfaces of this network namespace only.
+    Also from another network namespace than that of its interfaces.
     """
     place = pins.find(pin_folder)
     if place is None or not place.exists():
@@ -218,8 +223,9 @@ def exists(pin_folder: Path) -> bool:
 
 def _remove(place: Path) -> None:
     links = place / "links"
-    for ifname in hooks.recorded(links):
-        hooks.detach(links, ifname)
+    with explained(f"removing {place}"), entered(remembered(place)):
+        for ifname in hooks.recorded(links):
+            hooks.detach(links, ifname)
     with explained(f"removing {place}"):
         # The mark of completeness goes first, as it came last.
         (place / "layout").unlink(missing_ok=True)
@@ -276,6 +282,23 @@ def _check_pinned(place: Path, layout: Layout, shown: Path) -> bool:
             str(shown),
         )
     return True
+
+
+def _check_namespace(place: Path, shown: Path) -> None:
+    """Refuse to adopt what runs on interfaces of another namespace: they would be lost."""
+    kept = remembered(place)
+    if kept is None or kept == here() or not hooks.recorded(place / "links"):
+        return
+    with entered(kept) as alive:
+        running = alive and hooks.attachments(place / "links")
+    if running:
+        names = ", ".join(found.ifname for found in running)
+        raise DataPathProblem(
+            Code.INVALID,
+            f"this instance runs in another network namespace (on {names}): start it there, "
+            "or remove it first (xlvs down), which ends its connections",
+            str(shown),
+        )
 
 
 def _pin_layout(place: Path, layout: Layout) -> None:

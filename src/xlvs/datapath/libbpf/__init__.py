@@ -14,6 +14,7 @@ from xlvs.datapath.libbpf.calls import (
     possible_cpus,
 )
 from xlvs.datapath.libbpf.files import (
+    enter_network,
     get,
     info,
     is_bpffs,
@@ -74,6 +75,7 @@ __all__ = [
     "RingBuffer",
     "TestRun",
     "captured_log",
+    "enter_network",
     "get",
     "info",
     "is_bpffs",

@@ -10,6 +10,7 @@ from xlvs.datapath.libbpf.calls import call, libc
 from xlvs.datapath.libbpf.structs import u32
 
 _BPFFS_MAGIC = 0xCAFE4A11
+_CLONE_NEWNET = 0x40000000
 
 
 def pin(fd: int, path: str) -> None:
@@ -48,5 +49,13 @@ def mount_bpffs(path: str) -> None:
     """Mount a bpf file system."""
     ctypes.set_errno(0)
     if libc().mount(b"bpf", path.encode(), b"bpf", 0, None) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def enter_network(fd: int) -> None:
+    """Move the calling thread to a network namespace (Python 3.11 has no os.setns)."""
+    ctypes.set_errno(0)
+    if libc().setns(fd, _CLONE_NEWNET) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
