@@ -65,8 +65,14 @@ def attach(links: Path, ifname: str, hook: str, programs: Mapping[str, int]) -> 
         else:
             # XDP sees no packet on its way out, so servers on the director itself
             # need the egress filter here too.
+            fresh = not (links / f"{_escaped(ifname)}-tc").exists()
             _attach_tc(links, ifname, ifindex, programs, (libbpf.TC_EGRESS,))
-            _attach_xdp(links, ifname, ifindex, hook, programs[XDP_PROGRAM])
+            try:
+                _attach_xdp(links, ifname, ifindex, hook, programs[XDP_PROGRAM])
+            except OSError:
+                if fresh:
+                    _detach_tc(links, ifname, ifindex)
+                raise
             if _tc_is_ours(ifindex, libbpf.TC_INGRESS):
                 libbpf.tc_detach(ifindex, libbpf.TC_INGRESS, TC_HANDLE, TC_PRIORITY)
 
