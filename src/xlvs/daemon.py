@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from xlvs.api import server
@@ -19,7 +19,7 @@ from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.engine import estimator, settings
-from xlvs.io import adoption, clock, hooks, namespaces, statefile
+from xlvs.io import adoption, clock, forwarding, hooks, namespaces, statefile
 from xlvs.io.director import Director
 from xlvs.io.hooks import Hook
 from xlvs.io.kernel import Kernel
@@ -132,9 +132,13 @@ class Daemon:
             pid=os.getpid(),
             started=self._started,
             hooks=tuple(self._hooks),
-            warnings=self._warnings,
+            warnings=(*self._warnings, *self._not_forwarding()),
             settings=tuple(values.items()),
         )
+
+    def _not_forwarding(self) -> Iterator[str]:
+        versions = {address.version for address in addresses(self.director.desired)}
+        return forwarding.missing(self.config.interfaces, versions)
 
     def _on_surroundings(self) -> None:
         self._try(lambda: self.director.observe(self.surroundings.observed))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from xlvs.datapath import support
@@ -12,7 +11,7 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
 from xlvs.engine.counting import total, total_rates
 from xlvs.io.director import Director
-from xlvs.model.service import Address, Destination, Protocol, Service
+from xlvs.model.service import Destination
 from xlvs.wire.messages import (
     DestinationView,
     InterfaceView,
@@ -22,6 +21,7 @@ from xlvs.wire.messages import (
     Status,
     TableView,
 )
+from xlvs.wire.words import service_title
 
 IPVS_TABLE_RATIO = 64
 """Connections per hash bucket: what makes IPVS's ``size=`` of our number of connections."""
@@ -176,25 +176,10 @@ def _problems(
         if each.exhausted
     )
     for service in services:
-        found.extend(f"{title(service.service)}: {remark}" for remark in service.remarks)
+        found.extend(f"{service_title(service.service)}: {remark}" for remark in service.remarks)
         found.extend(
-            f"{title(service.service)}: {each.destination.key.address}: {each.next_hop}"
+            f"{service_title(service.service)}: {each.destination.key.address}: {each.next_hop}"
             for each in service.destinations
             if each.next_hop.startswith("unresolved")
         )
     return found
-
-
-def title(service: Service) -> str:
-    """A service in one word, such as ``tcp 10.0.0.1:80``."""
-    key = service.key
-    if key.protocol is Protocol.FWM:
-        return f"fwm {key.fwmark}"
-    return f"{key.protocol.value} {host_port(key.address, key.port)}"
-
-
-def host_port(address: Address | None, port: int) -> str:
-    """``10.0.0.1:80`` or ``[fd00::1]:80``."""
-    if isinstance(address, IPv6Address):
-        return f"[{address}]:{port}"
-    return f"{address}:{port}"
