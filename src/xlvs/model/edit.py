@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from xlvs.model.service import Destination, DestinationKey, Service, ServiceKey
+from xlvs.model.service import Address, Destination, DestinationKey, Service, ServiceKey
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
@@ -19,9 +19,13 @@ class AddService(Edit, frozen=True, tag="service.add"):
 
 
 class EditService(Edit, frozen=True, tag="service.edit"):
-    """Other properties for the service of that key."""
+    """Other properties for the service of that key.
+
+    With ``keep_local_addresses`` those stay as they are, whatever ``service`` says.
+    """
 
     service: Service
+    keep_local_addresses: bool = False
 
 
 class DeleteService(Edit, frozen=True, tag="service.delete"):
@@ -51,6 +55,20 @@ class DeleteDestination(Edit, frozen=True, tag="destination.delete"):
     destination: DestinationKey
 
 
+class AddLocalAddress(Edit, frozen=True, tag="local_address.add"):
+    """One more source address for FULLNAT of this service."""
+
+    service: ServiceKey
+    address: Address
+
+
+class DeleteLocalAddress(Edit, frozen=True, tag="local_address.delete"):
+    """One source address less. Connections that have it keep it."""
+
+    service: ServiceKey
+    address: Address
+
+
 class Clear(Edit, frozen=True, tag="clear"):
     """All services and destinations go (``ipvsadm -C``)."""
 
@@ -76,6 +94,8 @@ AnyEdit = (
     | AddDestination
     | EditDestination
     | DeleteDestination
+    | AddLocalAddress
+    | DeleteLocalAddress
     | Clear
     | SetTimeouts
     | Zero
