@@ -232,8 +232,11 @@ static __always_inline void table_replace(struct xlvs_connection *c)
 	WRITE_ONCE(c->timeout, 0);
 }
 
-/* Changes the state; only the CPU whose change succeeds moves the counters. */
-static __always_inline void table_set_state(struct xlvs_connection *c, __u32 word, __u32 state,
+/*
+ * Changes the state; only the CPU whose change succeeds moves the counters. False:
+ * the other CPU's packet came first, and the state is to be looked at again.
+ */
+static __always_inline bool table_set_state(struct xlvs_connection *c, __u32 word, __u32 state,
 					    __u32 clear)
 {
 	__u32 next = (word & ~(XLVS_CONNECTION_STATE | clear)) | state;
@@ -244,13 +247,14 @@ static __always_inline void table_set_state(struct xlvs_connection *c, __u32 wor
 		is = was;
 	next = is ? next & ~XLVS_CONNECTION_INACTIVE : next | XLVS_CONNECTION_INACTIVE;
 	if (next == word)
-		return;
+		return true;
 	if (__sync_val_compare_and_swap(&c->word, word, next) != word)
-		return; /* the other CPU's packet came first; ours changes nothing */
+		return false;
 	if (was != is) {
 		table_count(c->destination, was, -1);
 		table_count(c->destination, is, 1);
 	}
+	return true;
 }
 
 static __always_inline void local_port_free(__u32 block, __be16 port)

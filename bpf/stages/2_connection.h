@@ -45,25 +45,34 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 	return connection_reusable(READ_ONCE(c->word), s->conn_reuse_mode);
 }
 
+/* Both directions may arrive at once, on two CPUs; a third packet of the same connection
+ * at the same moment would have to be on a third. */
+#define CONNECTION_ADVANCE_RETRIES 4
+
 /* Moves the state machine and restarts the timer with the new state's time-out. */
 static __always_inline void connection_advance(struct packet *p, struct xlvs_connection *c,
 					       const struct xlvs_settings *s)
 {
-	__u32 word = READ_ONCE(c->word);
-	__u32 state = XLVS_STATE_UDP, clear = 0;
+	__u32 state = XLVS_STATE_UDP, word = 0;
 
-	if (p->protocol == IPPROTO_TCP) {
-		enum tcp_side side = SIDE_CLIENT;
+	for (int i = 0; i < CONNECTION_ADVANCE_RETRIES; i++) {
+		__u32 clear = 0;
 
-		if (p->reply) {
-			side = SIDE_SERVER;
-			clear = XLVS_CONNECTION_NO_OUTPUT;
-		} else if (word & XLVS_CONNECTION_NO_OUTPUT) {
-			side = SIDE_CLIENT_ONLY;
+		word = READ_ONCE(c->word);
+		if (p->protocol == IPPROTO_TCP) {
+			enum tcp_side side = SIDE_CLIENT;
+
+			if (p->reply) {
+				side = SIDE_SERVER;
+				clear = XLVS_CONNECTION_NO_OUTPUT;
+			} else if (word & XLVS_CONNECTION_NO_OUTPUT) {
+				side = SIDE_CLIENT_ONLY;
+			}
+			state = tcp_next_state(word & XLVS_CONNECTION_STATE, p->tcp_flags, side);
 		}
-		state = tcp_next_state(word & XLVS_CONNECTION_STATE, p->tcp_flags, side);
+		if (table_set_state(c, word, state, clear))
+			break;
 	}
-	table_set_state(c, word, state, clear);
 	if (state < XLVS_STATE_MAX && !(word & XLVS_CONNECTION_REPLACED))
 		table_touch(c, p->now, s->timeout[state]);
 }
