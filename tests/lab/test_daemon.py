@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.lab.small import REAL, SERVICE, Small, destination, eventually
+
 from xlvs.datapath import pins
 
 
@@ -38,7 +38,7 @@ def filters(world):
     ).stdout
 
 
-def test_it_says_when_it_is_ready(small, tmp_path, monkeypatch):
+def test_it_says_when_it_is_ready(small, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))

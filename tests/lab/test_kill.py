@@ -14,6 +14,7 @@ from xlvs.lab.director import Director
 from xlvs.lab.load import Load
 
 CONNECTIONS = 16
+EACH_ONCE = {"rs1": 1, "rs2": 1, "rs3": 1}
 
 
 def test_kill_and_adoption_under_load(prepared: Lab, director: Director, hook: str) -> None:
@@ -38,12 +39,13 @@ def test_kill_and_adoption_under_load(prepared: Lab, director: Director, hook: s
 
 
 def test_counters_go_on(prepared: Lab, director: Director, hook: str) -> None:
-    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr")
-    assert len(ask(prepared, address, "tcp", 3)) == 3
+    vport = 85
+    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr", vport=vport)
+    assert len(ask(prepared, address, "tcp", 3, vport=vport)) == 3
     director.end_xlvsd(signal.SIGKILL)
-    assert len(ask(prepared, address, "tcp", 3)) == 3
+    assert len(ask(prepared, address, "tcp", 3, vport=vport)) == 3
     director.start_xlvsd(hook)
-    assert who(ask(prepared, address, "tcp", 3)) == {"rs1": 1, "rs2": 1, "rs3": 1}
+    assert who(ask(prepared, address, "tcp", 3, vport=vport)) == EACH_ONCE
     listing = director.ipvsadm("-Ln").stdout.splitlines()[-3:]
     # Nine closed connections, three per server: none was forgotten or counted twice.
     assert [row.split()[-2:] for row in listing] == [["0", "3"]] * 3
@@ -67,12 +69,11 @@ def test_another_hook_takes_over_while_traffic_flows(
 ) -> None:
     """A restart with another hook keeps the connections."""
     other = "tc" if hook == "xdp" else "xdp"
-    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr")
-    assert len(ask(prepared, address, "tcp", 3)) == 3
-    director.end_xlvsd()
-    director.start_xlvsd(other)
-    assert len(director.ipvsadm("-Lnc").stdout.splitlines()) == 5
-    assert who(ask(prepared, address, "tcp", 3)) == {"rs1": 1, "rs2": 1, "rs3": 1}
-    director.end_xlvsd()
-    director.start_xlvsd(hook)
-    assert who(ask(prepared, address, "tcp", 3)) == {"rs1": 1, "rs2": 1, "rs3": 1}
+    vport = 86
+    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr", vport=vport)
+    for then in (other, hook):
+        assert who(ask(prepared, address, "tcp", 3, vport=vport)) == EACH_ONCE
+        director.end_xlvsd()
+        director.start_xlvsd(then)
+    assert who(ask(prepared, address, "tcp", 3, vport=vport)) == EACH_ONCE
+    assert director.ipvsadm("-Lnc").stdout.count(f" {address}:{vport} ") == 9

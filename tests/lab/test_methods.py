@@ -36,12 +36,12 @@ def test_spreads_as_the_weights_say(prepared: Lab, method: str, family: int, pro
         assert whom(answers) == {prepared.client.address(family)}
 
 
-@pytest.mark.parametrize("scheduler", ["rr", "lc", "wlc"])
+@pytest.mark.parametrize(("scheduler", "vport"), [("rr", 81), ("lc", 82), ("wlc", 83)])
 @pytest.mark.usefixtures("director")
-def test_takes_turns(prepared: Lab, scheduler: str) -> None:
+def test_takes_turns(prepared: Lab, scheduler: str, vport: int) -> None:
     """lc and wlc, too: each closed connection counts as inactive for a while."""
-    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler=scheduler)
-    answers = ask(prepared, address, "tcp", 6)
+    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler=scheduler, vport=vport)
+    answers = ask(prepared, address, "tcp", 6, vport=vport)
     assert who(answers) == {"rs1": 2, "rs2": 2, "rs3": 2}
 
 
@@ -155,15 +155,19 @@ def test_a_real_server_on_the_director_itself(prepared: Lab, director: Director)
 def test_counters_and_connections_are_those_of_the_traffic(
     prepared: Lab, director: Director
 ) -> None:
-    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr")
-    ask(prepared, address, "tcp", 6)
-    listed = director.ipvsadm("-Lnc").stdout.splitlines()[2:]
+    vport = 84
+    address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr", vport=vport)
+    ask(prepared, address, "tcp", 6, vport=vport)
+    listed = [
+        line
+        for line in director.ipvsadm("-Lnc").stdout.splitlines()
+        if f" {address}:{vport} " in line
+    ]
     assert len(listed) == 6
-    assert {line.split()[4] for line in listed} == {f"{address}:80"}
+    assert {line.split()[3].partition(":")[0] for line in listed} == {prepared.client.v4}
     rows = director.ipvsadm("-Ln").stdout.splitlines()[-3:]
-    # Closed by the client: in TIME_WAIT or its like, no longer active.
-    assert [row.split()[-1] for row in rows] == ["2", "2", "2"]
-    assert [row.split()[-2] for row in rows] == ["0", "0", "0"]
+    # Closed by the client: no longer active.
+    assert [row.split()[-2:] for row in rows] == [["0", "2"]] * 3
 
 
 def mac(world: Lab, host: str, device: str) -> str:

@@ -32,11 +32,16 @@ def service(
     weights: Sequence[int],
     *,
     scheduler: str = "wrr",
+    vport: int = HTTP,
 ) -> str:
-    """Add a virtual service with the method's three real servers; returns its address."""
+    """Add a virtual service with the method's three real servers; returns its address.
+
+    Removed real servers come back with their old connections (as in IPVS): a test
+    that counts takes a ``vport`` that nobody else has.
+    """
     director: Director = world.director
     address = vip(world, method, family)
-    flag, port = ("-t", HTTP) if protocol == "tcp" else ("-u", UDP_PORT)
+    flag, port = ("-t", vport) if protocol == "tcp" else ("-u", UDP_PORT)
     name = f"{flag} {bracket(address)}:{port}"
     director.ipvsadm(f"-A {name} -s {scheduler}")
     # NAT and FULLNAT may change the port as well.
@@ -48,16 +53,18 @@ def service(
     return address
 
 
-def ask(world: Lab, address: str, protocol: str, times: int) -> list[str]:
-    """Ask so often, each time from a new port; the answers: ``rs1 saw 10.1.0.2``."""
+def ask(world: Lab, address: str, protocol: str, times: int, *, vport: int = HTTP) -> list[str]:
+    """Ask so often, each time from a new port; the answers: ``rs1 saw 10.1.0.2``.
+
+    The first one that gets no answer is the last.
+    """
     if protocol == "tcp":
         # One transfer after the other, a connection for each.
-        url = f"http://{bracket(address)}/"
-        script = f"for i in $(seq {times}); do curl -sS -m 3 {url}; done"
+        url = f"http://{bracket(address)}:{vport}/"
+        script = f"for i in $(seq {times}); do curl -sS -m 3 {url} || break; done"
     else:
-        script = (
-            f"for i in $(seq {times}); do echo hello | nc -u -W 1 -w 3 {address} {UDP_PORT}; done"
-        )
+        once = f"echo hello | nc -u -W 1 -w 3 {address} {UDP_PORT} | grep ."
+        script = f"for i in $(seq {times}); do {once} || break; done"
     done = world.client.run(["sh", "-c", script], check=False, timeout=60)
     return [line for line in (done.stdout + done.stderr).splitlines() if line]
 

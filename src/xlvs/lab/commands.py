@@ -71,7 +71,8 @@ def addresses(host: Host) -> list[str]:
             f"link set {wire.device} up",
         ]
     lines += [_host_address("lo", address) for address in host.loopback]
-    lines += [_host_address(device, address) for device, address in host.extra]
+    # Deprecated: never the source of what the host sends of its own accord.
+    lines += [f"{_host_address(*pair)} preferred_lft 0" for pair in host.extra]
     for route in host.routes:
         table = f" table {route.table}" if route.table else ""
         lines.append(f"route add {route.to} via {route.via}{table}")

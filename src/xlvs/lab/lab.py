@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -232,8 +231,17 @@ def realserver_up(plan: Plan, method: str) -> list[str]:
     return ["up", *vips, "--method", method]
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal other than Ctrl-C asked for the end; ``status`` is the exit status it wants."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.status = 128 + number
+
+
 def _leave(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    # As a KeyboardInterrupt nobody takes it for a failed test or a refused command.
+    raise Interrupted(number)
 
 
 def _topology(name: str) -> Plan:

@@ -50,6 +50,6 @@ def test_the_director_has_virtual_and_local_addresses() -> None:
     lines = commands.addresses(host("director"))
     assert "addr add 10.0.0.1/32 dev lo" in lines
     assert "addr add fd00::4/128 dev lo nodad" in lines
-    assert "addr add 10.2.0.101/32 dev eth1" in lines
+    assert "addr add 10.2.0.101/32 dev eth1 preferred_lft 0" in lines
     assert "echo 1 > /proc/sys/net/ipv4/ip_forward" in commands.sysctls(host("director"))
     assert "echo 1 > /proc/sys/net/ipv4/ip_forward" not in commands.sysctls(host("rs1"))

@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code: 0 if everything was as promised."""
     from xlvs.lab.demo.play import play
     from xlvs.lab.demo.show import Show
+    from xlvs.lab.lab import Interrupted
     from xlvs.lab.problem import LabError
 
     try:
@@ -29,6 +30,6 @@ def run(args: argparse.Namespace) -> int:
     except LabError as problem:
         print(f"xlvs demo: {problem}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nxlvs demo: interrupted; everything is removed", file=sys.stderr)
-        return 130
+        return stop.status if isinstance(stop, Interrupted) else 130
