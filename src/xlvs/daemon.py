@@ -19,7 +19,7 @@ from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.engine import estimator, settings
-from xlvs.io import adoption, clock, forwarding, hooks, namespaces, statefile
+from xlvs.io import adoption, clock, forwarding, hooks, statefile
 from xlvs.io.director import Director
 from xlvs.io.hooks import Hook
 from xlvs.io.kernel import Kernel
@@ -92,8 +92,7 @@ class Daemon:
             log.warning("%s", remark)
         await self.surroundings.learn(addresses(adopted.desired))
         self.surroundings.remember(adopted.have.tables.destinations.values())
-        namespace = namespaces.number()
-        writes = self.director.start(adopted, self.surroundings.observed, namespace)
+        writes = self.director.start(adopted, self.surroundings.observed)
         if self._kernel.adopted:
             log.info(
                 "adopted the running data path: %d services, %d connections, %d repairs",

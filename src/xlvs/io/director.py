@@ -46,18 +46,14 @@ class Director:
         self._save = save
         self._have = Have()
         self._idle_since: dict[int, float] = {}
-        self._network_namespace = 0
 
-    def start(
-        self, adopted: Adopted, observed: Observed, network_namespace: int
-    ) -> tuple[Write, ...]:
+    def start(self, adopted: Adopted, observed: Observed) -> tuple[Write, ...]:
         """Take over what the maps hold and repair what differs; the repairs. Raises Problem."""
         self._have = adopted.have
-        self._network_namespace = network_namespace
         self.observed = observed
         self.desired = adopted.desired
         self.ledger = adopted.ledger
-        # Also when nothing is wanted yet: "xlvs down" reads the network namespace there.
+        # What was read off the maps is in the file from now on.
         self._remember(adopted.desired)
         return self._change(adopted.desired, NO_CHANGES)
 
@@ -189,7 +185,6 @@ class Director:
             timeouts=desired.timeouts,
             service_baselines=self.ledger.service_baselines,
             destination_baselines=self.ledger.destination_baselines,
-            network_namespace=self._network_namespace,
         )
         try:
             self._save(saved)

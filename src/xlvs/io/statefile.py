@@ -35,7 +35,6 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
-    network_namespace: int = 0
 
 
 def save(path: Path, saved: Saved) -> None:

@@ -95,7 +95,7 @@ class World:
             lambda: self.saved[-1] if with_file and self.saved else None,
             running=running,
         )
-        self.repairs = director.start(adopted, observed(), 4026531840)
+        self.repairs = director.start(adopted, observed())
         self.director = director
         return director
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State file, lock, paths, notifications, namespaces, devices."""
+"""State file, lock, paths, notifications, devices."""
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from xlvs.io import ethtool, namespaces, statefile
+from xlvs.io import ethtool, statefile
 from xlvs.io.lock import Lock, holder
 from xlvs.io.notify import notify
 from xlvs.io.paths import instance_from_environment, paths
@@ -36,7 +35,6 @@ SAVED = Saved(
     ],
     timeouts=Timeouts(tcp=7),
     service_baselines={0: Counters(connections=3)},
-    network_namespace=4026531840,
 )
 
 
@@ -118,13 +116,6 @@ def test_the_service_manager_is_told(monkeypatch, tmp_path):
     notify("STOPPING=1")  # the manager is gone: no error
     monkeypatch.delenv("NOTIFY_SOCKET")
     notify("READY=1")
-
-
-def test_a_namespace_is_found_by_its_number():
-    own = namespaces.number()
-    assert own == os.stat("/proc/self/ns/net").st_ino
-    assert namespaces.number(namespaces.find(own)) == own
-    assert namespaces.find(1) is None
 
 
 def test_a_device_that_does_not_say_what_it_is():

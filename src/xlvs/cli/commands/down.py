@@ -7,7 +7,6 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,9 +33,6 @@ def run(args: argparse.Namespace) -> int:
     except Problem as problem:
         print(f"xlvs down: {problem.message}", file=sys.stderr)
         return USAGE_ERROR
-    elsewhere = _namespace(place.state)
-    if elsewhere is not None:
-        return _again_in(elsewhere, args.instance)
     try:
         _end_daemon(place.lock)
         _remove(args.instance)
@@ -46,29 +42,6 @@ def run(args: argparse.Namespace) -> int:
     place.socket.unlink(missing_ok=True)
     shutil.rmtree(place.folder, ignore_errors=True)
     return 0
-
-
-def _namespace(state: Path) -> Path | None:
-    """The instance's network namespace, if it is another than ours and still there.
-
-    Filters of the TC hook can be taken off only from within.
-    """
-    from xlvs.io import namespaces, statefile
-
-    try:
-        saved = statefile.load(state)
-    except ValueError:
-        return None
-    if saved is None or saved.network_namespace in (0, namespaces.number()):
-        return None
-    return namespaces.find(saved.network_namespace)
-
-
-def _again_in(namespace: Path, instance: str) -> int:
-    command = [sys.executable, "-m", "xlvs.cli.main", "--instance", instance, "down"]
-    enter = ["nsenter", f"--net={namespace}"]
-    # Our own interpreter, a name that paths() has checked, and a path that we found.
-    return subprocess.run([*enter, *command], check=False).returncode  # noqa: S603
 
 
 def _end_daemon(lock: Path) -> None:
