@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``xlvs status``: one look at a director, for people."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from xlvs.wire.messages import DestinationView, ServiceView, Status
+from xlvs.wire.words import host_port, service_title
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+NO_ANSWER = 255
+_NEARLY_FULL = 0.9
+_UNITS = ("", "K", "M", "G", "T")
+_KILO = 1000
+_WIDTH_WITHOUT_TERMINAL = 120
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The same as JSON for programs."""
+    parser.add_argument("--json", action="store_true", help="everything, as the API gives it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status: 0 all is well, 1 there are problems, 255 no answer."""
+    from xlvs.cli.client import Client
+    from xlvs.io.paths import paths
+    from xlvs.model.problem import Problem
+    from xlvs.wire import codec
+
+    try:
+        status = Client(str(paths(args.instance).socket)).status()
+    except Problem as problem:
+        print(f"xlvs status: {problem.message}", file=sys.stderr)
+        return NO_ANSWER
+    if args.json:
+        print(codec.encode(status).decode())
+        return 0
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    show(status, Console(width=width, highlight=False))
+    return 1 if status.problems else 0
+
+
+def show(status: Status, console: Console) -> None:
+    """Print it."""
+    console.print(_head(status))
+    console.print(_services(status) if status.services else "  no services: ipvsadm -A adds one")
+    for part in (_local_ports(status), _reasons(status)):
+        if part is not None:
+            console.print(part)
+    if status.problems:
+        console.print("[bold red]Problems[/]")
+        for problem in status.problems:
+            console.print(f"  [red]•[/] {_plain(problem)}")
+    else:
+        console.print("[green]No problems.[/]")
+
+
+def _head(status: Status) -> RenderableType:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    adopted = ", adopted a running data path" if status.adopted else ""
+    table.add_row(
+        "[bold]Director[/]",
+        f"[bold cyan]{status.instance}[/] (xlvs {status.version}, xlvsd {status.pid}{adopted})",
+    )
+    for each in status.interfaces:
+        state = "[green]attached[/]" if each.attached else "[bold red]not attached[/]"
+        table.add_row(each.name, f"{each.hook} {state} [dim]{_plain(each.why)}[/]")
+    connections = status.table
+    full = connections.used >= connections.size * _NEARLY_FULL
+    colour = "bold red" if full or connections.full else "green"
+    share = 100 * connections.used / connections.size
+    table.add_row(
+        "Connections",
+        f"[{colour}]{connections.used}[/] of {connections.size} ({share:.1f} %), "
+        f"at most {connections.high_water}; {connections.created} made, "
+        f"{connections.expired} ended, {connections.full} refused",
+    )
+    rates = status.rates
+    table.add_row(
+        "Traffic",
+        f"{scaled(rates.connections)} conn/s, {scaled(rates.in_packets)} packets/s in, "
+        f"{scaled(rates.out_packets)} out, {scaled(rates.in_bytes)} bytes/s in, "
+        f"{scaled(rates.out_bytes)} out",
+    )
+    return table
+
+
+def _services(status: Status) -> RenderableType:
+    numbers = ("W", "Act/In", "Conn/s", "Pkt/s", "B/s")
+    table = _table("Service", "How", right=numbers)
+    for view in status.services:
+        table.add_row(
+            f"[bold cyan]{_plain(service_title(view.service))}[/]",
+            _scheduler(view),
+            "",
+            f"{sum(d.active for d in view.destinations)}/"
+            f"{sum(d.inactive for d in view.destinations)}",
+            *_rates(view),
+        )
+        for destination in view.destinations:
+            _add_destination(table, destination)
+    return table
+
+
+def _add_destination(table: Table, view: DestinationView) -> None:
+    wanted = view.destination
+    table.add_row(
+        f" {_health(view.next_hop)} {_plain(host_port(wanted.key.address, wanted.key.port))}",
+        wanted.method.value,
+        str(wanted.weight) if wanted.weight else "[yellow]0[/]",
+        f"{view.active}/{view.inactive}",
+        *_rates(view),
+    )
+
+
+def _health(next_hop: str) -> str:
+    """Whether packets can be sent there; the problems say why not."""
+    return "[bold red]✗[/]" if next_hop.startswith("unresolved") else "[green]✓[/]"
+
+
+def _scheduler(view: ServiceView) -> str:
+    service = view.service
+    extra = f" {service.persistence_timeout} s" if service.persistence_timeout else ""
+    extra += " ops" if service.one_packet else ""
+    return f"[yellow]{service.scheduler}{extra} (!)[/]" if view.remarks else service.scheduler
+
+
+def _rates(view: ServiceView | DestinationView) -> tuple[str, str, str]:
+    """Connections, packets in and out, bytes in and out."""
+    rates = view.rates
+    return (
+        scaled(rates.connections),
+        f"{scaled(rates.in_packets)}/{scaled(rates.out_packets)}",
+        f"{scaled(rates.in_bytes)}/{scaled(rates.out_bytes)}",
+    )
+
+
+def _local_ports(status: Status) -> RenderableType | None:
+    if not status.local_ports:
+        return None
+    table = _table("Local address", "Real server", right=("Used", "Free", "Refused"))
+    for each in status.local_ports:
+        refused = f"[bold red]{each.exhausted}[/]" if each.exhausted else "0"
+        server = f"{each.protocol.value} {host_port(each.destination, each.destination_port)}"
+        server = _plain(server)
+        table.add_row(str(each.local), server, str(each.used), str(each.free), refused)
+    return table
+
+
+def _reasons(status: Status) -> RenderableType | None:
+    if not status.reasons:
+        return None
+    table = _table("What became of packets", right=("Packets", "Bytes"))
+    ordered = sorted(status.reasons.items(), key=lambda item: -item[1]["packets"])
+    for name, counted in ordered:
+        kind = name.split("_")[0]
+        colour = {"drop": "red", "reply": "yellow", "fwd": "green"}.get(kind, "dim")
+        table.add_row(f"[{colour}]{name}[/]", scaled(counted["packets"]), scaled(counted["bytes"]))
+    return table
+
+
+def _table(*left: str, right: tuple[str, ...]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def scaled(number: int) -> str:
+    """At most four digits and a unit: 950, 12.3K, 4.5G."""
+    value = float(number)
+    for unit in _UNITS:
+        if value < _KILO or unit == _UNITS[-1]:
+            break
+        value /= _KILO
+    return f"{number}" if not unit else f"{value:.1f}{unit}"
+
+
+def _plain(text: str) -> str:
+    """Text that is not rich's markup."""
+    return text.replace("[", "\\[")
