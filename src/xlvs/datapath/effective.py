@@ -110,7 +110,13 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     destinations that no connection names and that need not be kept any longer.
     Raises Problem: no room, or FULLNAT without local addresses.
     """
-    work = _Work(desired, observed, options, Identities(have, capacity, release), have.tables)
+    there = have.tables
+    work = _Work(desired, observed, options, Identities(have, capacity, release), there)
+    work.fullnat_left = {
+        d.service
+        for id_, d in there.destinations.items()
+        if d.method == support.METHODS[model.Method.FULLNAT] and id_ not in release
+    }
     for service, destinations in desired.services.values():
         work.add(service, destinations)
     work.keep_removed(release)
@@ -148,11 +154,12 @@ class _Work:
         self._service_ids: dict[model.ServiceKey, int] = {}
         self._destination_ids: dict[model.ServiceKey, tuple[int, ...]] = {}
         self.servers: dict[int, Servers] = {}
+        self.fullnat_left: set[int] = set()
 
     def add(self, service: model.Service, destinations: tuple[model.Destination, ...]) -> None:
         key = service_key(service.key)
         id_ = self._ids.service(key)
-        pool = self._pool(service, destinations)
+        pool = self._pool(service, destinations) or self._pool_of_removed(id_)
         base = self._ids.local_range(pool) if pool else 0
         self._local_addresses.update(enumerate(pool, base))
         ids = tuple(self._add_destination(id_, key, pool, d) for d in destinations)
@@ -198,6 +205,21 @@ class _Work:
                 "or give the service its own",
             )
         return tuple(pool)
+
+    def _pool_of_removed(self, id_: int) -> tuple[bytes, ...]:
+        """A service that is added again, as yet without servers, keeps its local addresses.
+
+        They say whose the port blocks of its removed servers are: without them the
+        blocks would count as free and be given away a second time.
+        """
+        service = self._there.services.get(id_)
+        if service is None or id_ not in self.fullnat_left:
+            return ()
+        found = map(
+            self._there.local_addresses.get,
+            range(service.local_base, service.local_base + service.local_count),
+        )
+        return tuple(address for address in found if address is not None)
 
     def _add_destination(
         self, service: int, key: ServiceKey, pool: tuple[bytes, ...], wanted: model.Destination
