@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interleaved rounds of all rows; every run is checked to be what its row claims."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from bench.frames import ACK, SYN, Kind, right
+from bench.harness import Flows, Harness, Run
+from bench.rows import PROGRAMS, RETURN_DROP, RETURN_TURN, Group, Row
+from bench.world import Interfaces, Key, World, client, server
+
+ENDLESS = 1 << 32
+
+
+class Wrong(Exception):  # noqa: N818 - it names what the run was
+    """A run was not what its row claims; the message says in which way."""
+
+
+class Effort(NamedTuple):
+    """Packets of a run: on established connections, of new ones (a power of two), in single calls.
+
+    ``established`` is raised to the number of flows, if it is lower and ``whole``.
+    """
+
+    established: int
+    new: int
+    singly: int
+    whole: bool = True
+
+
+class Bench:
+    """Everything loaded. ``worlds``: by method and number of connections."""
+
+    def __init__(
+        self,
+        harnesses: Mapping[str, Harness],
+        worlds: Mapping[Key, World],
+        interfaces: Interfaces,
+        effort: Effort,
+    ) -> None:
+        self._harnesses = harnesses
+        self._worlds = worlds
+        self._interfaces = interfaces
+        self._effort = effort
+        self._visited: dict[Row, int] = {}
+
+    def fill(self, flows: int) -> None:
+        """Put that many flows into the floors' hash maps."""
+        for harness in self._harnesses.values():
+            for name in ("bench_fill12", "bench_fill40"):
+                program = harness.programs[name]
+                harness.run(program, client(Kind.TCP4), Flows(flows, mixed=False), flows)
+                if harness.misses:
+                    raise Wrong(f"{harness.misses} flows did not fit into the floor's map")
+
+    def run(self, row: Row) -> float:
+        """One run; its figure in ns per packet. Raises Wrong."""
+        return self._floor(row) if row.floor else self._director(row)
+
+    def _floor(self, row: Row) -> float:
+        harness = self._harnesses[row.hook]
+        program = harness.programs[row.floor] if row.wrapped else None
+        packets = self._packets(row)
+        flows = Flows(row.flows, self._next(row, packets))
+        template = client(Kind.TCP4)
+        if row.singly:
+            times, run = harness.run_singly(harness.programs[row.floor], template, flows, packets)
+            each = float(statistics.median(times))
+        else:
+            run = harness.run(program, template, flows, packets)
+            each = run.cpu_ns / packets
+        expected = RETURN_TURN if row.floor == "bench_turn" else RETURN_DROP
+        if run.retval != expected[row.hook] or harness.misses:
+            raise Wrong(f"{row.title}: returned {run.retval}, {harness.misses} misses")
+        return each
+
+    def _director(self, row: Row) -> float:
+        world = self._worlds[Key(row.method, row.connections)]
+        harness = self._harnesses[row.hook]
+        program = world.path.programs[PROGRAMS[row.hook]]
+        packets = self._packets(row)
+        new = row.group is Group.NEW
+        if new:
+            flows = Flows(ENDLESS, world.next_flow, mixed=False)
+            world.next_flow += packets
+            template = client(row.kind, SYN)
+        else:
+            flows = Flows(row.flows, self._next(row, packets))
+            answer = row.kind is Kind.REPLY4
+            ours = row.reason != "pass_no_service"
+            template = server() if answer else client(row.kind, ACK, ours=ours)
+        side = self._interfaces.eth1 if row.kind is Kind.REPLY4 else self._interfaces.eth0
+        created, counted = world.table().created, world.reasons()
+        if row.singly:
+            times, run = harness.run_singly(program, template, flows, packets)
+            each = float(statistics.median(times))
+        else:
+            run = harness.run(program, template, flows, packets, side)
+            each = run.cpu_ns / packets
+        created = world.table().created - created
+        reasons = {name: n - counted[name] for name, n in world.reasons().items()}
+        _check(row, run, packets, {name: n for name, n in reasons.items() if n}, created)
+        if new:
+            world.forget(self._effort.new)
+        return each
+
+    def _packets(self, row: Row) -> int:
+        if row.singly:
+            return self._effort.singly
+        if row.group is Group.NEW:
+            return self._effort.new
+        if self._effort.whole:
+            return max(self._effort.established, row.flows)
+        return self._effort.established
+
+    def _next(self, row: Row, packets: int) -> int:
+        """Go on where the last run of this row ended: short runs visit all flows in time."""
+        at = self._visited.get(row, 0)
+        self._visited[row] = at + packets
+        return at
+
+
+def _check(row: Row, run: Run, packets: int, reasons: dict[str, int], created: int) -> None:
+    opened = packets if row.group is Group.NEW else 0
+    if reasons != {row.reason: packets}:
+        raise Wrong(f"{row.title}: {packets} packets should be {row.reason}, but were {reasons}")
+    if created != opened:
+        raise Wrong(f"{row.title}: {created} connections were opened, not {opened}")
+    if not right(run.out):
+        raise Wrong(f"{row.title}: a checksum of the packet that came out is wrong")
+
+
+Report = Callable[[str], None]
+
+
+def rounds(
+    bench: Bench, rows: Sequence[Row], number: int, report: Report
+) -> tuple[dict[Row, list[float]], dict[Row, str]]:
+    """``number`` rounds after one to warm up, rows in another order in each.
+
+    Gives the figures of each row, and what was wrong with those that have none.
+    """
+    found: dict[Row, list[float]] = {row: [] for row in rows}
+    wrong: dict[Row, str] = {}
+    shuffled = random.Random(1)  # noqa: S311 - an order that repeats is wanted
+    for turn in range(number + 1):
+        report(f"round {turn} of {number}" if turn else "warming up")
+        order = list(rows)
+        shuffled.shuffle(order)
+        for row in order:
+            if row in wrong:
+                continue
+            try:
+                each = bench.run(row)
+            except Wrong as error:
+                wrong[row] = str(error)
+                continue
+            if turn:
+                found[row].append(each)
+    return {row: values for row, values in found.items() if row not in wrong}, wrong

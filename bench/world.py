@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directors to measure, configured as the daemon would do it.
+
+A namespace with two interfaces, and one data path for each forwarding method and
+number of connections.
+
+    clients -- eth0 [director] eth1 -- real servers
+
+Nothing is attached to the interfaces: packets come from test runs alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+from pyroute2 import netns
+
+from bench.frames import ACK, SYN, Ends, Kind, Template, reply, request
+from bench.harness import Flows, Forget, Harness
+from xlvs.datapath import pins, records
+from xlvs.datapath.effective import Options, effective
+from xlvs.datapath.loader import DataPath, Sizes, remove
+from xlvs.datapath.observed import NUD_PERMANENT, Link, Neighbour, Observed, Route
+from xlvs.datapath.plan import diff
+from xlvs.io.kernel import Kernel
+from xlvs.model.desired import Desired, Timeouts
+from xlvs.model.service import (
+    Address,
+    Destination,
+    DestinationKey,
+    Method,
+    Protocol,
+    Service,
+    ServiceKey,
+)
+
+MAC0, MAC1 = bytes.fromhex("020000000101"), bytes.fromhex("020000000201")
+CLIENT_MAC, SERVER_MAC = bytes.fromhex("0200000001fe"), bytes.fromhex("020000000210")
+VIP, VIP6 = IPv4Address("10.0.0.1"), IPv6Address("fd00:1::1")
+NOT_A_VIP = IPv4Address("10.0.0.2")
+PORT, SERVER_PORT = 80, 8080
+DIRECTOR, DIRECTOR6 = IPv4Address("192.168.200.1"), IPv6Address("fd00:200::1")
+SERVERS = 8  # a power of two: the wrapper knows which one has a flow
+SERVER, SERVER6 = IPv4Address("192.168.200.16"), IPv6Address("fd00:200::16")
+# Seven share no factor with eight servers, so clients spread over all pairs of both.
+LOCAL = tuple(IPv4Address("192.168.201.1") + i for i in range(7))
+DAY = 86400
+
+SIZES = Sizes(
+    services=64,
+    destinations=256,
+    service_destinations=1024,
+    local_addresses=16,
+    port_blocks=128,
+)
+TABLE_MIN = Sizes().connections
+
+
+class Key(NamedTuple):
+    """Which data path a row runs on."""
+
+    method: Method
+    connections: int
+
+
+class Interfaces(NamedTuple):
+    """Indices in the benchmark's namespace."""
+
+    eth0: int
+    eth1: int
+
+
+@contextmanager
+def network() -> Iterator[Interfaces]:
+    """A namespace with the director's interfaces; this process is in it."""
+    name = f"xlvs-bench-{os.getpid()}"
+    try:
+        netns.create(name)
+        netns.pushns(name)
+        try:
+            _links()
+            # not from /sys: it shows the namespace in which it was mounted
+            yield Interfaces(*(socket.if_nametoindex(link) for link in ("eth0", "eth1")))
+        finally:
+            netns.popns()
+    finally:
+        if Path("/run/netns", name).exists():
+            netns.remove(name)
+
+
+def _links() -> None:
+    batch = [
+        "link set lo up",
+        f"link add eth0 address {MAC0.hex(':')} type veth peer name w0",
+        f"link add eth1 address {MAC1.hex(':')} type veth peer name w1",
+        *(f"link set {link} up" for link in ("eth0", "eth1", "w0", "w1")),
+        "addr add 192.168.100.1/24 dev eth0",
+        f"addr add {DIRECTOR}/24 dev eth1",
+        f"addr add {DIRECTOR6}/64 dev eth1 nodad",
+        f"neigh add 192.168.100.254 lladdr {CLIENT_MAC.hex(':')} nud permanent dev eth0",
+        "route add default via 192.168.100.254 dev eth0",
+    ]
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(batch), text=True, check=True)
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
+
+
+def client(kind: Kind, flags: int = ACK, *, ours: bool = True) -> Template:
+    """A client's packet to the service of that kind, or to an address of nobody's."""
+    vip: Address = VIP6 if kind is Kind.TCP6 else VIP if ours else NOT_A_VIP
+    return request(kind, Ends(MAC0, CLIENT_MAC, vip, PORT), flags)
+
+
+def server() -> Template:
+    """The real server's answer over IPv4."""
+    return reply((MAC1, SERVER_MAC), SERVER_PORT, SERVER, SERVERS)
+
+
+def wanted(method: Method) -> Desired:
+    """The services of a data path: TCP and UDP over IPv4, TCP over IPv6."""
+    return Desired(
+        services={
+            service.key: (service, destinations)
+            for service, destinations in (
+                _service(method, Protocol.TCP, VIP, SERVER),
+                _service(method, Protocol.UDP, VIP, SERVER),
+                _service(method, Protocol.TCP, VIP6, SERVER6),
+            )
+            if method is not Method.FULLNAT or service.key.address == VIP
+        },
+        timeouts=Timeouts(tcp=DAY, tcp_fin=DAY, udp=DAY),
+    )
+
+
+def _service(
+    method: Method, protocol: Protocol, vip: Address, first: Address
+) -> tuple[Service, tuple[Destination, ...]]:
+    key = ServiceKey(protocol=protocol, address=vip, port=PORT)
+    translated = method in {Method.NAT, Method.FULLNAT}
+    destinations = tuple(
+        Destination(
+            key=DestinationKey(address=first + i, port=SERVER_PORT if translated else PORT),
+            method=method,
+        )
+        for i in range(SERVERS)
+    )
+    return Service(key=key, scheduler="rr"), destinations
+
+
+def surroundings(interfaces: Interfaces) -> Observed:
+    """Real servers on eth1, all of them resolved."""
+    links = {
+        interfaces.eth0: Link(interfaces.eth0, "eth0", MAC0, 1500, up=True),
+        interfaces.eth1: Link(interfaces.eth1, "eth1", MAC1, 1500, up=True),
+    }
+    hop = Neighbour(SERVER_MAC, NUD_PERMANENT)
+    addresses = [
+        (ip_address(first + i), source)
+        for first, source in ((SERVER, DIRECTOR), (SERVER6, DIRECTOR6))
+        for i in range(SERVERS)
+    ]
+    return Observed(
+        links,
+        {(interfaces.eth1, address): hop for address, _ in addresses},
+        {a: Route(ifindex=interfaces.eth1, source=source) for a, source in addresses},
+    )
+
+
+class World:
+    """A loaded data path with its established connections: flows 0 to ``connections`` - 1."""
+
+    def __init__(self, key: Key, path: DataPath, forget: Forget) -> None:
+        self.key = key
+        self.path = path
+        self._kernel = Kernel(path)
+        self._forget = forget
+        self.established = 0
+        self.next_flow = key.connections
+        """The first flow that no run has used for a new connection."""
+
+    def configure(self, interfaces: Interfaces) -> None:
+        """Write the maps as the daemon would."""
+        have = self._kernel.have()
+        want = effective(
+            wanted(self.key.method),
+            surroundings(interfaces),
+            Options(local_addresses=LOCAL),
+            have,
+            self.path.sizes,
+        )
+        for write in diff(have, want.tables, self.path.sizes):
+            self._kernel.write(write)
+
+    def establish(self, harness: Harness) -> None:
+        """Open and establish the flows of the TCP service, and one of each other kind."""
+        flows = Flows(self.key.connections, mixed=False)
+        program = self.path.programs["xlvs_xdp"]
+        for flags in (SYN, ACK):
+            harness.run(program, client(Kind.TCP4, flags), flows, flows.number)
+        if Kind.UDP4 in kinds(self.key):
+            harness.run(program, client(Kind.UDP4), Flows(1), 1)
+        if Kind.TCP6 in kinds(self.key):
+            for flags in (SYN, ACK):
+                harness.run(program, client(Kind.TCP6, flags), Flows(1), 1)
+        self.established = self.key.connections + len(kinds(self.key)) - 1
+        used = self.table().used
+        if used != self.established:
+            raise SystemExit(f"{used} connections instead of {self.established} in {self.key}")
+
+    def table(self) -> records.Table:
+        """How full the table is."""
+        return self._kernel.table()
+
+    def reasons(self) -> dict[str, int]:
+        """Packets by what became of them."""
+        return {name: stats.packets for name, stats in self._kernel.reasons().items()}
+
+    def forget(self, number: int) -> None:
+        """End the connections that a run has opened; ``number``: slots that runs may use."""
+        self._forget(self.established, number)
+        left = self.table().used - self.established
+        if left:
+            raise SystemExit(f"{left} connections are left of a run on {self.key}")
+
+
+def kinds(key: Key) -> tuple[Kind, ...]:
+    """Kinds of packets that are measured on a data path."""
+    if key.connections > 1 or key.method is not Method.NAT:
+        return (Kind.TCP4,)
+    return (Kind.TCP4, Kind.UDP4, Kind.TCP6)
+
+
+@contextmanager
+def world(
+    key: Key, new: int, interfaces: Interfaces, objects: Path, harness: Harness
+) -> Iterator[World]:
+    """A data path with room for ``new`` connections besides its established ones."""
+    place = pins.folder(f"bench-{os.getpid()}-{key.method}-{key.connections}")
+    room = key.connections + new + 16
+    path = None
+    forget = None
+    try:
+        path = DataPath.open(
+            place,
+            Sizes(
+                connections=max(room, TABLE_MIN),
+                services=SIZES.services,
+                destinations=SIZES.destinations,
+                service_destinations=SIZES.service_destinations,
+                local_addresses=SIZES.local_addresses,
+                port_blocks=SIZES.port_blocks,
+            ),
+        )
+        forget = Forget(path, objects)
+        made = World(key, path, forget)
+        made.configure(interfaces)
+        made.establish(harness)
+        yield made
+    finally:
+        if forget is not None:
+            forget.close()
+        if path is not None:
+            path.close()
+        remove(place)
