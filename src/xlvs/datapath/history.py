@@ -9,12 +9,12 @@ place of a server in rr's round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xlvs.datapath import support
 from xlvs.datapath.effective import servers
-from xlvs.model.desired import Desired, apply
+from xlvs.model.desired import Desired, Draft, Entry
 from xlvs.model.edit import (
     AddDestination,
     AddService,
@@ -62,41 +62,51 @@ def fold(
     """
     results: list[Problem | None] = []
     changes = Changes()
+    draft = Draft(desired)
     for position, edit in enumerate(edits):
+        before = draft.services
+        bound = _scheduler(before, edit)
         try:
-            after = apply(desired, edit)
+            draft.apply(edit)
         except Problem as problem:
             if not go_on:
                 where = f"/edits/{position}{problem.where}"
                 raise Problem(problem.code, problem.message, where) from problem
             results.append(problem)
             continue
-        _note(changes, desired, after, edit)
-        desired = after
+        _note(changes, draft.services, edit, bound)
+        if isinstance(edit, Clear):
+            for key in before:
+                _forget(changes, key)
         results.append(None)
-    return desired, results, changes
+    return draft.desired(), results, changes
 
 
-def _note(changes: Changes, before: Desired, after: Desired, edit: AnyEdit) -> None:
+def _scheduler(services: Mapping[ServiceKey, Entry], edit: AnyEdit) -> str:
+    """The scheduler that the service of this edit has now, "" if there is none."""
+    if isinstance(edit, EditService) and edit.service.key in services:
+        return services[edit.service.key][0].scheduler
+    return ""
+
+
+def _note(
+    changes: Changes, services: Mapping[ServiceKey, Entry], edit: AnyEdit, bound: str
+) -> None:
     match edit:
         case AddService(service=service):
             changes.begun.add(service.key)
-            changes.weights[service.key] = [_numbers(after, service.key)]
+            changes.weights[service.key] = [_numbers(services, service.key)]
         case EditService(service=service):
-            was = before.services[service.key][0].scheduler
-            if was != after.services[service.key][0].scheduler:
+            if bound != service.scheduler:
                 changes.rebound.add(service.key)
-                changes.weights[service.key] = [_numbers(after, service.key)]
+                changes.weights[service.key] = [_numbers(services, service.key)]
         case AddDestination(service=key) | EditDestination(service=key):
-            changes.weights.setdefault(key, []).append(_numbers(after, key))
+            changes.weights.setdefault(key, []).append(_numbers(services, key))
         case DeleteDestination(service=key, destination=destination):
-            changes.weights.setdefault(key, []).append(_numbers(after, key))
+            changes.weights.setdefault(key, []).append(_numbers(services, key))
             changes.deleted.setdefault(key, set()).add(destination)
         case DeleteService(key=key):
             _forget(changes, key)
-        case Clear():
-            for key in before.services:
-                _forget(changes, key)
         case Zero(service=zeroed):
             changes.zeroed.append(zeroed)
         case _:
@@ -110,6 +120,6 @@ def _forget(changes: Changes, key: ServiceKey) -> None:
     changes.begun.discard(key)
 
 
-def _numbers(desired: Desired, key: ServiceKey) -> tuple[int, int]:
-    listed = servers((), map(support.weight, desired.services[key][1]))
+def _numbers(services: Mapping[ServiceKey, Entry], key: ServiceKey) -> tuple[int, int]:
+    listed = servers((), map(support.weight, services[key][1]))
     return listed.gcd, listed.max_weight
