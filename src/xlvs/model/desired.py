@@ -247,6 +247,12 @@ def _check_service(service: Service) -> None:
             f"a {key.protocol} service has an address, a port from 0 to {PORT_MAX} and no fwmark",
             "/service/key",
         )
+    elif key.family is not Family.INET:
+        raise Problem(
+            Code.INVALID,
+            "the family is spelled for mark services only: an address says it itself",
+            "/service/key/family",
+        )
     _check_numbers(service)
 
 

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's client: HTTP over its Unix socket. Imports little, for ``ipvsadm`` starts often."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeVar
+
+import msgspec
+
+from xlvs.model.edit import AnyEdit
+from xlvs.model.problem import Code, Problem
+from xlvs.wire import codec
+from xlvs.wire.messages import (
+    ConnectionView,
+    EditRequest,
+    EditResponse,
+    ErrorBody,
+    ServiceList,
+    Status,
+    Timeouts,
+)
+
+PATIENCE = 120.0
+"""Seconds that the daemon may take for one answer; the longest is a restore of a great table."""
+
+_OK = 200
+
+T = TypeVar("T")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("xlvs", timeout=PATIENCE)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(self._path)
+
+
+class Client:
+    """One director, by its instance's name. Every method raises Problem if it fails."""
+
+    def __init__(self, instance: str) -> None:
+        self.instance = instance
+        run = os.environ.get("XLVS_RUN", "/run/xlvs")
+        self.path = os.path.join(run, f"{instance}.sock")
+
+    def edit(
+        self, edits: Sequence[AnyEdit], on_error: Literal["abort", "continue"] = "abort"
+    ) -> list[ErrorBody | None]:
+        """Make edits; one entry for each: None, or why it was refused."""
+        body = codec.encode(EditRequest(edits=list(edits), on_error=on_error))
+        return self._decode(self._ask("POST", "/v1/edits", body), EditResponse).results
+
+    def services(self) -> ServiceList:
+        """Services and destinations with their counters."""
+        return self._decode(self._ask("GET", "/v1/services"), ServiceList)
+
+    def timeouts(self) -> Timeouts:
+        """Time-outs in effect."""
+        return self._decode(self._ask("GET", "/v1/timeouts"), Timeouts)
+
+    def status(self) -> Status:
+        """Everything at once."""
+        return self._decode(self._ask("GET", "/v1/status"), Status)
+
+    def connections(self) -> Iterator[ConnectionView]:
+        """The connection table, as it streams in."""
+        answer = self._answer("GET", "/v1/connections", None)
+        try:
+            for line in answer:
+                if line.strip():
+                    yield self._decode(line, ConnectionView)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
+        finally:
+            answer.close()
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        answer = self._answer(method, path, body)
+        try:
+            return answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
+
+    def _answer(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
+        connection = _UnixConnection(self.path)
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            if answer.status == _OK:
+                return answer
+            content = answer.read()
+        except PermissionError as error:
+            raise Problem(
+                Code.INTERNAL, f"{self.path} is not for this user: run the command as root"
+            ) from error
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise Problem(
+                Code.INTERNAL,
+                f"xlvsd is not running (instance {self.instance!r}, socket {self.path}): "
+                "start it, or set XLVS_INSTANCE to the name of one that runs",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
+        refusal = self._decode(content, ErrorBody)
+        try:
+            code = Code(refusal.code)
+        except ValueError:  # a newer daemon's word
+            code = Code.INTERNAL
+        raise Problem(code, refusal.message, refusal.where)
+
+    def _decode(self, content: bytes, kind: type[T]) -> T:
+        try:
+            return codec.decode(content, kind)
+        except msgspec.DecodeError as error:
+            raise Problem(
+                Code.INTERNAL,
+                f"xlvsd (instance {self.instance!r}) is of another version than this command: "
+                f"restart it ({error})",
+            ) from error
+
+    def _broken(self, error: Exception) -> Problem:
+        return Problem(
+            Code.INTERNAL,
+            f"no answer from xlvsd (instance {self.instance!r}): {error or type(error).__name__}; "
+            "see its log",
+        )
+
+
+def from_environment() -> Client:
+    """The client of the director that $XLVS_INSTANCE names."""
+    return Client(os.environ.get("XLVS_INSTANCE", "") or "default")

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ipvsadm -L``: services and servers in their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from xlvs.cli.ipvsadm import sorting, text
+from xlvs.cli.ipvsadm.names import Names
+from xlvs.model.service import Service
+from xlvs.wire.messages import Counters, DestinationView, Rates, ServiceView
+
+_NAME_WIDTH = 28
+_SERVER_HEAD = "  -> RemoteAddress:Port"
+
+
+class Style(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing shows: ``kind`` is its columns; ``names`` is None with ``-n``."""
+
+    kind: str = ""
+    names: Names | None = None
+    exact: bool = False
+    sort: bool = True
+
+
+def kind(given: set[str]) -> str:
+    """Which columns win when several are asked for."""
+    for name in ("stats", "rate", "thresholds", "persistent-conn", "tun-info"):
+        if name in given:
+            return name
+    return ""
+
+
+def version_line(table_size: int) -> str:
+    """The first line of a listing of everything."""
+    return f"IP Virtual Server version 1.2.1 (size={table_size})\n"
+
+
+def listing(services: Sequence[ServiceView], style: Style) -> Iterator[str]:
+    """The lines of a listing, from the heads on."""
+    yield _head(style.kind)
+    for view in sorting.services(services) if style.sort else services:
+        yield _service_line(view, style)
+        listed = sorting.destinations(view.destinations) if style.sort else view.destinations
+        for destination in listed:
+            yield _server_line(view.service, destination, style)
+
+
+def _head(kind: str) -> str:
+    if kind in ("stats", "rate"):
+        names = _COUNTERS if kind == "stats" else _RATES
+        columns = " ".join(f"{name:>8}" for name in names)
+        return f"{'Prot LocalAddress:Port':<33} {columns}\n{_SERVER_HEAD}\n"
+    if kind in ("thresholds", "persistent-conn"):
+        columns = "Uthreshold Lthreshold" if kind == "thresholds" else "Weight    PersistConn"
+        head = f"{'Prot LocalAddress:Port':<33} {columns} ActiveConn InActConn \n"
+        return f"{head}{_SERVER_HEAD}\n"
+    columns = "TunnelInfo    Weight" if kind == "tun-info" else "Weight"
+    return (
+        "Prot LocalAddress:Port Scheduler Flags\n"
+        f"{_SERVER_HEAD:<33} Forward {columns} ActiveConn InActConn\n"
+    )
+
+
+_COUNTERS = ("Conns", "InPkts", "OutPkts", "InBytes", "OutBytes")
+_RATES = ("CPS", "InPPS", "OutPPS", "InBPS", "OutBPS")
+
+
+def _service_line(view: ServiceView, style: Style) -> str:
+    service = view.service
+    title = _title(service, style.names)
+    if style.kind == "stats":
+        return f"{title:<33}{_counts(view.stats, exact=style.exact)}\n"
+    if style.kind == "rate":
+        return f"{title:<33}{_counts(view.rates, exact=style.exact)}\n"
+    return f"{title} {service.scheduler}{_properties(service)}\n"
+
+
+def _title(service: Service, names: Names | None) -> str:
+    key = service.key
+    if key.address is None:
+        six = " IPv6" if text.is_ipv6(service) else ""
+        return f"FWM  {text.mark(service)}{six}"
+    name = text.endpoint(key.address, key.port, key.protocol, names)
+    return f"{key.protocol.value.upper():<4} {_cut(name)}"
+
+
+def _cut(name: str) -> str:
+    """Only names of IPv4 addresses are cut to the column."""
+    return name if name.startswith("[") else name[:_NAME_WIDTH]
+
+
+def _properties(service: Service) -> str:
+    words = []
+    if service.flags:
+        words.append(f"({text.flags(service)})")
+    if service.persistence_timeout:
+        words.append(f"persistent {service.persistence_timeout}")
+        if service.netmask:
+            words.append(f"mask {service.netmask}")
+        if service.persistence_engine:
+            words.append(f"pe {service.persistence_engine}")
+    if service.one_packet:
+        words.append("ops")
+    return "".join(f" {word}" for word in words)
+
+
+def _server_line(service: Service, view: DestinationView, style: Style) -> str:
+    server = view.destination
+    name = text.endpoint(server.key.address, server.key.port, service.key.protocol, style.names)
+    begin = f"  -> {_cut(name):<28}"
+    if style.kind == "stats":
+        return f"{begin}{_counts(view.stats, exact=style.exact)}\n"
+    if style.kind == "rate":
+        return f"{begin}{_counts(view.rates, exact=style.exact)}\n"
+    connections = f"{view.active:<10} {view.inactive:<10}\n"
+    if style.kind == "thresholds":
+        limits = f"{server.upper_threshold:<10} {server.lower_threshold:<10}"
+        return f"{begin} {limits} {connections}"
+    if style.kind == "persistent-conn":
+        return f"{begin} {server.weight:<9} {view.persistent:<11} {connections}"
+    forward = f"{text.FORWARD[server.method]:<7}"
+    if style.kind == "tun-info":
+        forward += f" {text.tunnel_info(server):<13}"
+    return f"{begin} {forward} {server.weight:<6} {connections}"
+
+
+def _counts(values: Counters | Rates, *, exact: bool) -> str:
+    return "".join(
+        text.count(value, exact=exact)
+        for value in (
+            values.connections,
+            values.in_packets,
+            values.out_packets,
+            values.in_bytes,
+            values.out_bytes,
+        )
+    )
+
+
+def local_addresses(
+    service: Service, addresses: Iterable[str], names: Names | None
+) -> Iterator[str]:
+    """The lines of ``--get-laddr`` for one service."""
+    yield f"{_title(service, names)}\n"
+    for address in addresses:
+        yield f"  <- {address}\n"

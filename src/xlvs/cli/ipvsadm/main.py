@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry points of ``ipvsadm``, ``ipvsadm-save`` and ``ipvsadm-restore``."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from xlvs.cli.client import from_environment
+from xlvs.cli.ipvsadm.lines import without_comments
+from xlvs.cli.ipvsadm.names import SystemNames
+from xlvs.cli.ipvsadm.program import Program
+
+_SAVE_USAGE = (
+    "ipvsadm-save: Script to save the IPVS table to stdout.\n"
+    "   With the -n option, prints out the table in numeric format.\n"
+)
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``ipvsadm``; its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _run(lambda program: program.run(words))
+
+
+def save_main(argv: Sequence[str] | None = None) -> int:
+    """``ipvsadm-save [-n]``; its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if any(word.startswith("-") and word != "-n" for word in words):
+        sys.stderr.write(_SAVE_USAGE)
+        return 1
+    numeric = ["-n"] if "-n" in words else []
+    return _run(lambda program: program.run(["-S", *numeric]))
+
+
+def restore_main(argv: Sequence[str] | None = None) -> int:
+    """``ipvsadm-restore``; its exit status. It takes no arguments, and minds none."""
+    del argv
+    return _run(lambda program: program.restore(without_comments(sys.stdin.read())))
+
+
+def _run(work: Callable[[Program], int]) -> int:
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Words of any bytes come back out as they came in.
+            stream.reconfigure(errors="surrogateescape", newline="\n")
+    try:
+        status = work(Program(from_environment(), SystemNames(), sys))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has seen enough; nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

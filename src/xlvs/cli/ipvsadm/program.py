@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of ipvsadm: a function of words, a director, a resolver and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, Protocol, TextIO
+
+from xlvs.cli.ipvsadm import arguments, connections, listing, saving, usage
+from xlvs.cli.ipvsadm.edits import edits, key
+from xlvs.cli.ipvsadm.errors import (
+    FAILURE,
+    NOT_LISTED,
+    TRY_HELP,
+    Fatal,
+    Refused,
+    kernel_text,
+    refused,
+)
+from xlvs.cli.ipvsadm.lines import words_of_lines
+from xlvs.cli.ipvsadm.names import Names
+from xlvs.cli.ipvsadm.options import Verb
+from xlvs.cli.ipvsadm.request import Request
+from xlvs.cli.ipvsadm.values import address_text
+from xlvs.model.edit import AnyEdit, Clear
+from xlvs.model.problem import Problem
+from xlvs.wire.messages import ConnectionView, ErrorBody, ServiceList, ServiceView, Timeouts
+
+
+class Director(Protocol):
+    """What ipvsadm needs of a director; ``xlvs.cli.client`` has it. All raise Problem."""
+
+    def edit(
+        self, edits: Sequence[AnyEdit], on_error: Literal["abort", "continue"] = "abort"
+    ) -> list[ErrorBody | None]:
+        """Make edits."""
+
+    def services(self) -> ServiceList:
+        """Services with counters."""
+
+    def timeouts(self) -> Timeouts:
+        """Time-outs."""
+
+    def connections(self) -> Iterator[ConnectionView]:
+        """The connection table."""
+
+
+class Streams(Protocol):
+    """Where a run reads and writes."""
+
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+
+
+class Program:
+    """One run."""
+
+    def __init__(self, director: Director, names: Names, streams: Streams) -> None:
+        self._director = director
+        self._names = names
+        self._streams = streams
+        self._waiting: list[tuple[Verb, AnyEdit]] = []
+
+    def run(self, words: Sequence[str]) -> int:
+        """``ipvsadm WORDS``; the exit status."""
+        return self._ending(lambda: self._command(words or ["-L"]))
+
+    def restore(self, text: str) -> int:
+        """``ipvsadm-restore``: everything goes, then come the rules."""
+        self._waiting.append((Verb.CLEAR, Clear()))
+        return self._ending(lambda: self._lines(text))
+
+    def _ending(self, work: Callable[[], int]) -> int:
+        try:
+            return work()
+        except Fatal as fatal:
+            if fatal.text:
+                self._complain(fatal.text)
+            return fatal.status
+        except Refused as error:
+            self._complain(error.text)
+            return FAILURE
+
+    def _complain(self, text: str) -> None:
+        self._streams.stdout.flush()
+        self._streams.stderr.write(f"{text}\n")
+
+    def _write(self, lines: Iterable[str]) -> None:
+        self._streams.stdout.writelines(lines)
+
+    def _command(self, words: Sequence[str]) -> int:
+        request = arguments.parse(words, self._names)
+        if request.verb is Verb.RESTORE:
+            return self._lines(self._streams.stdin.read())
+        return self._do(request)
+
+    def _lines(self, text: str) -> int:
+        """Line by line, but edits that follow one another travel together."""
+        status = 0
+        for words in words_of_lines(text):
+            try:
+                status = self._line(words)
+            except Refused as error:
+                self._send()
+                self._complain(error.text)
+                status = FAILURE
+            except Fatal:
+                self._send()
+                raise
+        # The status is the last line's, which may just have been sent.
+        return status if self._send() else FAILURE
+
+    def _line(self, words: Sequence[str]) -> int:
+        request = arguments.parse(words, self._names)
+        wanted = edits(request)
+        if wanted:
+            self._waiting += [(request.verb, edit) for edit in wanted]
+            return 0
+        self._send()
+        if request.verb is Verb.RESTORE:
+            raise Fatal(TRY_HELP, FAILURE)
+        return self._do(request)
+
+    def _send(self) -> bool:
+        """Make the waiting edits; whether the last one was made."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return True
+        try:
+            results = self._director.edit([edit for _, edit in waiting], "continue")
+        except Problem as problem:
+            raise refused(waiting[-1][0], problem) from problem
+        for (verb, _), error in zip(waiting, results, strict=True):
+            if error is not None:
+                self._complain(kernel_text(verb, error.code, error.message))
+        return results[-1] is None
+
+    def _do(self, request: Request) -> int:
+        wanted = edits(request)
+        try:
+            if wanted:
+                self._director.edit(wanted)
+            else:
+                self._show(request)
+        except Problem as problem:
+            raise refused(request.verb, problem) from problem
+        return 0
+
+    def _show(self, request: Request) -> None:
+        names = None if "numeric" in request.given else self._names
+        match request.verb:
+            case Verb.HELP:
+                self._write((usage.VERSION, usage.USAGE))
+                raise Fatal("", 0)
+            case Verb.VERSION:
+                self._write((usage.VERSION,))
+                raise Fatal("", 0)
+            case Verb.SAVE:
+                self._write(saving.saved(self._director.services().services, names))
+            case Verb.LIST:
+                self._list(request, names)
+            case Verb.LIST_LOCAL_ADDRESSES:
+                self._list_local_addresses(request)
+            case _:
+                raise Refused(
+                    f"{request.verb.value}: connection synchronisation is not supported yet"
+                )
+
+    def _list(self, request: Request, names: Names | None) -> None:
+        given = request.given
+        if "connection" in given:
+            engine = "persistent-conn" in given
+            self._write(connections.listing(self._director.connections(), names, engine=engine))
+        elif "timeout" in given:
+            now = self._director.timeouts()
+            self._write((f"Timeout (tcp tcpfin udp): {now.tcp} {now.tcp_fin} {now.udp}\n",))
+        elif "daemon" not in given:  # there is none yet, and none is listed as nothing
+            style = listing.Style(
+                kind=listing.kind(given),
+                names=names,
+                exact="exact" in given,
+                sort="nosort" not in given,
+            )
+            everything = self._director.services()
+            if "service-address" in given:
+                shown = self._named(request, everything)
+            else:
+                shown = everything.services
+                self._write((listing.version_line(everything.table_size),))
+            self._write(listing.listing(shown, style))
+
+    def _list_local_addresses(self, request: Request) -> None:
+        everything = self._director.services()
+        named = "service-address" in request.given
+        shown = self._named(request, everything) if named else everything.services
+        names = None if "numeric" in request.given else self._names
+        for view in shown:
+            addresses = map(address_text, view.service.local_addresses)
+            self._write(listing.local_addresses(view.service, addresses, names))
+
+    def _named(self, request: Request, everything: ServiceList) -> list[ServiceView]:
+        wanted = key(request)
+        found = [view for view in everything.services if view.service.key == wanted]
+        if not found:
+            raise Fatal("No such service", NOT_LISTED)
+        return found

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command line as values."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xlvs.cli.ipvsadm.options import Verb
+from xlvs.model.service import Address, Method, Protocol, TunnelType
+
+HOST_MASK = "255.255.255.255"
+HOST_PREFIX = "128"
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """What a command line asks for. ``given`` has the options by their names in messages."""
+
+    verb: Verb
+    given: set[str]
+    protocol: Protocol = Protocol.TCP
+    address: Address | None = None
+    port: int = 0
+    fwmark: int = 0
+    ipv6: bool = False
+    scheduler: str = ""
+    persistence: int = 0
+    netmask: str = HOST_MASK
+    engine: str = ""
+    one_packet: bool = False
+    flag_words: str = ""
+    flags: int = 0
+    server: Address | None = None
+    server_port: int = 0
+    method: Method = Method.DR
+    weight: int = 1
+    upper: int = 0
+    lower: int = 0
+    tunnel: TunnelType = TunnelType.IPIP
+    tunnel_port: int = 0
+    tunnel_flags: int = 0
+    local_addresses: tuple[Address, ...] = ()
+    timeouts: tuple[int, int, int] = (0, 0, 0)

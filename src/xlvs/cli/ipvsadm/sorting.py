@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of listings.
+
+ipvsadm compares marks and addresses by a signed 32-bit difference. It wraps, so that
+192.168.0.0 comes before 9.0.0.0 and addresses in both halves form a circle: no total
+order, and the result depends on the way of sorting too. That is the C library's merge
+sort, which halves the list and prefers the first half's entry unless the second's is less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from xlvs.model.service import Address, Family, Protocol
+from xlvs.wire.messages import DestinationView, ServiceView
+
+T = TypeVar("T")
+
+_PROTOCOL_NUMBERS = {
+    Protocol.FWM: 0,
+    Protocol.TCP: 6,
+    Protocol.UDP: 17,
+    Protocol.SCTP: 132,
+}
+_HALF = 1 << 31
+
+Key = tuple[int, int, int, tuple[int, ...], int]
+"""Mark, IP version, protocol, 32-bit words of the address, port."""
+
+
+def services(listed: Sequence[ServiceView]) -> list[ServiceView]:
+    """Services as ``-L`` orders them."""
+    return _sorted(listed, _service_key)
+
+
+def destinations(listed: Sequence[DestinationView]) -> list[DestinationView]:
+    """A service's destinations as ``-L`` orders them."""
+    return _sorted(listed, _destination_key)
+
+
+def _service_key(view: ServiceView) -> Key:
+    key = view.service.key
+    if key.address is None:
+        version = 6 if key.family is Family.INET6 else 4
+        return key.fwmark, version, 0, (), 0
+    number = _PROTOCOL_NUMBERS[key.protocol]
+    return 0, key.address.version, number, _words(key.address), key.port
+
+
+def _destination_key(view: DestinationView) -> Key:
+    # Families are not compared: the words of an IPv4 address meet those of an IPv6 one.
+    key = view.destination.key
+    return 0, 0, 0, _words(key.address), key.port
+
+
+def _words(address: Address) -> tuple[int, ...]:
+    packed = address.packed
+    return tuple(int.from_bytes(packed[at : at + 4], "big") for at in range(0, len(packed), 4))
+
+
+def _sorted(listed: Sequence[T], key: Callable[[T], Key]) -> list[T]:
+    keyed = [(key(each), each) for each in listed]
+    if _is_plain([k for k, _ in keyed]):
+        keyed.sort(key=lambda pair: pair[0])
+        return [each for _, each in keyed]
+    return [each for _, each in _merge_sort(keyed)]
+
+
+def _is_plain(keys: Sequence[Key]) -> bool:
+    """Whether no difference wraps: then any way of sorting gives the same."""
+    if len({len(k[3]) for k in keys}) > 1 and any(not k[1] for k in keys):
+        return False
+    columns: dict[tuple[int, int], list[int]] = {}
+    for mark, version, _, words, _ in keys:
+        for place, value in enumerate((mark, *words)):
+            columns.setdefault((version if place else 0, place), []).append(value)
+    return all(max(column) - min(column) < _HALF for column in columns.values())
+
+
+def _merge_sort(pairs: list[tuple[Key, T]]) -> list[tuple[Key, T]]:
+    if len(pairs) <= 1:
+        return pairs
+    middle = len(pairs) // 2
+    left, right = _merge_sort(pairs[:middle]), _merge_sort(pairs[middle:])
+    merged: list[tuple[Key, T]] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        if compare(left[i][0], right[j][0]) <= 0:
+            merged.append(left[i])
+            i += 1
+        else:
+            merged.append(right[j])
+            j += 1
+    return merged + left[i:] + right[j:]
+
+
+def compare(one: Key, other: Key) -> int:
+    """Less than, equal to or greater than 0, as ipvsadm compares."""
+    return (
+        signed(one[0] - other[0])
+        or one[1] - other[1]
+        or one[2] - other[2]
+        or _compare_words(one[3], other[3])
+        or one[4] - other[4]
+    )
+
+
+def _compare_words(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    # As many words as the first one's family has; the other's missing ones are zero.
+    for place, word in enumerate(one):
+        difference = signed(word - (other[place] if place < len(other) else 0))
+        if difference:
+            return difference
+    return 0
+
+
+def signed(value: int) -> int:
+    """The low 32 bits as a signed number."""
+    return ((value + _HALF) & 0xFFFFFFFF) - _HALF

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How ipvsadm writes services, servers and numbers, in listings and in saved rules."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from xlvs.cli.ipvsadm.arguments import SCHEDULER_FLAGS
+from xlvs.cli.ipvsadm.names import Names
+from xlvs.cli.ipvsadm.sorting import signed
+from xlvs.cli.ipvsadm.values import address_text
+from xlvs.model.service import (
+    Address,
+    Destination,
+    Family,
+    Method,
+    Protocol,
+    Service,
+    TunnelType,
+)
+
+_NAME_MAX = 59
+"""Characters: ipvsadm cuts a name with its port there."""
+
+_FLAGS = ("flag-1", "flag-2", "flag-3")
+
+FORWARD = {
+    Method.NAT: "Masq",
+    Method.DR: "Route",
+    Method.TUN: "Tunnel",
+    Method.FULLNAT: "FullNat",
+}
+
+METHOD_OPTIONS = {
+    Method.NAT: "-m",
+    Method.DR: "-g",
+    Method.TUN: "-i",
+    Method.FULLNAT: "--fullnat",
+}
+
+
+def endpoint(address: Address, port: int, protocol: Protocol, names: Names | None) -> str:
+    """``10.0.0.1:80``, ``[fd00::1]:80``; with ``names`` also ``vip.example:http``.
+
+    A mark says no protocol, so its servers' ports have no names.
+    """
+    host = names.host(address) if names else None
+    service = names.service(port, protocol.value) if names and _has_names(protocol) else None
+    host = address_text(address) if host is None else host
+    if isinstance(address, IPv6Address):
+        host = f"[{host}]"
+    return f"{host}:{port if service is None else service}"[:_NAME_MAX]
+
+
+def _has_names(protocol: Protocol) -> bool:
+    return protocol is not Protocol.FWM
+
+
+def mark(service: Service) -> str:
+    """A mark as ipvsadm prints it: signed."""
+    return str(signed(service.key.fwmark))
+
+
+def is_ipv6(service: Service) -> bool:
+    """Whether the service's clients speak IPv6."""
+    address = service.key.address
+    if address is None:
+        return service.key.family is Family.INET6
+    return isinstance(address, IPv6Address)
+
+
+def flags(service: Service) -> str:
+    """Scheduler flags by name; empty also when there are some that have none."""
+    bits = service.flags
+    named = SCHEDULER_FLAGS.get(service.scheduler)
+    if named is None:
+        named = {name: 1 << place for place, name in enumerate(_FLAGS)}
+    return ",".join(name for name, bit in named.items() if bits & bit)
+
+
+def tunnel_options(destination: Destination) -> list[str]:
+    """The options of a tunnel, as saved."""
+    words = ["--tun-type", destination.tunnel_type.value]
+    if destination.tunnel_type is TunnelType.GUE:
+        words += ["--tun-port", str(destination.tunnel_port)]
+    if destination.tunnel_type is not TunnelType.IPIP:
+        words.append(("--tun-nocsum", "--tun-csum", "--tun-remcsum")[_checksum(destination)])
+    return words
+
+
+def tunnel_info(destination: Destination) -> str:
+    """The TunnelInfo column."""
+    if destination.method is not Method.TUN:
+        return "n/a"
+    words = [destination.tunnel_type.value]
+    if destination.tunnel_type is TunnelType.GUE:
+        words.append(str(destination.tunnel_port))
+    if destination.tunnel_type is not TunnelType.IPIP:
+        words.append(("-c", "+c", "r+c")[_checksum(destination)])
+    return ":".join(words)
+
+
+def _checksum(destination: Destination) -> int:
+    """0 none, 1 checksum, 2 remote checksum."""
+    if destination.tunnel_flags & 1:
+        return 1
+    return 2 if destination.tunnel_flags & 2 else 0
+
+
+_SCALES = (
+    (100_000_000, 1, ""),
+    (1_000_000_000, 1_000, "K"),
+    (100_000_000_000, 1_000_000, "M"),
+    (100_000_000_000_000, 1_000_000_000, "G"),
+)
+
+
+def count(value: int, *, exact: bool) -> str:
+    """A counter in nine columns; ``exact`` lets it grow instead of scaling it."""
+    if exact:
+        digits = str(value)
+        return digits.rjust(max(len(digits), 8) + 1)
+    for limit, unit, letter in _SCALES:
+        if value < limit:
+            return f"{value // unit:{8 if letter else 9}}{letter}"
+    return f"{value // 1_000_000_000_000:8}T"
