@@ -159,9 +159,9 @@ struct xlvs_schedule {
 /* Input of the commit program: the new list of one service. */
 struct xlvs_commit {
 	__u32 service;
-	__u32 scheduler;     /* enum xlvs_scheduler, the new one */
-	__u32 reset;         /* 1: forget the cursor (new service or other scheduler) */
-	__u32 generation_in; /* unused on input, the new generation on output */
+	__u32 scheduler;  /* enum xlvs_scheduler, the new one */
+	__u32 reset;      /* 1: forget the cursor (new service or other scheduler) */
+	__u32 generation; /* output: the new one */
 	struct xlvs_server_list list;
 	__u32 remap_base; /* old cursor i becomes remap[remap_base + i]; in service_destinations' index space of map remap */
 	__u32 remap_count; /* number of servers of the old list */

@@ -9,55 +9,79 @@
 
 #include "sweep.h"
 
-#define COMMIT_RETRIES 64
+/* Each retry means that a packet was scheduled between. */
+#define COMMIT_RETRIES 4096
+
+#define COMMIT_UNKNOWN (-1)
+#define COMMIT_CONTENDED (-2)
+
+struct commit_attempt {
+	struct xlvs_commit c;
+	__s32 result;
+};
+
+/* Where the cursor and the current weight go; the words are schedulers/scheduler.h's. */
+static __always_inline __u64 commit_word(const struct xlvs_commit *c, __u64 word)
+{
+	__u32 cursor = WORD_CURSOR(word), weight = WORD_WEIGHT(word);
+
+	if (c->reset) {
+		cursor = XLVS_CURSOR_HEAD;
+		weight = c->list.max_weight;
+	} else if (c->scheduler == XLVS_SCHED_WRR) {
+		cursor = XLVS_CURSOR_HEAD;
+		weight = wrr_weight_after_change(weight, &c->list);
+	} else if (cursor != XLVS_CURSOR_HEAD) {
+		__u32 index = c->remap_base + cursor;
+		__u32 *to = bpf_map_lookup_elem(&remap, &index);
+
+		cursor = to && cursor < c->remap_count ? *to : XLVS_CURSOR_HEAD;
+	}
+	return WORD(WORD_GENERATION(word) + 1, cursor, weight);
+}
+
+static long commit_try(__u32 i, void *data)
+{
+	struct commit_attempt *a = data;
+	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &a->c.service);
+	__u64 word, next;
+
+	(void)i;
+	if (!s) {
+		a->result = COMMIT_UNKNOWN;
+		return 1;
+	}
+	word = READ_ONCE(s->word);
+	next = commit_word(&a->c, word);
+	/* The list that no packet reads; they change over with the word. */
+	s->list[WORD_GENERATION(next) & 1] = a->c.list;
+	if (__sync_val_compare_and_swap(&s->word, word, next) != word)
+		return 0;
+	a->c.generation = WORD_GENERATION(next);
+	a->result = 0;
+	return 1;
+}
 
 SEC("syscall")
 int xlvs_commit(struct xlvs_commit *ctx)
 {
 	/* Read from fixed offsets only: what the verifier allows of a context. */
-	struct xlvs_commit c = {
-		.service = READ_ONCE(ctx->service),
-		.scheduler = READ_ONCE(ctx->scheduler),
-		.reset = READ_ONCE(ctx->reset),
-		.list = { .base = READ_ONCE(ctx->list.base),
-			  .count = READ_ONCE(ctx->list.count),
-			  .gcd = READ_ONCE(ctx->list.gcd),
-			  .max_weight = READ_ONCE(ctx->list.max_weight) },
-		.remap_base = READ_ONCE(ctx->remap_base),
-		.remap_count = READ_ONCE(ctx->remap_count),
-	}, *commit = &c;
-	struct xlvs_schedule *s;
-	__u32 service = c.service;
+	struct commit_attempt a = {
+		.c = { .service = READ_ONCE(ctx->service),
+		       .scheduler = READ_ONCE(ctx->scheduler),
+		       .reset = READ_ONCE(ctx->reset),
+		       .list = { .base = READ_ONCE(ctx->list.base),
+				 .count = READ_ONCE(ctx->list.count),
+				 .gcd = READ_ONCE(ctx->list.gcd),
+				 .max_weight = READ_ONCE(ctx->list.max_weight) },
+		       .remap_base = READ_ONCE(ctx->remap_base),
+		       .remap_count = READ_ONCE(ctx->remap_count) },
+		.result = COMMIT_CONTENDED,
+	};
 
-	s = bpf_map_lookup_elem(&schedules, &service);
-	if (!s)
-		return -1;
-	for (int i = 0; i < COMMIT_RETRIES; i++) {
-		__u64 word = READ_ONCE(s->word);
-		__u32 generation = WORD_GENERATION(word) + 1;
-		__u32 cursor = WORD_CURSOR(word), weight = WORD_WEIGHT(word);
-
-		/* The list that no packet reads; they change over with the word. */
-		s->list[generation & 1] = commit->list;
-		if (commit->reset) {
-			cursor = XLVS_CURSOR_HEAD;
-			weight = commit->list.max_weight;
-		} else if (commit->scheduler == XLVS_SCHED_WRR) {
-			cursor = XLVS_CURSOR_HEAD;
-			weight = wrr_weight_after_change(weight, &commit->list);
-		} else if (cursor != XLVS_CURSOR_HEAD) {
-			__u32 index = commit->remap_base + cursor;
-			__u32 *to = bpf_map_lookup_elem(&remap, &index);
-
-			cursor = to && cursor < commit->remap_count ? *to : XLVS_CURSOR_HEAD;
-		}
-		if (__sync_val_compare_and_swap(&s->word, word, WORD(generation, cursor, weight)) ==
-		    word) {
-			ctx->generation_in = generation & 0xffff;
-			return 0;
-		}
-	}
-	return -2;
+	bpf_loop(COMMIT_RETRIES, commit_try, &a, 0);
+	ctx->generation = a.c.generation;
+	return a.result;
 }
 
 SEC("syscall")

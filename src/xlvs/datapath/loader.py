@@ -180,7 +180,7 @@ class DataPath:
                 f"the data path refused the list of service {commit.service} (code {run.retval}): "
                 "report it",
             )
-        return codec.unpack(run.ctx_out).generation_in
+        return codec.unpack(run.ctx_out).generation
 
     def start_sweep(self) -> None:
         """Let connections expire; idempotent, and it goes on without this process."""

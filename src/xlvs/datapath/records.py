@@ -138,7 +138,7 @@ class Commit(NamedTuple):
     service: int = 0
     scheduler: int = 0
     reset: int = 0
-    generation_in: int = 0
+    generation: int = 0
     list: ServerList = ServerList()
     remap_base: int = 0
     remap_count: int = 0
