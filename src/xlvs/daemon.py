@@ -55,6 +55,7 @@ class Daemon:
         self._kernel = kernel
         self._started = clock.wall()
         self._hooks: list[Hook] = []
+        self._seen = 0  # the surroundings' revision that the maps are of
         self._links: tuple[object, ...] = ()
         self._warnings = tuple(settings.warnings(config.values))
         values = {name: value[0] for name, value in config.values.items() if len(value) == 1}
@@ -92,6 +93,7 @@ class Daemon:
             log.warning("%s", remark)
         await self.surroundings.learn(addresses(adopted.desired))
         self.surroundings.remember(adopted.have.tables.destinations.values())
+        self._seen = self.surroundings.revision
         writes = self.director.start(adopted, self.surroundings.observed)
         if self._kernel.adopted:
             log.info(
@@ -102,24 +104,36 @@ class Daemon:
             )
             for write in writes:
                 log.info("repaired: %s", type(write).__name__)
-        self.surroundings.want(keepalive.targets(self.director.effective.ways))
-        await self._settled()
+        self._keep_alive()
+        await self._settled(addresses(adopted.desired))
 
     async def prepare(self, edits: Sequence[AnyEdit]) -> None:
         """Before edits: know the routes to new destinations."""
         await self.surroundings.learn(_destinations(edits))
-        self.director.observed = self.surroundings.observed
+        if self.surroundings.revision != self._seen:
+            self._seen = self.surroundings.revision
+            self.director.observed = self.surroundings.observed
 
     async def settle(self, edits: Sequence[AnyEdit]) -> None:
         """After edits: know the neighbours on the way to new destinations."""
         self.surroundings.forget_others(addresses(self.director.desired))
-        self.surroundings.want(keepalive.targets(self.director.effective.ways))
-        if _destinations(edits):
-            await self._settled()
+        self._keep_alive()
+        await self._settled(_destinations(edits))
 
-    async def _settled(self) -> None:
-        await self.surroundings.resolved(SETTLE)
-        self.director.observe(self.surroundings.observed)
+    async def _settled(self, wanted: set[Address]) -> None:
+        ways = self.director.effective.ways
+        targets = keepalive.targets({a: ways[a] for a in wanted if a in ways})
+        await self.surroundings.resolved(targets, SETTLE)
+        self._observe()
+
+    def _observe(self) -> None:
+        if self.surroundings.revision != self._seen:
+            self._seen = self.surroundings.revision
+            self.director.observe(self.surroundings.observed)
+            self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        self.surroundings.want(keepalive.targets(self.director.effective.ways))
 
     def facts(self) -> Facts:
         """What the daemon knows about itself."""
@@ -140,8 +154,7 @@ class Daemon:
         return forwarding.missing(self.config.interfaces, versions)
 
     def _on_surroundings(self) -> None:
-        self._try(lambda: self.director.observe(self.surroundings.observed))
-        self.surroundings.want(keepalive.targets(self.director.effective.ways))
+        self._try(self._observe)
         links = self._link_names()
         if links != self._links:
             self._links = links

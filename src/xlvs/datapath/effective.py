@@ -46,6 +46,12 @@ TIMEOUTS = {
 """Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c and _udp.c)."""
 
 
+# Plain numbers: there may be thousands of destinations.
+_AVAILABLE = int(DestinationFlag.AVAILABLE)
+_LOCAL = int(DestinationFlag.LOCAL)
+_RESOLVED = int(DestinationFlag.RESOLVED)
+
+
 class Options(NamedTuple):
     """What the daemon was started with. ``values``: net.ipv4.vs.* without the prefix."""
 
@@ -230,11 +236,11 @@ class _Work:
         way = self._ways.get(address)
         if way is None:
             way = self._ways[address] = way_to(self._observed, address)
-        flags = DestinationFlag.AVAILABLE
+        flags = _AVAILABLE
         if way.local:
-            flags |= DestinationFlag.LOCAL
+            flags |= _LOCAL
         if way.hop is not None:
-            flags |= DestinationFlag.RESOLVED
+            flags |= _RESOLVED
         block = 0
         if wanted.method is model.Method.FULLNAT:
             block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
@@ -243,7 +249,7 @@ class _Work:
             gateway=packed(way.gateway) if way.gateway is not None else NO_ADDRESS,
             tunnel_source=packed(way.source) if way.source is not None else NO_ADDRESS,
             next_hop=way.hop or NextHop(),
-            flags=int(flags),
+            flags=flags,
             weight=support.weight(wanted),
             service=service,
             port_block=block,
@@ -272,8 +278,8 @@ class _Work:
         for id_, destination in self._there.destinations.items():
             if id_ in self._destinations or id_ in release:
                 continue
-            flags = destination.flags & ~DestinationFlag.AVAILABLE
-            self._destinations[id_] = destination._replace(flags=int(flags))
+            flags = destination.flags & ~_AVAILABLE
+            self._destinations[id_] = destination._replace(flags=flags)
             self._keep_service(destination.service)
 
     def _keep_service(self, id_: int) -> None:
@@ -310,9 +316,7 @@ class _Work:
         values = self._options.values
         return Settings(
             services=len(self._keys),
-            local_destinations=sum(
-                1 for d in self._destinations.values() if d.flags & DestinationFlag.LOCAL
-            ),
+            local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
             conn_reuse_mode=values.get("conn_reuse_mode", 1),
             expire_nodest_conn=values.get("expire_nodest_conn", 0),
             sloppy_tcp=values.get("sloppy_tcp", 0),

@@ -39,6 +39,7 @@ from xlvs.datapath.writes import (
 from xlvs.model.problem import Code, Problem
 
 NOWHERE = Region(0, 0)
+_AVAILABLE = int(DestinationFlag.AVAILABLE)
 
 
 class Renewal(NamedTuple):
@@ -283,7 +284,7 @@ class _Space:
 
 
 def _available(flags: int) -> bool:
-    return bool(flags & DestinationFlag.AVAILABLE)
+    return bool(flags & _AVAILABLE)
 
 
 def _pool(service: Service) -> tuple[int, int]:

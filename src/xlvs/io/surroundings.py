@@ -76,6 +76,8 @@ class Surroundings:
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
+        self.revision = 0
+        """Raised with everything that changes in ``observed``."""
         self._answered = asyncio.Event()
 
     @property
@@ -110,6 +112,7 @@ class Surroundings:
         for address in addresses:
             if address not in self._routes:
                 self._routes[address] = await self._route(address)
+                self.revision += 1
 
     def remember(self, destinations: Iterable[Destination]) -> None:
         """Believe next hops that the running data path uses, until the kernel knows better."""
@@ -117,6 +120,7 @@ class Surroundings:
             if each.flags & DestinationFlag.RESOLVED:
                 target = (each.route_ifindex, unpacked(each.gateway))
                 self._neighbours.setdefault(target, Neighbour(each.next_hop.dst_mac, NUD_STALE))
+                self.revision += 1
 
     def forget_others(self, addresses: set[Address]) -> None:
         """Routes to other addresses are of no interest any more."""
@@ -136,24 +140,24 @@ class Surroundings:
             self._asked[ifindex, address] = asyncio.get_running_loop().time()
             self._wake.set()
 
-    async def resolved(self, patience: float) -> None:
-        """Wait until every wanted neighbour is known, at most ``patience`` seconds."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        while self._unknown():
+    async def resolved(self, targets: Iterable[Target], patience: float) -> None:
+        """Wait until these neighbours are known, at most ``patience`` seconds."""
+        deadline = asyncio.get_running_loop().time() + patience
+        unknown = set(targets)
+        while True:
             self._answered.clear()
+            unknown = {target for target in unknown if not self._usable(target)}
+            if not unknown:
+                return
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._answered.wait()
             except TimeoutError:
                 return
 
-    def _unknown(self) -> bool:
-        for target in self._targets:
-            neighbour = self._neighbours.get(target)
-            if neighbour is None or not neighbour.usable:
-                return True
-        return False
+    def _usable(self, target: Target) -> bool:
+        neighbour = self._neighbours.get(target)
+        return neighbour is not None and neighbour.usable
 
     # ---- following
 
@@ -194,6 +198,7 @@ class Surroundings:
             if "routes" in stale:
                 for address in list(self._routes):
                     self._routes[address] = await self._route(address)
+                self.revision += 1
             self._on_change()
 
     async def _keep_alive(self) -> None:
@@ -238,6 +243,7 @@ class Surroundings:
             link = _link(message, tuple(addresses.get(message["index"], ())))
             links[link.ifindex] = link
         self._links = links
+        self.revision += 1
         self._neighbours = {t: n for t, n in self._neighbours.items() if t[0] in links}
 
     async def _read_neighbours(self) -> None:
@@ -261,7 +267,10 @@ class Surroundings:
             self._neighbours.pop(target, None)
         else:
             self._neighbours[target] = new
-        return new != old and target in self._targets
+        if new == old:
+            return False
+        self.revision += 1
+        return target in self._targets
 
     async def _route(self, address: Address) -> Route:
         try:

@@ -28,13 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 all is well, 1 there are problems, 255 no answer."""
-    from xlvs.cli.client import Client
+    from xlvs.cli.client import from_environment
     from xlvs.io.paths import paths
     from xlvs.model.problem import Problem
     from xlvs.wire import codec
 
     try:
-        status = Client(str(paths(args.instance).socket)).status()
+        paths(args.instance)  # a bad name is told as such
+        status = from_environment().status()
     except Problem as problem:
         print(f"xlvs status: {problem.message}", file=sys.stderr)
         return NO_ANSWER
