@@ -52,10 +52,7 @@ class Director:
     ) -> None:
         """Start the daemon and wait until it tells "systemd" that it is ready."""
         self.offloads(hook)
-        argv = [*program("xlvsd"), "--instance", self.instance]
-        argv += ["--interfaces", ",".join(interfaces), "--hook", hook]
-        if local_addresses:
-            argv += ["--local-addresses", ",".join(local_addresses)]
+        argv = program("xlvsd") + self.arguments(hook, local_addresses, interfaces)
         self._notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(self._notify))
@@ -63,6 +60,18 @@ class Director:
                 [*argv, *extra], "xlvsd", self.log, {"NOTIFY_SOCKET": str(self._notify)}
             )
             self._wait_until_ready(notify, self.daemon, patience)
+
+    def arguments(
+        self,
+        hook: str,
+        local_addresses: Sequence[str] = LOCAL_ADDRESSES,
+        interfaces: Sequence[str] = ("eth0", "eth1"),
+    ) -> list[str]:
+        """What follows ``xlvsd`` on the command line."""
+        words = ["--instance", self.instance, "--interfaces", ",".join(interfaces), "--hook", hook]
+        if local_addresses:
+            words += ["--local-addresses", ",".join(local_addresses)]
+        return words
 
     def _wait_until_ready(
         self, notify: socket.socket, daemon: subprocess.Popen[bytes], patience: float

@@ -70,9 +70,13 @@ def play(show: Show, lab: Lab, act: Act) -> None:
         _real_servers(show, lab, act)
     v4, v6 = lab.plan.vips[act.method]
     _service(show, lab, act, f"-t {v4}:80", (1, 1, 1))
-    _http(show, lab, act, v4, (1, 1, 1))
+    first = lab.servers_for(act.method)[0]
+    with first.capture() as seen_there:
+        _http(show, lab, act, v4, (1, 1, 1), rounds=_ROUNDS)
+    show.command(first.name, "tcpdump -n    # what arrived: the first packet of a connection")
+    show.output(next(map(without_link, seen_there.with_word("Flags [S]")), "nothing"))
     _service(show, lab, act, f"-t [{v6}]:80", (3, 2, 1))
-    _http(show, lab, act, v6, (3, 2, 1))
+    _http(show, lab, act, v6, (3, 2, 1), rounds=1)
     _service(show, lab, act, f"-u {v4}:{UDP_PORT}", (1, 1, 1))
     _udp(show, lab, act, v4)
     _stats(show, lab, act, v4)
@@ -80,7 +84,13 @@ def play(show: Show, lab: Lab, act: Act) -> None:
 
 def _real_servers(show: Show, lab: Lab, act: Act) -> None:
     first = lab.servers_for(act.method)[0]
-    show.command(first.name, "xlvs realserver " + " ".join(realserver_up(lab.plan, act.method)))
+    for server in lab.servers_for(act.method):
+        words = realserver_up(lab.plan, act.method)
+        show.command(server.name, "xlvs realserver " + " ".join(words))
+        done = server.realserver(*words)
+        if server is first:
+            show.output(done.stdout)
+    show.command(first.name, f"xlvs realserver check --client {lab.client.v4}")
     check = first.realserver("check", "--client", lab.client.v4, check=False)
     show.output(check.stdout)
     show.promise("every real server takes the virtual address", kept=check.returncode == 0)
@@ -106,10 +116,10 @@ def _service(show: Show, lab: Lab, act: Act, service: str, weights: Sequence[int
         _type(show, lab, f"-a {service} -r {bracket(address)}:{port} {act.flag}{weighted}")
 
 
-def _http(show: Show, lab: Lab, act: Act, vip: str, weights: Sequence[int]) -> None:
+def _http(show: Show, lab: Lab, act: Act, vip: str, weights: Sequence[int], *, rounds: int) -> None:
     url = f"http://{bracket(vip)}/"
     answers = []
-    for _ in range(_ROUNDS * sum(weights)):
+    for _ in range(rounds * sum(weights)):
         show.command("client", f"curl {url}")
         done = lab.client.run(["curl", "-sS", "-m", "3", url], check=False)
         show.output(done.stdout + done.stderr)
@@ -169,6 +179,11 @@ def _stats(show: Show, lab: Lab, act: Act, vip: str) -> None:
         f"the counters agree: {want} connections to {vip}:80", kept=got == want, instead=str(got)
     )
     _type(show, lab, "-C")
+
+
+def without_link(line: str) -> str:
+    """A line of tcpdump without its Ethernet header."""
+    return line.partition(", length ")[2].partition(": ")[2]
 
 
 def connections(listing: str) -> int:

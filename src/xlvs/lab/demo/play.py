@@ -10,7 +10,6 @@ from xlvs.lab.cleanup import PINS, namespaces
 from xlvs.lab.demo import methods, survival
 from xlvs.lab.demo.show import Show
 from xlvs.lab.lab import Lab
-from xlvs.lab.plan import LOCAL_ADDRESSES
 from xlvs.lab.play import MAP
 from xlvs.lab.problem import LabError
 from xlvs.lab.run import need, need_root
@@ -46,11 +45,7 @@ def _scene(show: Show, lab: Lab, hook: str) -> None:
         " namespace of its own.",
     )
     show.console.print(MAP, style="dim", highlight=False)
-    lab.prepare_real_servers()
-    show.command(
-        "director",
-        f"xlvsd --interfaces eth0,eth1 --hook {hook} --local-addresses {','.join(LOCAL_ADDRESSES)}",
-    )
+    show.command("director", f"xlvsd {' '.join(lab.director.arguments(hook))} &")
     lab.director.start_xlvsd(hook)
     show.output(lab.director.said(), limit=6)
 

@@ -61,7 +61,7 @@ def play(show: Show, lab: Lab, hook: str) -> None:
         show.promise("nobody answers, but the load goes on", kept=refused.returncode != 0)
         load.wait_until(3)
 
-        show.command("director", f"xlvsd --interfaces eth0,eth1 --hook {hook} &")
+        show.command("director", f"xlvsd {' '.join(lab.director.arguments(hook))} &")
         lab.director.start_xlvsd(hook)
         show.command("director", "ipvsadm -Lnc")
         after = established(lab.director.ipvsadm("-Lnc").stdout)
