@@ -133,7 +133,7 @@ class Client:
     def _broken(self, error: Exception) -> Problem:
         return Problem(
             Code.INTERNAL,
-            f"no answer from xlvsd (instance {self.instance!r}): {error or type(error).__name__}; "
+            f"no answer from xlvsd (instance {self.instance!r}): {error!r}; "
             "see its log",
         )
 

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every recorded ipvsadm command line, answered by a director that only wants.
+
+No root and no daemon: this is about words, texts and exit statuses. What traffic does
+to counters and connections is replayed against a running director elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+import pytest
+
+from xlvs.cli.ipvsadm import sorting
+from xlvs.model.service import Address, Protocol
+from xlvs.wire.messages import ConnectionView, Counters, ServiceList
+
+from . import facts
+from .desired_director import DesiredDirector, Run
+
+Record = Mapping[str, Any]
+
+BROADCASTS = ("192.168.200.255", "192.168.100.255")
+"""Of the recorded director's subnets."""
+
+DIFFERENT: dict[tuple[str, int], str] = {
+    ("09-sorting", 19): "services in the order of the kernel's hash table, which is seeded",
+    ("10-usage-errors", 71): "the same",
+    ("16-sort-order", 30): "the same",
+    ("16-sort-order", 29): "sorted from that order, see test_sort_order_from_the_recorded_order",
+    ("16-sort-order", 31): "sorted from that order",
+}
+"""Records whose text we cannot or do not give: name, place, why."""
+
+
+def _records(name: str) -> list[Record]:
+    records: list[Record] = facts.load(f"ipvsadm/{name}")["records"]
+    return records
+
+
+def _names() -> list[str]:
+    return [name.removeprefix("ipvsadm/") for name in facts.names("ipvsadm")]
+
+
+def _wants_sync(name: str, record: Record) -> bool:
+    """Whether the recorded command reached a synchronisation daemon, or the lack of one."""
+    words = record["argv"]
+    started = any(word.startswith(("--start-daemon", "--stop-daemon")) for word in words)
+    return name == "12-daemon" and record["rc"] in (0, 255) and (started or "--daemon" in words)
+
+
+@pytest.mark.parametrize("name", _names())
+def test_recorded_command_lines(name: str) -> None:
+    director = TrafficDirector()
+    for place, record in enumerate(_records(name)):
+        if "argv" not in record:
+            director.happen(record)
+            continue
+        if _wants_sync(name, record):
+            continue
+        director.expect(record)
+        run = Run(director, record["argv"], record.get("stdin") or "")
+        got = (run.status, run.err, run.out)
+        wanted = (record["rc"], record["stderr"], record["stdout"])
+        if (name, place) in DIFFERENT:
+            assert sorted(run.out) == sorted(record["stdout"]), (place, record["argv"])
+            assert got != wanted, f"{name} {place} is met: take it out of DIFFERENT"
+            continue
+        assert got == wanted, (place, record["argv"])
+
+
+@pytest.mark.parametrize("words", [r["argv"] for r in _records("12-daemon")], ids=" ".join)
+def test_synchronisation_is_refused_in_words(words: list[str]) -> None:
+    run = Run(DesiredDirector(), words)
+    if run.status == 0:
+        assert words[0] in ("-L", "-Ln")
+        assert run.out == ""
+    elif run.status == 255 and "Try" not in run.err:
+        assert run.err == f"{words[0][2:]}: connection synchronisation is not supported yet\n"
+    else:
+        assert run.status in (2, 255)
+        assert run.err
+
+
+def test_sort_order_from_the_recorded_order() -> None:
+    """In a circle of addresses the result depends on where sorting begins."""
+    records = _records("16-sort-order")
+    director = DesiredDirector()
+    for record in records[:29]:
+        assert Run(director, record["argv"]).status == 0
+    unsorted = records[30]["stdout"].splitlines()[3:]
+    listed = Run(director, ["-Ln", "--nosort"]).out.splitlines()[3:]
+    by_line = dict(zip(listed, director.services().services, strict=True))
+    ordered = [by_line[line] for line in unsorted]
+    lines = {id(view): line for line, view in by_line.items()}
+    assert [lines[id(view)] for view in sorting.services(ordered)] == (
+        records[29]["stdout"].splitlines()[3:]
+    )
+
+
+ACTIVE = frozenset(("192.168.200.11", "192.168.200.12", "fd00:200::11"))
+STATS = {
+    "192.168.200.11": Counters(connections=1, in_packets=2, in_bytes=1080),
+    "192.168.200.12": Counters(connections=1, in_packets=1, in_bytes=140),
+    "192.168.200.13": Counters(connections=1, in_packets=1, in_bytes=88),
+    "fd00:200::11": Counters(connections=1, in_packets=1, in_bytes=60),
+}
+"""Of 14-listing-with-traffic: real servers with an active connection, and what they counted."""
+
+
+class TrafficDirector(DesiredDirector):
+    """Has the connections and the counters that the recorded director had.
+
+    Connections are read from the recording itself: what is tested is how they are written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(broadcasts=BROADCASTS)
+        self._connected = False
+        self._zeroed: set[str] = set()
+        self._shown: set[str] = set()
+
+    def happen(self, record: Record) -> None:
+        """A step that is no command."""
+        if "wait_seconds" in record:
+            self._shown = set(STATS) - self._zeroed
+        else:
+            self._connected = True
+
+    def expect(self, record: Record) -> None:
+        """Look at what the next command will find."""
+        words = record["argv"]
+        if words[:1] == ["-Z"] and record["rc"] == 0:
+            gone = {"192.168.200.11", "192.168.200.12"} if "-t" in words else set(STATS)
+            self._zeroed |= gone
+            self._shown -= gone
+        lines = record["stdout"].splitlines()
+        self.table = (
+            []
+            if "IPVS connection entries" not in lines[:1]
+            else [_connection(line) for line in lines[2:]]
+        )
+
+    def services(self) -> ServiceList:
+        """With counters."""
+        plain = super().services()
+        if not self._connected:
+            return plain
+        services = []
+        for view in plain.services:
+            destinations = []
+            for each in view.destinations:
+                name = str(each.destination.key.address)
+                active = int(name in ACTIVE)
+                destinations.append(
+                    msgspec.structs.replace(
+                        each,
+                        active=active,
+                        inactive=1 - active,
+                        persistent=1 - active,
+                        stats=STATS[name] if name in self._shown else Counters(),
+                    )
+                )
+            services.append(
+                msgspec.structs.replace(
+                    view, destinations=destinations, stats=_sum(d.stats for d in destinations)
+                )
+            )
+        return ServiceList(services=services, table_size=plain.table_size)
+
+
+def _sum(counters: Iterable[Counters]) -> Counters:
+    total: dict[str, int] = {}
+    for each in counters:
+        for name, value in msgspec.structs.asdict(each).items():
+            total[name] = total.get(name, 0) + value
+    return Counters(**total)
+
+
+_NAMES = {
+    "vip.example": "10.0.0.1",
+    "rs1.example": "192.168.200.11",
+    "http": "80",
+    "domain": "53",
+}
+
+
+def _connection(line: str) -> ConnectionView:
+    protocol, left, state, *ends = line.split()
+    minutes, seconds = left.split(":")
+    points: Sequence[tuple[Address, int]] = [_point(end) for end in ends]
+    return ConnectionView(
+        protocol=Protocol(protocol.lower()),
+        state=state,
+        expires=int(minutes) * 60 + int(seconds),
+        client=points[0][0],
+        client_port=points[0][1],
+        virtual=points[1][0],
+        virtual_port=points[1][1],
+        destination=points[2][0],
+        destination_port=points[2][1],
+        method="nat",
+    )
+
+
+def _point(text: str) -> tuple[Address, int]:
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    return ip_address(_NAMES.get(host, host)), int(_NAMES.get(port, port))
