@@ -32,6 +32,9 @@ DEBOUNCE = 0.005
 PROBE_PERIOD = 1.0
 """Seconds between two looks at neighbours that do not answer or grow stale."""
 
+# Addresses that nobody has (RFC 5737, RFC 3849): the way to them is the default route.
+_ELSEWHERE = (ip_address("198.51.100.1"), ip_address("2001:db8::1"))
+
 _FORGET_ASKED = 300.0  # how long a neighbour that only packets asked for is kept alive
 _ASKED_MAX = 4096
 
@@ -72,6 +75,7 @@ class Surroundings:
         self._neighbours: dict[Target, Neighbour] = {}
         self._routes: dict[Address, Route] = {}
         self._targets: frozenset[Target] = frozenset()
+        self._gateways: frozenset[Target] = frozenset()
         self._asked: dict[Target, float] = {}
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
@@ -99,6 +103,7 @@ class Surroundings:
         self._tasks.start("netlink events", self._listen())
         await self._read_links()
         await self._read_neighbours()
+        await self._read_gateways()
         self._tasks.start("surroundings", self._follow())
         self._tasks.start("neighbours", self._keep_alive())
 
@@ -199,6 +204,7 @@ class Surroundings:
                 for address in list(self._routes):
                     self._routes[address] = await self._route(address)
                 self.revision += 1
+                await self._read_gateways()
             self._on_change()
 
     async def _keep_alive(self) -> None:
@@ -207,7 +213,8 @@ class Surroundings:
             self._wake.clear()
             oldest = loop.time() - _FORGET_ASKED
             self._asked = {t: since for t, since in self._asked.items() if since > oldest}
-            for target in keepalive.due(self.observed, self._targets | self._asked.keys()):
+            wanted = self._targets | self._gateways | self._asked.keys()
+            for target in keepalive.due(self.observed, wanted):
                 await self._probe(target)
             try:
                 async with asyncio.timeout(PROBE_PERIOD):
@@ -249,6 +256,11 @@ class Surroundings:
     async def _read_neighbours(self) -> None:
         async for message in await self._ask.neigh("dump"):
             self._note_neighbour(message, gone=False)
+
+    async def _read_gateways(self) -> None:
+        """Most replies leave by the default route: its routers are known beforehand."""
+        ways = [await self._route(address) for address in _ELSEWHERE]
+        self._gateways = frozenset((way.ifindex, way.gateway) for way in ways if way.gateway)
 
     def _note_neighbour(self, message: Message, *, gone: bool) -> bool:
         """Note an entry; whether it changed and a destination needs it."""
