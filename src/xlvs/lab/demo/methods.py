@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xlvs.lab.demo.show import Show, seen, tally
@@ -164,21 +164,23 @@ def _promises(
 
 def _stats(show: Show, lab: Lab, act: Act, vip: str) -> None:
     arguments = "-Ln --stats"
-    service = f"-t {vip}:80"
-    want = _ROUNDS * len(lab.servers_for(act.method))
+    servers = len(lab.servers_for(act.method))
+    want = {f"-t {vip}:80": _ROUNDS * servers, f"-u {vip}:{UDP_PORT}": servers}
     deadline = time.monotonic() + _ESTIMATOR
-    while time.monotonic() < deadline:
-        if connections(lab.director.ipvsadm(f"{arguments} {service}").stdout) == want:
-            break
+    while (got := _counted(lab, want)) != want and time.monotonic() < deadline:
         time.sleep(0.1)
     show.command("director", f"ipvsadm {arguments}")
-    listing = lab.director.ipvsadm(arguments).stdout
-    show.output(listing)
-    got = connections(lab.director.ipvsadm(f"{arguments} {service}").stdout)
-    show.promise(
-        f"the counters agree: {want} connections to {vip}:80", kept=got == want, instead=str(got)
-    )
+    show.output(lab.director.ipvsadm(arguments).stdout)
+    total = " and ".join(f"{number} connections for {name}" for name, number in want.items())
+    show.promise(f"the counters agree: {total}", kept=got == want, instead=str(got))
     _type(show, lab, "-C")
+
+
+def _counted(lab: Lab, services: Iterable[str]) -> dict[str, int]:
+    return {
+        service: connections(lab.director.ipvsadm(f"-Ln --stats {service}").stdout)
+        for service in services
+    }
 
 
 def without_link(line: str) -> str:
