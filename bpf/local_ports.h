@@ -72,6 +72,10 @@ static long local_port_try(__u32 i, void *data)
 	(void)i;
 	if (!ports)
 		return 1;
+	/* A director that begins anew must not meet the ports that its last life left
+	 * open at the real servers: each block begins somewhere else. */
+	if (!READ_ONCE(ports->cursor))
+		__sync_fetch_and_add(&ports->cursor, bpf_get_prandom_u32());
 	cursor = __sync_fetch_and_add(&ports->cursor, 1) % (XLVS_LOCAL_PORT_WORDS * 64);
 	from = cursor / 64;
 	start = cursor % 64;
