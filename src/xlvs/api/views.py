@@ -131,7 +131,11 @@ def status(director: Director, facts: Facts) -> Status:
         settings=dict(facts.settings),
         totals=total(s.live for s in services),
         rates=total_rates(s.rates for s in services),
-        problems=[*facts.warnings, *_problems(interfaces, view, ports, services)],
+        problems=[
+            *facts.warnings,
+            *_expiry(director),
+            *_problems(interfaces, view, ports, services),
+        ],
     )
 
 
@@ -151,6 +155,12 @@ def local_ports(director: Director) -> list[LocalPorts]:
         )
         for block, key in sorted(blocks.items())
     ]
+
+
+def _expiry(director: Director) -> list[str]:
+    if not director.expiry_stands_still:
+        return []
+    return ["connections do not expire: the sweep in the kernel stands still (restart xlvsd)"]
 
 
 def _problems(

@@ -46,6 +46,9 @@ class Director:
         self._save = save
         self._have = Have()
         self._idle_since: dict[int, float] = {}
+        self._sweeps = -1
+        self.expiry_stands_still = False
+        """Between the last two runs of the estimator no sweep looked for ended connections."""
 
     def start(self, adopted: Adopted, observed: Observed) -> tuple[Write, ...]:
         """Take over what the maps hold and repair what differs; the repairs. Raises Problem."""
@@ -91,6 +94,9 @@ class Director:
     def estimate(self) -> None:
         """The estimator's run, every ``estimator.PERIOD`` seconds."""
         self.ledger.run(self.port, *self._counted())
+        sweeps = self.port.table().sweeps
+        self.expiry_stands_still = sweeps == self._sweeps
+        self._sweeps = sweeps
 
     def reap(self, now: float) -> None:
         """Let go of removed destinations whose last connection ended a while ago."""

@@ -175,6 +175,7 @@ class Surroundings:
                 log.warning("netlink lost messages (%s); looking again", error)
                 self._stale.update(("links", "routes", "neighbours"))
                 self._changed.set()
+                await asyncio.sleep(DEBOUNCE)  # not in a tight circle, if it goes on
 
     def _note(self, message: Message) -> None:
         event = message.get("event")  # absent where pyroute2 does not know the kind of message

@@ -266,6 +266,17 @@ def test_status_tells_all(served):
         assert words in problems
 
 
+def test_expiry_that_stands_still_is_told(served, monkeypatch):
+    director = served.world.director
+    director.estimate()
+    director.estimate()
+    assert not director.expiry_stands_still
+    monkeypatch.setattr(served.world.port, "table", lambda: Table(sweeps=2))
+    director.estimate()
+    problems = served.talk(lambda ask: ask("GET", "/v1/status"))[1]["problems"]
+    assert any("connections do not expire" in problem for problem in problems)
+
+
 def test_the_socket_is_for_root_and_its_group_and_replaces_a_dead_one(tmp_path):
     path = tmp_path / "x.sock"
     for _ in range(2):

@@ -77,6 +77,7 @@ class FakePort:
         self.ports: dict[int, PortUse] = {}
         self.attached: list[Attached] = []
         self.table_now = Table()
+        self.sweeps = 0
         self.table_views: list[ConnectionView] = []
 
     @property
@@ -246,7 +247,8 @@ class FakePort:
         return {"fwd_nat": ReasonStats(3, 180), "drop_no_next_hop": ReasonStats()}
 
     def table(self) -> Table:
-        return self.table_now
+        self.sweeps += 1
+        return self.table_now._replace(sweeps=self.sweeps)
 
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         return {block: self.ports.get(block, PortUse(0, 0)) for block in blocks}
