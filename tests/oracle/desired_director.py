@@ -23,15 +23,12 @@ SLOW = messages.Rates()
 class DesiredDirector:
     """A director that only wants. ``broadcasts``: of the subnets that it would have."""
 
-    def __init__(
-        self, table_size: int = 4096, broadcasts: Sequence[str] = (), *, accept: bool = True
-    ) -> None:
+    def __init__(self, table_size: int = 4096, broadcasts: Sequence[str] = ()) -> None:
         self.desired = Desired()
         self.table: list[ConnectionView] = []
         self.requests = 0
         self._table_size = table_size
         self._broadcasts = {IPv4Address(each) for each in broadcasts}
-        self._accept = accept
 
     def edit(
         self, edits: Sequence[AnyEdit], on_error: Literal["abort", "continue"] = "abort"
@@ -42,8 +39,9 @@ class DesiredDirector:
         desired = self.desired
         for edit in edits:
             try:
+                changed, _ = apply_all(desired, [edit], "abort")
                 self._refuse_broadcast(edit)
-                desired, _ = apply_all(desired, [edit], "abort")
+                desired = changed
             except Problem as problem:
                 if on_error == "abort":
                     raise

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
 
+from xlvs.cli.http import Answer, HttpError, ask
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
@@ -30,20 +29,6 @@ PATIENCE = 120.0
 _OK = 200
 
 T = TypeVar("T")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP on a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("xlvs", timeout=PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        """Open the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(PATIENCE)
-        self.sock.connect(self._path)
 
 
 class Client:
@@ -77,30 +62,29 @@ class Client:
         """The connection table, as it streams in."""
         answer = self._answer("GET", "/v1/connections", None)
         try:
-            for line in answer:
-                if line.strip():
-                    yield self._decode(line, ConnectionView)
-        except (OSError, http.client.HTTPException) as error:
+            for line in answer.lines():
+                yield self._decode(line, ConnectionView)
+        except (OSError, HttpError) as error:
             raise self._broken(error) from error
         finally:
             answer.close()
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        answer = self._answer(method, path, body)
+    def _ask(self, method: str, target: str, body: bytes | None = None) -> bytes:
+        answer = self._answer(method, target, body)
         try:
             return answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HttpError) as error:
             raise self._broken(error) from error
+        finally:
+            answer.close()
 
-    def _answer(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
-        connection = _UnixConnection(self.path)
-        headers = {"Content-Type": "application/json", "Connection": "close"}
+    def _answer(self, method: str, target: str, body: bytes | None) -> Answer:
         try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
+            answer = ask(self.path, method, target, body, PATIENCE)
             if answer.status == _OK:
                 return answer
             content = answer.read()
+            answer.close()
         except PermissionError as error:
             raise Problem(
                 Code.INTERNAL, f"{self.path} is not for this user: run the command as root"
@@ -111,7 +95,7 @@ class Client:
                 f"xlvsd is not running (instance {self.instance!r}, socket {self.path}): "
                 "start it, or set XLVS_INSTANCE to the name of one that runs",
             ) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HttpError) as error:
             raise self._broken(error) from error
         refusal = self._decode(content, ErrorBody)
         try:
@@ -133,8 +117,7 @@ class Client:
     def _broken(self, error: Exception) -> Problem:
         return Problem(
             Code.INTERNAL,
-            f"no answer from xlvsd (instance {self.instance!r}): {error!r}; "
-            "see its log",
+            f"no answer from xlvsd (instance {self.instance!r}): {error!r}; see its log",
         )
 
 

@@ -41,7 +41,7 @@ from xlvs.model.service import (
 )
 
 SCHEDULERS = frozenset(
-    ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos")
+    ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
 )
 """The kernel's schedulers by name. Which of them run in the data path is not this layer's."""
 

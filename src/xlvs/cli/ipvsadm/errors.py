@@ -3,8 +3,16 @@
 
 from __future__ import annotations
 
-from xlvs.cli.ipvsadm.options import Verb
-from xlvs.model.problem import Code, Problem
+from xlvs.model.edit import (
+    AddDestination,
+    AddLocalAddress,
+    AnyEdit,
+    DeleteDestination,
+    DeleteLocalAddress,
+    EditDestination,
+)
+from xlvs.model.problem import Code
+from xlvs.model.service import Method
 
 USAGE = 2
 NOT_LISTED = 1
@@ -32,31 +40,34 @@ class Refused(Exception):  # noqa: N818  # one command failed; -R goes on
 
 _NO_SERVICE = "No such service"
 _NO_SERVICE_FOR_SERVER = "Service not defined"
-_SERVER_VERBS = frozenset((Verb.ADD_SERVER, Verb.EDIT_SERVER, Verb.DELETE_SERVER))
 
 _TEXTS = {
     Code.SERVICE_EXISTS: "Service already exists",
+    Code.NO_SUCH_SERVICE: _NO_SERVICE,
     Code.DESTINATION_EXISTS: "Destination already exists",
     Code.NO_SUCH_DESTINATION: "No such destination",
     Code.NO_SUCH_SCHEDULER: "Scheduler or persistence engine not found",
     Code.OUT_OF_RANGE: "Numerical result out of range",
     Code.INVALID: "Invalid operation.  Possibly wrong module version, address not unicast, ...",
 }
+_CODES = {code.value: text for code, text in _TEXTS.items()}
 
 
-def kernel_text(verb: Verb, code: str, message: str) -> str:
+def kernel_text(edit: AnyEdit, code: str, message: str) -> str:
     """What ipvsadm prints when the kernel refuses a command in this way.
 
     A refusal that IPVS does not know speaks for itself.
     """
-    if code == Code.NO_SUCH_SERVICE:
-        return _NO_SERVICE_FOR_SERVER if verb in _SERVER_VERBS else _NO_SERVICE
-    return _TEXTS.get(Code(code), message) if code in _CODES else message
+    of_a_server = isinstance(edit, AddDestination | EditDestination | DeleteDestination)
+    if of_a_server and code == Code.NO_SUCH_SERVICE:
+        return _NO_SERVICE_FOR_SERVER
+    if code == Code.INVALID and _is_ours(edit):
+        return message
+    return _CODES.get(code, message)
 
 
-_CODES = frozenset(code.value for code in Code)
-
-
-def refused(verb: Verb, problem: Problem) -> Refused:
-    """The refusal as ipvsadm says it."""
-    return Refused(kernel_text(verb, problem.code, problem.message))
+def _is_ours(edit: AnyEdit) -> bool:
+    """Whether the edit asks for what IPVS does not have."""
+    if isinstance(edit, AddDestination | EditDestination):
+        return edit.destination.method is Method.FULLNAT
+    return isinstance(edit, AddLocalAddress | DeleteLocalAddress)

@@ -15,7 +15,6 @@ from xlvs.cli.ipvsadm.errors import (
     Fatal,
     Refused,
     kernel_text,
-    refused,
 )
 from xlvs.cli.ipvsadm.lines import words_of_lines
 from xlvs.cli.ipvsadm.names import Names
@@ -60,7 +59,7 @@ class Program:
         self._director = director
         self._names = names
         self._streams = streams
-        self._waiting: list[tuple[Verb, AnyEdit]] = []
+        self._waiting: list[AnyEdit] = []
 
     def run(self, words: Sequence[str]) -> int:
         """``ipvsadm WORDS``; the exit status."""
@@ -68,7 +67,7 @@ class Program:
 
     def restore(self, text: str) -> int:
         """``ipvsadm-restore``: everything goes, then come the rules."""
-        self._waiting.append((Verb.CLEAR, Clear()))
+        self._waiting.append(Clear())
         return self._ending(lambda: self._lines(text))
 
     def _ending(self, work: Callable[[], int]) -> int:
@@ -115,7 +114,7 @@ class Program:
         request = arguments.parse(words, self._names)
         wanted = edits(request)
         if wanted:
-            self._waiting += [(request.verb, edit) for edit in wanted]
+            self._waiting += wanted
             return 0
         self._send()
         if request.verb is Verb.RESTORE:
@@ -128,12 +127,12 @@ class Program:
         if not waiting:
             return True
         try:
-            results = self._director.edit([edit for _, edit in waiting], "continue")
+            results = self._director.edit(waiting, "continue")
         except Problem as problem:
-            raise refused(waiting[-1][0], problem) from problem
-        for (verb, _), error in zip(waiting, results, strict=True):
+            raise Refused(kernel_text(waiting[-1], problem.code, problem.message)) from problem
+        for edit, error in zip(waiting, results, strict=True):
             if error is not None:
-                self._complain(kernel_text(verb, error.code, error.message))
+                self._complain(kernel_text(edit, error.code, error.message))
         return results[-1] is None
 
     def _do(self, request: Request) -> int:
@@ -144,7 +143,9 @@ class Program:
             else:
                 self._show(request)
         except Problem as problem:
-            raise refused(request.verb, problem) from problem
+            if not wanted:
+                raise Refused(problem.message) from problem
+            raise Refused(kernel_text(wanted[-1], problem.code, problem.message)) from problem
         return 0
 
     def _show(self, request: Request) -> None:

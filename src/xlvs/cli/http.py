@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""As much of HTTP/1.1 as one request to the daemon needs.
+
+The standard library's client brings the e-mail parser, TLS and 60 ms with it; a
+command that an operator types, or a script a thousand times, has no use for them.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from io import BufferedReader
+
+_LINE_MAX = 65536
+_CHUNK = 1 << 20
+
+
+class HttpError(Exception):
+    """The other side does not speak HTTP, or stopped in the middle."""
+
+
+class Answer:
+    """An answer as it comes in. Close it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._file: BufferedReader = channel.makefile("rb")
+        words = self._line().split(None, 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004  # version, status
+            raise HttpError("that was no HTTP")
+        self.status = int(words[1])
+        self._length: int | None = None
+        self._chunked = False
+        while line := self._line():
+            name, _, value = line.partition(b":")
+            match name.strip().lower():
+                case b"content-length":
+                    self._length = int(value)
+                case b"transfer-encoding":
+                    self._chunked = value.strip().lower() == b"chunked"
+
+    def read(self) -> bytes:
+        """All of the body."""
+        return b"".join(self._pieces())
+
+    def lines(self) -> Iterator[bytes]:
+        """The body line by line, while it comes in; empty lines are left out."""
+        rest = b""
+        for piece in self._pieces():
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from filter(None, whole)
+        if rest:
+            yield rest
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._file.close()
+        self._channel.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        if not self._chunked:
+            left = self._length
+            while left is None or left > 0:
+                piece = self._file.read1(_CHUNK if left is None else min(left, _CHUNK))
+                if not piece:
+                    if left is None:
+                        return
+                    raise HttpError("the answer broke off")
+                yield piece
+                left = None if left is None else left - len(piece)
+            return
+        while True:
+            text = self._line().partition(b";")[0].strip()
+            try:
+                size = int(text, 16)
+            except ValueError:
+                raise HttpError("that was no chunk") from None
+            piece = self._file.read(size)
+            if len(piece) < size:
+                raise HttpError("the answer broke off")
+            self._line()
+            if not size:
+                return
+            yield piece
+
+    def _line(self) -> bytes:
+        line = self._file.readline(_LINE_MAX)
+        if not line.endswith(b"\n"):
+            raise HttpError("the answer broke off")
+        return line.rstrip(b"\r\n")
+
+
+def ask(path: str, method: str, target: str, body: bytes | None, patience: float) -> Answer:
+    """Send a request to a Unix socket; the answer. Raises OSError and HttpError."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.settimeout(patience)
+        channel.connect(path)
+        head = f"{method} {target} HTTP/1.1\r\nHost: xlvs\r\nConnection: close\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        channel.sendall(head.encode() + b"\r\n" + (body or b""))
+        return Answer(channel)
+    except BaseException:
+        channel.close()
+        raise
