@@ -8,15 +8,16 @@
 
 #include "table.h"
 
-#define SWEEP_TICK_NS (50 * 1000 * 1000ULL)
-#define SWEEP_TICKS_PER_ROUND 10
-#define SWEEP_SLOTS_MIN 4096 /* a small table is walked whole at every tick */
+#define SWEEP_TICK_NS (20 * 1000 * 1000ULL)
+#define SWEEP_TICKS_PER_ROUND 50
+#define SWEEP_SLOTS_MIN 2048 /* a small table is walked whole at every tick */
 #define CLOCK_MONOTONIC 1
 
 struct sweep_walk {
 	__u32 at;
 	__u32 end;
 	__u32 now;
+	bool end_removed;
 };
 
 static long sweep_step(__u32 i, void *data)
@@ -29,13 +30,14 @@ static long sweep_step(__u32 i, void *data)
 		w->at = 0;
 	c = table_slot(w->at);
 	if (c && READ_ONCE(c->word) & XLVS_CONNECTION_LIVE)
-		table_end(c, w->at, w->now);
+		table_end(c, w->at, w->now, w->end_removed);
 	w->at++;
 	return 0;
 }
 
 static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 {
+	struct xlvs_settings *settings = settings_get();
 	struct xlvs_table *t = table_get();
 	struct sweep_walk w = {};
 	__u32 steps;
@@ -46,6 +48,7 @@ static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 		w.end = READ_ONCE(t->fresh);
 		w.at = t->sweep_at;
 		w.now = clock_ms_exact();
+		w.end_removed = settings && settings->expire_nodest_conn;
 		steps = w.end / SWEEP_TICKS_PER_ROUND + 1;
 		if (steps < SWEEP_SLOTS_MIN)
 			steps = SWEEP_SLOTS_MIN;

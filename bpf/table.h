@@ -283,15 +283,29 @@ static __always_inline void table_unindex(const struct xlvs_tuple *key, __u32 sl
 		bpf_map_delete_elem(&connection_index, key);
 }
 
-/* Ends a connection whose time is over. Called by the sweep only. */
-static __always_inline void table_end(struct xlvs_connection *c, __u32 slot, __u32 now)
+static __always_inline bool table_removed(const struct xlvs_connection *c)
+{
+	__u32 id = c->destination;
+	struct xlvs_destination *d = bpf_map_lookup_elem(&destinations, &id);
+
+	return d && !(d->flags & XLVS_DESTINATION_AVAILABLE);
+}
+
+/*
+ * Ends a connection whose time is over, or whose server was removed if those are
+ * not to be kept (net.ipv4.vs.expire_nodest_conn). Called by the sweep only.
+ */
+static __always_inline void table_end(struct xlvs_connection *c, __u32 slot, __u32 now,
+				      bool end_removed)
 {
 	struct xlvs_table *t = table_get();
 	__u32 word = READ_ONCE(c->word);
 	struct xlvs_tuple key;
 
-	if (!(word & XLVS_CONNECTION_LIVE) ||
-	    !clock_over(now, READ_ONCE(c->last_seen), READ_ONCE(c->timeout)))
+	if (!(word & XLVS_CONNECTION_LIVE))
+		return;
+	if (!clock_over(now, READ_ONCE(c->last_seen), READ_ONCE(c->timeout)) &&
+	    !(end_removed && table_removed(c)))
 		return;
 	/* First dead, then out of the index: a packet that meets the dead slot in
 	 * between opens a new connection over its entry, which then is not ours. */

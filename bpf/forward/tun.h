@@ -56,7 +56,8 @@ subprogram int tun_forward(hook_ctx *ctx, struct packet *p, const struct xlvs_de
 			.daddr = d->address.word[3],
 		};
 
-		if (p->pmtu_disc && p->dont_fragment)
+		/* IPVS copies the bit; IPv6 has none to copy. */
+		if (p->pmtu_disc && p->dont_fragment && p->family == AF_INET)
 			ip.frag_off = bpf_htons(IPV4_DF);
 		else
 			ip.id = bpf_get_prandom_u32();

@@ -6,6 +6,7 @@
 #ifndef XLVS_PARSE_H
 #define XLVS_PARSE_H
 
+#include "lib/checksum.h"
 #include "packet.h"
 
 #define IPV6_EXTENSIONS_MAX 6
@@ -131,6 +132,34 @@ static __noinline enum xlvs_reason parse_icmp(hook_ctx *ctx, struct packet *p)
 	return XLVS_REASON_NONE;
 }
 
+/* 15 words, as many as IHL can say, of which the header has `header` bytes. */
+static __noinline bool parse_ipv4_sum_of_options(hook_ctx *ctx, __u32 l3, __u32 header)
+{
+	__u8 bytes[60] = {};
+
+	opaque(header);
+	if (header < sizeof(struct iphdr) || header > sizeof(bytes) ||
+	    hook_load(ctx, l3, bytes, header))
+		return false;
+	return sum_fold16((__u32)bpf_csum_diff(NULL, 0, (__be32 *)bytes, sizeof(bytes), 0)) ==
+	       0xffff;
+}
+
+/*
+ * Is the header's own checksum right? The stack would drop a wrong one before IPVS
+ * saw it; we would send it on, wrong, in the director's name.
+ */
+static __always_inline bool parse_ipv4_sum(hook_ctx *ctx, __u32 l3, __u32 header)
+{
+	struct iphdr *ip = view(ctx, l3, struct iphdr);
+
+	if (!ip)
+		return false;
+	if (unlikely(header != sizeof(*ip)))
+		return parse_ipv4_sum_of_options(ctx, l3, header);
+	return checksum_of_ipv4_header(ip) == 0;
+}
+
 /* A subprogram, so that its scratch space does not lie under every other frame. */
 subprogram int parse(hook_ctx *ctx, struct packet *p)
 {
@@ -152,6 +181,8 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	p->length = v.length;
 	if (why)
 		return why;
+	if (p->family == AF_INET && unlikely(!parse_ipv4_sum(ctx, p->l3, v.l4 - p->l3)))
+		return XLVS_REASON_PASS_MALFORMED;
 	/* A frame may be padded (RFC 894), a packet may not be cut. */
 	if (p->l3 + p->length > hook_frame_length(ctx))
 		return XLVS_REASON_PASS_MALFORMED;

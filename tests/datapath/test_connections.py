@@ -137,6 +137,21 @@ def test_expire_nodest_conn_ends_it_at_once(director: World) -> None:
     assert director.client(tcp("A")).reason == "pass_not_syn"
 
 
+def test_expire_nodest_conn_ends_idle_ones_too(director: World) -> None:
+    """IPVS flushes the connections of a removed server without waiting for a packet."""
+    kept, removed = nat(director, 2)
+    director.set(expire_nodest_conn=1)
+    director.path.start_sweep()
+    director.client(tcp("S", 40000))
+    director.client(tcp("S", 40001))
+    director.change(removed, flags=r.DestinationFlag.RESOLVED)
+    deadline = time.monotonic() + 5
+    while director.table().used > 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert director.load(kept) == (1, 0)
+    assert director.load(removed) == (0, 0)
+
+
 def test_no_service_at_all_switches_off(director: World) -> None:
     nat(director)
     director.client(tcp("S"))

@@ -106,6 +106,8 @@ def test_tun_encapsulates(director: World, inner6: bool, outer6: bool, udp: bool
     assert hops(out.packet, outer6) == 60
     protocol = outer.nh if outer6 else outer.proto
     assert protocol == (41 if inner6 else 4)
+    if not outer6:
+        assert outer.flags == "", "DF is copied from IPv4 only, and the packet has none"
     inner = bytes(outer.payload)[: len(bytes(sent))]
     seen = (IPv6 if inner6 else IP)(inner)
     assert (seen.src, seen.dst) == (sent.src, sent.dst)
@@ -143,6 +145,16 @@ def test_local_server_gets_the_packet_through_the_stack(director: World, udp: bo
     assert (out.packet[IP].dst, out.packet[IP].payload.dport) == (w.server(1), 8081)
     assert out.packet[IP].ttl == 61
     assert w.right(out.packet)
+
+
+def test_tun_copies_df(director: World) -> None:
+    one_server(director, Method.TUN, False, False)
+    packet = from_client(False, False)
+    packet.flags = "DF"
+    out = director.client(packet)
+    assert (out.packet[IP].flags, out.packet[IP].id) == ("DF", 0)
+    director.set(pmtu_disc=0)
+    assert director.client(packet).packet[IP].flags == ""
 
 
 def test_udp_without_checksum_gets_one_by_nat(director: World) -> None:

@@ -47,6 +47,11 @@ def services(director: World) -> None:
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=19) / SYN, "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=2000) / SYN, "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, version=5) / SYN, "pass_malformed"),
+        (LINK / IP(src=w.CLIENT, dst=w.VIP, chksum=0x1234) / SYN, "pass_malformed"),
+        (
+            LINK / IP(src=w.CLIENT, dst=w.VIP, chksum=0x1234, options=b"\x94\x04\0\0") / SYN,
+            "pass_malformed",
+        ),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=30) / SYN, "pass_malformed"),
         (
             LINK / IP(src=w.CLIENT, dst=w.VIP) / TCP(dport=80, flags="S", dataofs=4),
