@@ -55,6 +55,8 @@ def parse(words: Sequence[str], names: Names) -> Request:
         _check_role(request.verb, reader.value)
     _read_options(request, reader, names)
     _read_rest(request, reader.rest)
+    if "sched-flags" in request.given:
+        request.flags = _flags(request.flag_words, request.scheduler or _DEFAULT_SCHEDULER)
     rules.check_command(request.verb, frozenset(request.given))
     _settle(request)
     return request
@@ -113,7 +115,7 @@ def _note(request: Request, option: Option, _text: str, _names: Names) -> None:
 def _read_service(request: Request, option: Option, text: str, names: Names) -> None:
     _give(request, "service-address")
     request.protocol = Protocol(option.name.removesuffix("-service"))
-    found = values.endpoint(text, request.protocol.value, names)
+    found = values.endpoint(text, request.protocol, names)
     if found is None:
         raise Fatal("illegal virtual server address[:port] specified")
     request.address = found.address
@@ -130,6 +132,7 @@ def _read_fwmark(request: Request, _option: Option, text: str, _names: Names) ->
     if mark is None:
         raise Fatal(f"invalid fwmark value `{text}' specified")
     request.fwmark = mark
+    request.protocol = Protocol.TCP
 
 
 def _read_ipv6(request: Request, _option: Option, _text: str, _names: Names) -> None:
@@ -164,7 +167,7 @@ def _read_netmask(request: Request, option: Option, text: str, names: Names) -> 
 
 def _read_server(request: Request, option: Option, text: str, names: Names) -> None:
     _give(request, option.name)
-    found = values.endpoint(text, request.protocol.value, names)
+    found = values.endpoint(text, request.protocol, names)
     if found is None:
         raise Fatal("illegal real server address[:port] specified")
     request.server = found.address
@@ -303,7 +306,6 @@ def _settle(request: Request) -> None:
     """What depends on more than one option."""
     if request.verb in (Verb.ADD_SERVICE, Verb.EDIT_SERVICE):
         request.scheduler = request.scheduler or _DEFAULT_SCHEDULER
-        request.flags = _flags(request.flag_words, request.scheduler)
         if not request.fwmark and not request.port and not request.persistence:
             raise Fatal("Zero port specified for non-persistent service")
         if request.one_packet and not request.fwmark and request.protocol is not Protocol.UDP:

@@ -43,6 +43,8 @@ def key(request: Request) -> ServiceKey:
     if request.fwmark:
         family = Family.INET6 if request.ipv6 else Family.INET
         return ServiceKey(protocol=Protocol.FWM, fwmark=request.fwmark, family=family)
+    if request.protocol is None:
+        raise ValueError("the rules let no request without a service through")
     return ServiceKey(protocol=request.protocol, address=request.address, port=request.port)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 PROGRAM = "ipvsadm"
 
-_DROPPED = {ord(character): None for character in "\r\v\f"}
-"""ipvsadm passes over these without ending a word."""
+_BLANKS = str.maketrans("\t\r", "  ")
+"""What separates words besides the space. Form feeds and the like are parts of words."""
 
 
 def words_of_lines(text: str) -> Iterator[list[str]]:
     """The words of each line that has any, without the program's name before them."""
     for line in text.split("\n"):
-        plain = line.translate(_DROPPED).replace("\t", " ")
+        plain = line.translate(_BLANKS)
         # A NUL ends a word for C, whatever follows up to the next blank.
         words = [word.partition("\0")[0] for word in plain.split(" ") if word]
         while words and words[0] == PROGRAM:

@@ -13,11 +13,15 @@ HOST_PREFIX = "128"
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """What a command line asks for. ``given`` has the options by their names in messages."""
+    """What a command line asks for.
+
+    ``given`` has the options by their names in messages. ``protocol`` is None until a
+    service is named; it says whose names the ports have, so a mark has TCP's.
+    """
 
     verb: Verb
     given: set[str]
-    protocol: Protocol = Protocol.TCP
+    protocol: Protocol | None = None
     address: Address | None = None
     port: int = 0
     fwmark: int = 0

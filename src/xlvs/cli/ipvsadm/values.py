@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from xlvs.cli.ipvsadm.names import Names
-from xlvs.model.service import Address
+from xlvs.model.service import Address, Protocol
 
 _SPACE = " \t\n\v\f\r"
 _PORT_MAX = 65535
@@ -49,10 +49,10 @@ class Endpoint(NamedTuple):
     port: int | None
 
 
-def endpoint(text: str, protocol: str, names: Names) -> Endpoint | None:
-    """``host``, ``host:port``, ``[v6]:port`` or bare ``v6``; the port may be a service's name.
+def endpoint(text: str, protocol: Protocol | None, names: Names) -> Endpoint | None:
+    """``host``, ``host:port``, ``[v6]:port`` or bare ``v6``.
 
-    In brackets only IPv6 keeps its port: that is ipvsadm's way, as is the oddity that a
+    The port may be a service's name if the protocol is known. In brackets only IPv6 keeps its port: that is ipvsadm's way, as is the oddity that a
     word of digits alone is no address although ``10:80`` has one.
     """
     if not text or (text.isascii() and text.isdigit()):
@@ -75,8 +75,8 @@ def endpoint(text: str, protocol: str, names: Names) -> Endpoint | None:
     if port is None:
         return Endpoint(address, None)
     value = number(port, 0, _PORT_MAX)
-    if value is None:
-        value = names.port(port, protocol)
+    if value is None and protocol is not None:
+        value = names.port(port, protocol.value)
     return None if value is None else Endpoint(address, value)
 
 
