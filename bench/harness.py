@@ -51,8 +51,11 @@ def compiled() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="xlvs-bench-") as folder:
         for source in sorted(SOURCES.glob("*.bpf.c")):
             target = Path(folder) / (source.stem + ".o")
-            command = [compiler(), *flags(), "-c", str(source), "-o", str(target)]
-            subprocess.run(command, check=True)
+            # The data plane's headers have more than the wrapper uses.
+            options = [*flags(), "-Wno-unused-function"]
+            command = [compiler(), *options, "-c", str(source), "-o", str(target)]
+            if subprocess.run(command, check=False).returncode:
+                raise SystemExit(f"{source.name} does not fit the data plane in bpf/: see above")
         yield Path(folder)
 
 

@@ -4,7 +4,7 @@
  * table. It does what the sweep does when their time is over, but in an order of no
  * pattern: the slots are handed out again as after a long time of traffic.
  */
-#include "table.h"
+#include "sweep.h"
 
 struct bench_forget {
 	__u32 first; /* slot */
@@ -17,14 +17,15 @@ struct bench_walk {
 
 static long bench_forget_step(__u32 i, void *data)
 {
-	struct bench_walk *w = data;
-	__u32 slot = w->first + (i * 0x9e3779b1 & w->mask);
+	struct bench_walk *b = data;
+	__u32 slot = b->first + (i * 0x9e3779b1 & b->mask);
+	struct sweep_walk w = { .at = slot, .end = ~0u, .now = b->now };
 	struct xlvs_connection *c = table_slot(slot);
 
 	if (c) {
-		c->last_seen = w->now;
+		c->last_seen = b->now;
 		c->timeout = 0;
-		table_end(c, slot, w->now);
+		sweep_step(0, &w);
 	}
 	return 0;
 }
@@ -32,9 +33,9 @@ static long bench_forget_step(__u32 i, void *data)
 SEC("syscall")
 int bench_forget(struct bench_forget *ctx)
 {
-	struct bench_walk w = { .first = ctx->first, .mask = ctx->mask, .now = clock_ms_exact() };
+	struct bench_walk b = { .first = ctx->first, .mask = ctx->mask, .now = clock_ms_exact() };
 
-	bpf_loop(w.mask + 1, bench_forget_step, &w, 0);
+	bpf_loop(b.mask + 1, bench_forget_step, &b, 0);
 	return 0;
 }
 
