@@ -52,8 +52,9 @@ class Endpoint(NamedTuple):
 def endpoint(text: str, protocol: Protocol | None, names: Names) -> Endpoint | None:
     """``host``, ``host:port``, ``[v6]:port`` or bare ``v6``.
 
-    The port may be a service's name if the protocol is known. In brackets only IPv6 keeps its port: that is ipvsadm's way, as is the oddity that a
-    word of digits alone is no address although ``10:80`` has one.
+    The port may be a service's name if the protocol is known. In brackets only IPv6
+    keeps its port: that is ipvsadm's way, as is the oddity that a word of digits alone
+    is no address although ``10:80`` has one.
     """
     if not text or (text.isascii() and text.isdigit()):
         return None

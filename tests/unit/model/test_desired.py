@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an edit does to what is wanted, and which edits are refused."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import hypothesis
+import msgspec
+import pytest
+from hypothesis import strategies as st
+
+from xlvs.model.desired import Desired, Timeouts, apply, apply_all
+from xlvs.model.edit import (
+    AddDestination,
+    AddLocalAddress,
+    AddService,
+    AnyEdit,
+    Clear,
+    DeleteDestination,
+    DeleteLocalAddress,
+    DeleteService,
+    EditDestination,
+    EditService,
+    SetTimeouts,
+    Zero,
+)
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import (
+    Destination,
+    DestinationKey,
+    Family,
+    Method,
+    Protocol,
+    Service,
+    ServiceKey,
+)
+
+
+def address(text: str):
+    return ip_address(text)
+
+
+WEB = ServiceKey(protocol=Protocol.TCP, address=address("10.0.0.1"), port=80)
+SIX = ServiceKey(protocol=Protocol.TCP, address=address("fd00:1::1"), port=80)
+MARK = ServiceKey(protocol=Protocol.FWM, fwmark=7)
+MARK_SIX = ServiceKey(protocol=Protocol.FWM, fwmark=7, family=Family.INET6)
+
+
+def server(host: str, port: int = 80, **more) -> Destination:
+    more.setdefault("method", Method.NAT)
+    return Destination(key=DestinationKey(address=address(host), port=port), **more)
+
+
+def wanted(*edits: AnyEdit) -> Desired:
+    desired, _ = apply_all(Desired(), edits, "abort")
+    return desired
+
+
+def with_web(*hosts: str) -> Desired:
+    adds = [AddDestination(service=WEB, destination=server(host)) for host in hosts]
+    return wanted(AddService(service=Service(key=WEB)), *adds)
+
+
+def listed(desired: Desired, key: ServiceKey = WEB) -> list[str]:
+    return [str(each.key.address) for each in desired.services[key][1]]
+
+
+def test_a_new_destination_is_first_and_an_edited_one_keeps_its_place() -> None:
+    desired = with_web("192.168.0.1", "192.168.0.2", "192.168.0.3")
+    assert listed(desired) == ["192.168.0.3", "192.168.0.2", "192.168.0.1"]
+    edit = EditDestination(service=WEB, destination=server("192.168.0.2", weight=9))
+    desired = apply(desired, edit)
+    assert listed(desired) == ["192.168.0.3", "192.168.0.2", "192.168.0.1"]
+    assert desired.services[WEB][1][1].weight == 9
+    gone = DeleteDestination(service=WEB, destination=server("192.168.0.2").key)
+    assert listed(apply(desired, gone)) == ["192.168.0.3", "192.168.0.1"]
+
+
+@pytest.mark.parametrize("method", [Method.DR, Method.TUN])
+def test_without_translation_the_port_is_the_services(method: Method) -> None:
+    desired = wanted(
+        AddService(service=Service(key=WEB)),
+        AddDestination(service=WEB, destination=server("192.168.0.1", 81, method=method)),
+    )
+    assert desired.services[WEB][1][0].key.port == 80
+
+
+def test_a_mark_has_no_port_to_lend() -> None:
+    desired = wanted(
+        AddService(service=Service(key=MARK)),
+        AddDestination(service=MARK, destination=server("192.168.0.1", 81, method=Method.DR)),
+    )
+    assert desired.services[MARK][1][0].key.port == 81
+
+
+def test_an_edited_service_keeps_its_destinations_and_its_local_addresses_if_asked() -> None:
+    local = address("10.9.9.9")
+    desired = apply(with_web("192.168.0.1"), AddLocalAddress(service=WEB, address=local))
+    kept = apply(
+        desired,
+        EditService(service=Service(key=WEB, scheduler="rr"), keep_local_addresses=True),
+    )
+    assert kept.services[WEB][0] == Service(key=WEB, scheduler="rr", local_addresses=(local,))
+    assert listed(kept) == ["192.168.0.1"]
+    reset = apply(desired, EditService(service=Service(key=WEB, scheduler="rr")))
+    assert reset.services[WEB][0].local_addresses == ()
+
+
+def test_timeouts_of_zero_stay() -> None:
+    desired = apply(Desired(), SetTimeouts(tcp=1, tcp_fin=0, udp=3))
+    assert desired.timeouts == Timeouts(tcp=1, tcp_fin=120, udp=3)
+
+
+def test_clear_keeps_timeouts() -> None:
+    desired = apply(apply(with_web("192.168.0.1"), SetTimeouts(tcp=5)), Clear())
+    assert desired == Desired(timeouts=Timeouts(tcp=5))
+
+
+def test_an_edit_changes_no_earlier_value() -> None:
+    before = with_web("192.168.0.1")
+    copy = msgspec.structs.replace(before, services=dict(before.services))
+    apply(before, DeleteService(key=WEB))
+    apply(before, AddDestination(service=WEB, destination=server("192.168.0.2")))
+    assert before == copy
+
+
+OTHER = ServiceKey(protocol=Protocol.UDP, address=address("10.0.0.1"), port=80)
+
+REFUSED: list[tuple[AnyEdit, Code]] = [
+    (AddService(service=Service(key=WEB)), Code.SERVICE_EXISTS),
+    (AddService(service=Service(key=WEB, scheduler="nosuch")), Code.SERVICE_EXISTS),
+    (AddService(service=Service(key=OTHER, scheduler="nosuch")), Code.NO_SUCH_SCHEDULER),
+    (AddService(service=Service(key=OTHER, persistence_engine="x")), Code.NO_SUCH_SCHEDULER),
+    (AddService(service=Service(key=OTHER, persistence_timeout=-1)), Code.INVALID),
+    (AddService(service=Service(key=OTHER, netmask="300.0.0.0")), Code.INVALID),
+    (AddService(service=Service(key=OTHER, flags=8)), Code.INVALID),
+    (AddService(service=Service(key=OTHER, local_addresses=(address("fd00::1"),))), Code.INVALID),
+    (AddService(service=Service(key=ServiceKey(protocol=Protocol.FWM))), Code.INVALID),
+    (AddService(service=Service(key=ServiceKey(protocol=Protocol.TCP))), Code.INVALID),
+    (
+        AddService(service=Service(key=msgspec.structs.replace(SIX, family=Family.INET6))),
+        Code.INVALID,
+    ),
+    (EditService(service=Service(key=OTHER, scheduler="nosuch")), Code.NO_SUCH_SERVICE),
+    (EditService(service=Service(key=WEB, scheduler="nosuch")), Code.NO_SUCH_SCHEDULER),
+    (DeleteService(key=OTHER), Code.NO_SUCH_SERVICE),
+    (DeleteService(key=MARK), Code.NO_SUCH_SERVICE),
+    (AddDestination(service=OTHER, destination=server("1.1.1.1")), Code.NO_SUCH_SERVICE),
+    (AddDestination(service=WEB, destination=server("192.168.0.1")), Code.DESTINATION_EXISTS),
+    (
+        AddDestination(service=WEB, destination=server("192.168.0.1", 9, method=Method.DR)),
+        Code.DESTINATION_EXISTS,
+    ),
+    (AddDestination(service=WEB, destination=server("1.1.1.1", weight=-1)), Code.OUT_OF_RANGE),
+    (AddDestination(service=WEB, destination=server("1.1.1.1", weight=2**31)), Code.OUT_OF_RANGE),
+    (
+        AddDestination(service=WEB, destination=server("224.0.0.1", lower_threshold=1)),
+        Code.OUT_OF_RANGE,
+    ),
+    (AddDestination(service=WEB, destination=server("1.1.1.1", 65536)), Code.INVALID),
+    (EditDestination(service=WEB, destination=server("224.0.0.1")), Code.NO_SUCH_DESTINATION),
+    (
+        DeleteDestination(service=WEB, destination=server("192.168.0.1", 81).key),
+        Code.NO_SUCH_DESTINATION,
+    ),
+    (AddLocalAddress(service=OTHER, address=address("1.1.1.1")), Code.NO_SUCH_SERVICE),
+    (AddLocalAddress(service=WEB, address=address("fd00::1")), Code.INVALID),
+    (DeleteLocalAddress(service=WEB, address=address("1.1.1.1")), Code.NO_SUCH_LOCAL_ADDRESS),
+    (Zero(service=OTHER), Code.NO_SUCH_SERVICE),
+    (SetTimeouts(tcp=-1), Code.INVALID),
+    (SetTimeouts(udp=2**31), Code.INVALID),
+]
+
+
+@pytest.mark.parametrize(("edit", "code"), REFUSED)
+def test_refused_edits_say_why_and_where(edit: AnyEdit, code: Code) -> None:
+    desired = with_web("192.168.0.1")
+    with pytest.raises(Problem) as caught:
+        apply(desired, edit)
+    assert caught.value.code is code
+    assert caught.value.message
+
+
+NO_UNICAST = [
+    "0.0.0.0",
+    "224.0.0.1",
+    "255.255.255.255",
+    "127.255.255.255",
+    "::",
+    "ff02::1",
+    "fe80::1",
+    "::ffff:10.0.0.1",
+]
+
+
+@pytest.mark.parametrize("host", NO_UNICAST)
+def test_only_unicast_serves(host: str) -> None:
+    key = SIX if ":" in host else WEB
+    desired = wanted(AddService(service=Service(key=key)))
+    with pytest.raises(Problem, match="unicast") as caught:
+        apply(desired, AddDestination(service=key, destination=server(host)))
+    assert caught.value.code is Code.INVALID
+
+
+@pytest.mark.parametrize(("key", "host"), [(WEB, "fd00::2"), (SIX, "1.1.1.1"), (MARK, "fd00::2")])
+def test_only_tunnels_lead_to_the_other_family(key: ServiceKey, host: str) -> None:
+    desired = wanted(AddService(service=Service(key=key)))
+    tunnel = AddDestination(service=key, destination=server(host, method=Method.TUN))
+    assert listed(apply(desired, tunnel), key) == [host]
+    with pytest.raises(Problem, match="only tun"):
+        apply(desired, AddDestination(service=key, destination=server(host)))
+
+
+def test_marks_of_two_families_are_two_services() -> None:
+    desired = wanted(*(AddService(service=Service(key=key)) for key in (MARK, MARK_SIX)))
+    assert len(desired.services) == 2
+
+
+def test_a_batch_goes_on_or_changes_nothing() -> None:
+    edits = [
+        AddService(service=Service(key=WEB)),
+        DeleteService(key=OTHER),
+        AddDestination(service=WEB, destination=server("192.168.0.1")),
+    ]
+    desired, results = apply_all(Desired(), edits, "continue")
+    assert listed(desired) == ["192.168.0.1"]
+    assert [None if each is None else each.code for each in results] == [
+        None,
+        Code.NO_SUCH_SERVICE,
+        None,
+    ]
+    before = Desired()
+    with pytest.raises(Problem) as caught:
+        apply_all(before, edits, "abort")
+    assert caught.value.where == "/edits/1"
+    assert before == Desired()
+
+
+KEYS = st.sampled_from([WEB, SIX, MARK, MARK_SIX, OTHER])
+SERVICES = st.builds(
+    Service,
+    key=KEYS,
+    scheduler=st.sampled_from(["rr", "wlc", "nosuch"]),
+    local_addresses=st.sampled_from([(), (address("10.8.0.1"),)]),
+)
+SERVERS = st.builds(
+    server,
+    st.sampled_from(["192.168.0.1", "192.168.0.2", "fd00::2", "224.0.0.1"]),
+    st.sampled_from([80, 81]),
+    method=st.sampled_from(Method),
+    weight=st.integers(-1, 3),
+)
+LOCALS = st.sampled_from(["10.8.0.1", "10.8.0.2", "fd00:8::1"]).map(address)
+EDITS = st.one_of(
+    st.builds(AddService, service=SERVICES),
+    st.builds(EditService, service=SERVICES, keep_local_addresses=st.booleans()),
+    st.builds(DeleteService, key=KEYS),
+    st.builds(AddDestination, service=KEYS, destination=SERVERS),
+    st.builds(EditDestination, service=KEYS, destination=SERVERS),
+    st.builds(DeleteDestination, service=KEYS, destination=SERVERS.map(lambda s: s.key)),
+    st.builds(AddLocalAddress, service=KEYS, address=LOCALS),
+    st.builds(DeleteLocalAddress, service=KEYS, address=LOCALS),
+    st.builds(Clear),
+    st.builds(SetTimeouts, tcp=st.integers(-1, 3), udp=st.integers(0, 3)),
+)
+
+
+def undo(before: Desired, edit: AnyEdit) -> list[AnyEdit]:
+    """Edits that take back an accepted edit."""
+    match edit:
+        case AddService(service=service):
+            return [DeleteService(key=service.key)]
+        case EditService(service=service):
+            return [EditService(service=before.services[service.key][0])]
+        case AddDestination(service=key, destination=added):
+            present = {each.key for each in before.services[key][1]}
+            port = {added.key, msgspec.structs.replace(added.key, port=key.port)} - present
+            by_address = key.protocol is not Protocol.FWM
+            settled = added.method in (Method.DR, Method.TUN) and by_address
+            gone = msgspec.structs.replace(added.key, port=key.port) if settled else added.key
+            assert gone in port
+            return [DeleteDestination(service=key, destination=gone)]
+        case AddLocalAddress(service=key, address=local):
+            return [DeleteLocalAddress(service=key, address=local)]
+        case _:
+            return again(before)
+
+
+def again(desired: Desired) -> list[AnyEdit]:
+    """Edits that make a value from whatever is there."""
+    edits: list[AnyEdit] = [Clear()]
+    for key, (service, destinations) in desired.services.items():
+        edits.append(AddService(service=service))
+        edits += [AddDestination(service=key, destination=d) for d in reversed(destinations)]
+    now = desired.timeouts
+    return [*edits, SetTimeouts(tcp=now.tcp, tcp_fin=now.tcp_fin, udp=now.udp)]
+
+
+@hypothesis.given(st.lists(EDITS, max_size=12), EDITS)
+def test_apply_and_revert_leaves_nothing(history: list[AnyEdit], edit: AnyEdit) -> None:
+    before, _ = apply_all(Desired(), history, "continue")
+    try:
+        after = apply(before, edit)
+    except Problem:
+        return
+    reverted, _ = apply_all(after, undo(before, edit), "abort")
+    assert reverted == before

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages survive the way to JSON and back; what is no message says where it is wrong."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import msgspec
+import pytest
+
+from xlvs.model import edit as edits
+from xlvs.model.service import (
+    Destination,
+    DestinationKey,
+    Method,
+    Protocol,
+    Service,
+    ServiceKey,
+)
+from xlvs.wire import codec
+from xlvs.wire.messages import ConnectionView, EditRequest, EditResponse, ErrorBody
+
+KEY = ServiceKey(protocol=Protocol.TCP, address=ip_address("fd00:1::1"), port=80)
+SERVER = DestinationKey(address=ip_address("192.168.0.1"), port=8080)
+
+EVERY_EDIT = [
+    edits.AddService(service=Service(key=KEY, local_addresses=(ip_address("fd00::9"),))),
+    edits.EditService(service=Service(key=KEY), keep_local_addresses=True),
+    edits.DeleteService(key=KEY),
+    edits.AddDestination(service=KEY, destination=Destination(key=SERVER, method=Method.TUN)),
+    edits.EditDestination(service=KEY, destination=Destination(key=SERVER, weight=0)),
+    edits.DeleteDestination(service=KEY, destination=SERVER),
+    edits.AddLocalAddress(service=KEY, address=ip_address("fd00::8")),
+    edits.DeleteLocalAddress(service=KEY, address=ip_address("fd00::8")),
+    edits.Clear(),
+    edits.SetTimeouts(tcp=1, tcp_fin=2, udp=3),
+    edits.Zero(service=KEY),
+    edits.Zero(),
+]
+
+
+def test_every_edit_comes_back() -> None:
+    request = EditRequest(edits=EVERY_EDIT, on_error="continue")
+    assert codec.decode(codec.encode(request), EditRequest) == request
+    assert {type(each) for each in EVERY_EDIT} == set(edits.AnyEdit.__args__)
+
+
+def test_answers_come_back() -> None:
+    answer = EditResponse(results=[None, ErrorBody(code="invalid", message="no", where="/x")])
+    assert codec.decode(codec.encode(answer), EditResponse) == answer
+
+
+def test_lines_are_one_message_each() -> None:
+    view = ConnectionView(
+        protocol=Protocol.UDP,
+        state="UDP",
+        expires=299,
+        client=ip_address("1.2.3.4"),
+        client_port=5,
+        virtual=ip_address("10.0.0.1"),
+        virtual_port=53,
+        destination=ip_address("192.168.0.1"),
+        destination_port=53,
+        method="nat",
+    )
+    lines = codec.encode_lines([view, view]).splitlines()
+    assert [codec.decode(line, ConnectionView) for line in lines] == [view, view]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (b'{"edits": [{"op": "nosuch"}]}', "nosuch"),
+        (b'{"edits": [{"op": "clear", "more": 1}]}', "more"),
+        (b'{"edits": 1}', "edits"),
+        (b'{"edits": [{"op":"service.delete","key":{"protocol":"tcp","address":5}}]}', "address"),
+        (b'{"edits": [{"op":"service.delete","key":{"protocol":"tcp","address":"x"}}]}', "address"),
+        (b"{", "truncated"),
+    ],
+)
+def test_what_is_wrong_is_named(text: bytes, where: str) -> None:
+    with pytest.raises(msgspec.DecodeError, match=where):
+        codec.decode(text, EditRequest)
