@@ -17,7 +17,7 @@ from xlvs.api.views import Facts
 from xlvs.cli.xlvsd import Config, read_command_line
 from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
-from xlvs.datapath.loader import DataPath, Sizes
+from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.engine import estimator, settings
 from xlvs.io import adoption, clock, forwarding, hooks, statefile
 from xlvs.io.director import Director
@@ -218,6 +218,10 @@ def run(config: Config) -> int:
     kernel = Kernel(DataPath.open(pins.folder(config.instance), sizes))
     try:
         return asyncio.run(_run(config, place, kernel))
+    except Problem:
+        if not kernel.adopted:
+            remove(pins.folder(config.instance))  # a start that fails leaves nothing behind
+        raise
     finally:
         kernel.close()
         lock.release()
