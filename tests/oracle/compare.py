@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 from . import facts
 from .director import Connection, Director, Load
@@ -114,3 +115,25 @@ def same_connections(expected: Sequence[Connection], got: Sequence[Connection]) 
 
 def _order(connection: Connection) -> tuple[str, str, int]:
     return (repr(replace(connection, expires=0)), connection.state, connection.expires)
+
+
+def tables(
+    director: Director, where: str, step: dict[str, Any], virtual: str = ""
+) -> list[facts.Difference]:
+    """How the connection table and the counters differ from a step's ``conns`` and ``dests``.
+
+    Only connections to virtual addresses that begin with ``virtual`` are looked at.
+    """
+    differences = []
+    expected = [recorded_connection(line) for line in step["conns"]]
+    loads = recorded_loads(step["dests"])
+    shown = [one for one in director.connections() if one.virtual.startswith(virtual)]
+    counted = director.loads()
+    if len(shown) != len(expected):
+        expected, loads = without_ended(expected, loads)
+        shown, counted = without_ended(shown, counted)
+    if not same_connections(expected, shown):
+        differences.append(facts.Difference(f"{where}/conns", expected, shown))
+    if loads != counted:
+        differences.append(facts.Difference(f"{where}/dests", loads, counted))
+    return differences

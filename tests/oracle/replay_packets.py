@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replay of ``facts/packets/*.json``: what goes in, what comes out, byte for byte."""
+"""Replay of ``facts/packets`` and ``facts/more``: what goes in, what comes out, byte for byte.
+
+The second kind also says what the connection table and the counters were after each step.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,22 +23,35 @@ def surroundings(case: dict[str, Any], hook: str) -> Surroundings:
 
 
 def replay(director: Director, name: str, case: dict[str, Any]) -> list[Difference]:
-    """Every step that differs, named ``<name>/<step>``."""
+    """Every difference, named ``<name>/<step>``, of tables ``<name>/<step>/conns`` or ``dests``."""
     director.clear()
-    director.configure(case["setup"])
+    director.configure(case.get("setup", ()))
     differences = []
     for number, step in enumerate(case["steps"], start=1):
-        packet = facts.whole_packet(step["in_hex"], step["in"])
-        side = compare.side_of(step["from"])
-        seen = compare.exchange(director, side, packet, len(step["out"]))
-        if not _same(step["out"], packet, side, seen):
-            expected = [f"to {out['to']}: {out['text']}" for out in step["out"]]
-            got = [compare.out_line(one) for one in seen]
-            if expected == got:  # the text does not show it: show the bytes
-                expected = [out["hex"] for out in step["out"]]
-                got = [one.packet.hex() for one in seen]
-            differences.append(Difference(f"{name}/{number}", expected, got))
+        where = f"{name}/{number}"
+        if "ipvsadm" in step:
+            director.configure([step["ipvsadm"]])
+        if "wait_seconds" in step:
+            time.sleep(step["wait_seconds"])
+        if "in_hex" in step:
+            differences += _packet(director, where, step)
+        if "conns" in step:
+            differences += compare.tables(director, where, step)
     return differences
+
+
+def _packet(director: Director, where: str, step: dict[str, Any]) -> list[Difference]:
+    packet = facts.whole_packet(step["in_hex"], step["in"])
+    side = compare.side_of(step["from"])
+    seen = compare.exchange(director, side, packet, len(step["out"]))
+    if _same(step["out"], packet, side, seen):
+        return []
+    expected = [f"to {out['to']}: {out['text']}" for out in step["out"]]
+    got = [compare.out_line(one) for one in seen]
+    if expected == got:  # the text does not show it: show the bytes
+        expected = [out["hex"] for out in step["out"]]
+        got = [one.packet.hex() for one in seen]
+    return [Difference(where, expected, got)]
 
 
 def _same(expected: Sequence[dict[str, str]], sent: bytes, side: int, seen: Sequence[Seen]) -> bool:

@@ -60,7 +60,7 @@ def _replay_step(
     if "in" in step:
         differences += _packet(director, where, step)
     if "conns" in step:
-        differences += _tables(director, where, step, virtual)
+        differences += compare.tables(director, where, step, virtual)
     return differences
 
 
@@ -83,18 +83,3 @@ def _packet(director: Director, where: str, step: dict[str, Any]) -> list[Differ
     if compare.same_lines(step["out"], packet, side, seen):
         return []
     return [Difference(f"{where}/out", step["out"], [compare.out_line(one) for one in seen])]
-
-
-def _tables(director: Director, where: str, step: dict[str, Any], virtual: str) -> list[Difference]:
-    differences = []
-    expected = [compare.recorded_connection(line) for line in step["conns"]]
-    loads = compare.recorded_loads(step["dests"])
-    shown = [one for one in director.connections() if one.virtual.startswith(virtual)]
-    counted = director.loads()
-    if len(shown) < len(expected):
-        expected, loads = compare.without_ended(expected, loads)
-    if not compare.same_connections(expected, shown):
-        differences.append(Difference(f"{where}/conns", expected, shown))
-    if loads != counted:
-        differences.append(Difference(f"{where}/dests", loads, counted))
-    return differences

@@ -18,7 +18,7 @@ LIMIT = 90
 
 
 def retarget(value: Any, number: int) -> Any:
-    """``value`` (any JSON) with its virtual and client addresses replaced by those of ``number``."""
+    """Any JSON with its virtual and client addresses replaced by those of ``number``."""
     return _replace(value, prefix(number), clients(number))
 
 
