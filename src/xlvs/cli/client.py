@@ -83,8 +83,10 @@ class Client:
             answer = ask(self.path, method, target, body, PATIENCE)
             if answer.status == _OK:
                 return answer
-            content = answer.read()
-            answer.close()
+            try:
+                content = answer.read()
+            finally:
+                answer.close()
         except PermissionError as error:
             raise Problem(
                 Code.INTERNAL, f"{self.path} is not for this user: run the command as root"

@@ -25,19 +25,14 @@ class Answer:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._file: BufferedReader = channel.makefile("rb")
-        words = self._line().split(None, 2)
-        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004  # version, status
-            raise HttpError("that was no HTTP")
-        self.status = int(words[1])
         self._length: int | None = None
         self._chunked = False
-        while line := self._line():
-            name, _, value = line.partition(b":")
-            match name.strip().lower():
-                case b"content-length":
-                    self._length = int(value)
-                case b"transfer-encoding":
-                    self._chunked = value.strip().lower() == b"chunked"
+        try:
+            self.status = self._status()
+            self._headers()
+        except BaseException:
+            self.close()
+            raise
 
     def read(self) -> bytes:
         """All of the body."""
@@ -57,6 +52,22 @@ class Answer:
         self._file.close()
         self._channel.close()
 
+    def _status(self) -> int:
+        version, _, rest = self._line().partition(b" ")
+        number = rest[:3]
+        if not version.startswith(b"HTTP/1.") or not number.isdigit():
+            raise HttpError("that was no HTTP")
+        return int(number)
+
+    def _headers(self) -> None:
+        while line := self._line():
+            name, _, value = line.partition(b":")
+            match name.strip().lower():
+                case b"content-length":
+                    self._length = _number(value, 10)
+                case b"transfer-encoding":
+                    self._chunked = value.strip().lower() == b"chunked"
+
     def _pieces(self) -> Iterator[bytes]:
         if not self._chunked:
             left = self._length
@@ -70,11 +81,7 @@ class Answer:
                 left = None if left is None else left - len(piece)
             return
         while True:
-            text = self._line().partition(b";")[0].strip()
-            try:
-                size = int(text, 16)
-            except ValueError:
-                raise HttpError("that was no chunk") from None
+            size = _number(self._line().partition(b";")[0], 16)
             piece = self._file.read(size)
             if len(piece) < size:
                 raise HttpError("the answer broke off")
@@ -88,6 +95,16 @@ class Answer:
         if not line.endswith(b"\n"):
             raise HttpError("the answer broke off")
         return line.rstrip(b"\r\n")
+
+
+def _number(text: bytes, base: int) -> int:
+    try:
+        number = int(text.strip(), base)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise HttpError("a length that is none")
+    return number
 
 
 def ask(path: str, method: str, target: str, body: bytes | None, patience: float) -> Answer:

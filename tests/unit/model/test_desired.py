@@ -183,7 +183,7 @@ def test_refused_edits_say_why_and_where(edit: AnyEdit, code: Code) -> None:
 
 
 NO_UNICAST = [
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104  # an address to refuse
     "224.0.0.1",
     "255.255.255.255",
     "127.255.255.255",

@@ -37,14 +37,14 @@ class SystemNames:
         """See Names."""
         try:
             return IPv4Address(socket.gethostbyname(host))
-        except (OSError, ValueError):  # not there; or no name at all (idna)
+        except (OSError, TypeError, ValueError):  # not there; or no name at all (idna, NUL)
             return None
 
     def port(self, service: str, protocol: str) -> int | None:
         """See Names."""
         try:
             return socket.getservbyname(service, protocol)
-        except (OSError, ValueError):
+        except (OSError, TypeError, ValueError):
             return None
 
     def host(self, address: Address) -> str | None:

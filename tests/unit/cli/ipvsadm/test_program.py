@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole runs: batches, local addresses, a daemon that is not there."""
+
+from __future__ import annotations
+
+import io
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from tests.oracle.desired_director import DesiredDirector, Run, TableNames
+
+from xlvs.cli.ipvsadm.program import Program
+from xlvs.model.desired import Desired
+from xlvs.model.problem import Code, Problem
+
+
+class Absent(DesiredDirector):
+    def edit(self, *_):
+        raise Problem(Code.INTERNAL, "xlvsd is not running")
+
+    def services(self):
+        raise Problem(Code.INTERNAL, "xlvsd is not running")
+
+
+def test_no_words_list_everything() -> None:
+    assert Run(DesiredDirector(), []).out.startswith("IP Virtual Server version 1.2.1 (size=4096)")
+
+
+@pytest.mark.parametrize("words", [["-L"], ["-A", "-f", "1"], ["-S"], ["-C"]])
+def test_without_a_daemon_there_is_one_sentence(words) -> None:
+    run = Run(Absent(), words)
+    assert (run.status, run.err, run.out) == (255, "xlvsd is not running\n", "")
+
+
+def test_without_a_daemon_help_helps() -> None:
+    assert Run(Absent(), ["-h"]).status == 0
+
+
+def test_lines_between_listings_travel_together() -> None:
+    director = DesiredDirector()
+    text = "-A -f 1\n-A -f 1\n-A -f 2\n-S\n-A -f 3\n-D -f 9\n"
+    run = Run(director, ["-R"], text)
+    assert director.requests == 2
+    assert run.out == "-A -f 1 -s wlc\n-A -f 2 -s wlc\n"
+    assert run.err == "Service already exists\nNo such service\n"
+    assert run.status == 255
+    assert len(director.desired.services) == 3
+
+
+def test_a_line_that_ends_the_program_leaves_the_earlier_ones() -> None:
+    director = DesiredDirector()
+    run = Run(director, ["-R"], "-A -f 1\n-A -f 1\n-A -f x\n-A -f 2\n")
+    assert run.err == "Service already exists\ninvalid fwmark value `x' specified\n"
+    assert run.status == 2
+    assert len(director.desired.services) == 1
+
+
+def test_a_daemon_that_goes_away_is_said_once() -> None:
+    run = Run(Absent(), ["-R"], "-A -f 1\n-A -f 2\n")
+    assert (run.status, run.err) == (255, "xlvsd is not running\n")
+
+
+def restore(director: DesiredDirector, text: str) -> int:
+    streams = Run(director, ["-v"])
+    return Program(director, TableNames(), streams).restore(text)
+
+
+def test_restore_begins_with_nothing() -> None:
+    director = DesiredDirector()
+    Run(director, ["-A", "-f", "1"])
+    assert restore(director, "-A -f 2\n") == 0
+    assert Run(director, ["-S"]).out == "-A -f 2 -s wlc\n"
+    assert restore(director, "") == 0
+    assert director.desired == Desired()
+
+
+LOCAL = """\
+-A -t 10.0.0.1:80 -s rr --local-address 10.2.0.8,10.2.0.9
+-a -t 10.0.0.1:80 -r 10.3.0.1:80 --fullnat -w 1
+-A -t [fd00::1]:80 -s rr --local-address fd00::9
+"""
+
+
+def test_fullnat_is_saved_and_listed() -> None:
+    director = DesiredDirector()
+    assert Run(director, ["-R"], LOCAL).status == 0
+    assert Run(director, ["-Sn"]).out == LOCAL
+    assert "10.3.0.1:80                  FullNat 1 " in Run(director, ["-Ln"]).out
+
+
+def test_local_addresses_one_by_one() -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], LOCAL)
+    service = "-t 10.0.0.1:80"
+    change = f"{service} --local-address 10.2.0.9,10.2.0.7".split()
+    run = Run(director, ["--add-laddr", *change])
+    assert (run.status, run.err) == (255, "Local address already exists\n")
+    run = Run(director, ["--add-laddr", *service.split(), "--local-address", "10.2.0.7"])
+    assert run.status == 0
+    assert Run(director, ["--del-laddr", *change]).status == 0
+    assert Run(director, ["--get-laddr", "-n", *service.split()]).out == (
+        "TCP  10.0.0.1:80\n  <- 10.2.0.8\n"
+    )
+    run = Run(director, ["--del-laddr", *change])
+    assert (run.status, run.err) == (255, "No such local address\n")
+
+
+def test_an_edit_of_the_service_keeps_local_addresses_unless_told() -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], LOCAL)
+    edit = ["-E", "-t", "10.0.0.1:80", "-s", "wrr"]
+    assert Run(director, edit).status == 0
+    assert "-s wrr --local-address 10.2.0.8,10.2.0.9\n" in Run(director, ["-Sn"]).out
+    assert Run(director, [*edit, "--local-address", "10.2.0.1"]).status == 0
+    assert "-s wrr --local-address 10.2.0.1\n" in Run(director, ["-Sn"]).out
+
+
+def test_thresholds_are_not_saved_and_all_else_is() -> None:
+    director = DesiredDirector()
+    text = (
+        "-A -f 3 -6 -s sh -p 90 -M 64 -b sh-port\n"
+        "-a -f 3 -6 -r [fd00::1]:80 -m -w 0 -x 4 -y 2\n"
+        "-a -f 3 -6 -r 1.1.1.1:9 -i -w 5 --tun-type gue --tun-port 1 --tun-csum\n"
+    )
+    Run(director, ["-R"], text)
+    saved = Run(director, ["-Sn"]).out
+    again = DesiredDirector()
+    assert Run(again, ["-R"], saved).status == 0
+    assert Run(again, ["-Sn"]).out == saved
+    assert sorted(saved.splitlines()) == sorted(text.replace(" -x 4 -y 2", "").splitlines())
+
+
+OPTIONS = "-A -E -D -C -L -a -e -d -S -Z -R -h --set -t -f -6 -r -s -p -m -i -w -n --fullnat"
+VALUES = "10.0.0.1:80 [fd00::1]:80 1 rr x 192.168.0.1 ipvsadm # --local-address"
+LINE = st.lists(st.sampled_from([*OPTIONS.split(), *VALUES.split()]), max_size=7).map(" ".join)
+LINES = st.lists(LINE, max_size=6).map("\n".join)
+
+
+@hypothesis.given(LINES | st.text(max_size=40))
+def test_any_lines_restore_without_a_crash(text) -> None:
+    run = Run(DesiredDirector(), ["-R"], text)
+    assert run.status in (0, 1, 2, 255)
+    assert run.status == 0 or run.err
+
+
+@hypothesis.given(st.lists(st.text(max_size=8), max_size=6))
+def test_any_words_end_in_a_status(words) -> None:
+    run = Run(DesiredDirector(), words)
+    assert run.status in (0, 1, 2, 255)
+
+
+def test_streams_are_flushed_in_order() -> None:
+    both = io.StringIO()
+
+    class Streams:
+        stdin = io.StringIO("-A -f 1\n-S\n-A -f 1\n")
+        stdout = both
+        stderr = both
+
+    Program(DesiredDirector(), TableNames(), Streams()).run(["-R"])
+    assert both.getvalue() == "-A -f 1 -s wlc\nService already exists\n"
