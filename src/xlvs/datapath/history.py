@@ -9,7 +9,7 @@ place of a server in rr's round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xlvs.datapath import support
@@ -27,7 +27,7 @@ from xlvs.model.edit import (
     Zero,
 )
 from xlvs.model.problem import Problem
-from xlvs.model.service import DestinationKey, ServiceKey
+from xlvs.model.service import Address, DestinationKey, ServiceKey
 
 
 @dataclass
@@ -52,7 +52,11 @@ NO_CHANGES = Changes()
 
 
 def fold(
-    desired: Desired, edits: Sequence[AnyEdit], *, go_on: bool
+    desired: Desired,
+    edits: Sequence[AnyEdit],
+    *,
+    go_on: bool,
+    is_broadcast: Callable[[Address], bool] = lambda _: False,
 ) -> tuple[Desired, list[Problem | None], Changes]:
     """Apply edits in order.
 
@@ -62,7 +66,7 @@ def fold(
     """
     results: list[Problem | None] = []
     changes = Changes()
-    draft = Draft(desired)
+    draft = Draft(desired, is_broadcast)
     for position, edit in enumerate(edits):
         before = draft.services
         bound = _scheduler(before, edit)

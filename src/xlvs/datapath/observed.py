@@ -61,7 +61,8 @@ class Neighbour(NamedTuple):
 class Route(NamedTuple):
     """The kernel's answer to "how would you reach this address?".
 
-    ``local``: it is the director's own. ``error``: why there is no way, "" if there is.
+    ``local``: it is the director's own. ``broadcast``: it is everybody's on a link.
+    ``error``: why there is no way, "" if there is.
     """
 
     ifindex: int = 0
@@ -70,6 +71,7 @@ class Route(NamedTuple):
     local: bool = False
     mtu: int = 0
     error: str = ""
+    broadcast: bool = False
 
 
 class Observed(NamedTuple):
@@ -78,6 +80,11 @@ class Observed(NamedTuple):
     links: Mapping[int, Link] = MappingProxyType({})
     neighbours: Mapping[tuple[int, Address], Neighbour] = MappingProxyType({})
     routes: Mapping[Address, Route] = MappingProxyType({})
+
+    def is_broadcast(self, address: Address) -> bool:
+        """Whether this is known to be a link's broadcast address."""
+        route = self.routes.get(address)
+        return route is not None and route.broadcast
 
 
 class Way(NamedTuple):

@@ -65,7 +65,9 @@ class Director:
 
         One entry per edit. Raises Problem when nothing was changed.
         """
-        desired, results, changes = fold(self.desired, edits, go_on=go_on)
+        desired, results, changes = fold(
+            self.desired, edits, go_on=go_on, is_broadcast=self.observed.is_broadcast
+        )
         try:
             self._change(desired, changes)
         except Problem:

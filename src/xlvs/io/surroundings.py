@@ -44,6 +44,7 @@ _IFF_LOWER_UP = 1 << 16
 _NTF_USE = 1
 _RTN_UNICAST = 1
 _RTN_LOCAL = 2
+_RTN_BROADCAST = 3
 _RTAX_MTU = "RTAX_MTU"
 
 _NO_WAY = {
@@ -329,6 +330,8 @@ def _route(message: Message) -> Route:
     if gateway is None and via:
         gateway = via.get("addr")  # an IPv6 gateway of an IPv4 route
     source = message.get("prefsrc")
+    if kind == _RTN_BROADCAST:
+        return Route(error="it is a broadcast address", broadcast=True)
     if kind not in (_RTN_UNICAST, _RTN_LOCAL):
         return Route(error="its route leads nowhere")
     metrics = message.get("metrics")

@@ -8,7 +8,7 @@ and whatever is refused leaves everything as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
@@ -63,10 +63,7 @@ FLAGS_MAX = 7
 _IPV6 = 6
 
 _NO_UNICAST = frozenset(map(IPv4Address, (0, 0x7FFFFFFF, 0xFFFFFFFF)))
-"""0.0.0.0, 127.255.255.255, 255.255.255.255; multicast besides.
-
-A subnet's broadcast address is refused by whoever knows the subnets.
-"""
+"""0.0.0.0, 127.255.255.255, 255.255.255.255: broadcast on every machine."""
 
 TIMEOUT_MAX = 2**31 // 100 * 100
 """Seconds. The kernel's limit is INT_MAX / HZ with a HZ that we do not have."""
@@ -130,9 +127,15 @@ def apply_all(
 
 
 class Draft:
-    """A copy of what is wanted, to be changed by many edits; each is applied whole or not."""
+    """A copy of what is wanted, to be changed by many edits; each is applied whole or not.
 
-    def __init__(self, desired: Desired) -> None:
+    ``is_broadcast`` knows the subnets' broadcast addresses: no real server has one.
+    """
+
+    def __init__(
+        self, desired: Desired, is_broadcast: Callable[[Address], bool] = lambda _: False
+    ) -> None:
+        self._is_broadcast = is_broadcast
         self.services: dict[ServiceKey, Entry] = dict(desired.services)
         self.timeouts = desired.timeouts
 
@@ -186,7 +189,7 @@ class Draft:
                     raise Problem(
                         Code.DESTINATION_EXISTS, "Destination already exists", "/destination/key"
                     )
-                _check_unicast(wanted.key.address)
+                _check_unicast(wanted.key.address, self._is_broadcast)
                 listed = (wanted, *listed)
             case EditDestination(destination=wanted):
                 wanted = _settled(service, wanted)
@@ -289,10 +292,9 @@ def _is_mask(text: str, version: int) -> bool:
     return True
 
 
-def _check_unicast(address: Address) -> None:
-    """Refuse what the kernel refuses everywhere; it also knows its own broadcast addresses."""
+def _check_unicast(address: Address, is_broadcast: Callable[[Address], bool]) -> None:
     if isinstance(address, IPv4Address):
-        unicast = address not in _NO_UNICAST and not address.is_multicast
+        unicast = not (address in _NO_UNICAST or address.is_multicast or is_broadcast(address))
     else:
         unicast = not (
             address.is_multicast

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from xlvs.model.desired import Desired, Timeouts, apply, apply_all
+from xlvs.model.desired import Desired, Draft, Timeouts, apply, apply_all
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
@@ -210,6 +210,14 @@ def test_only_tunnels_lead_to_the_other_family(key: ServiceKey, host: str) -> No
     assert listed(apply(desired, tunnel), key) == [host]
     with pytest.raises(Problem, match="only tun"):
         apply(desired, AddDestination(service=key, destination=server(host)))
+
+
+def test_a_subnets_broadcast_address_is_refused_where_it_is_known() -> None:
+    host = address("192.168.0.255")
+    draft = Draft(with_web(), lambda address: address == host)
+    draft.apply(AddDestination(service=WEB, destination=server("192.168.0.254")))
+    with pytest.raises(Problem, match="unicast"):
+        draft.apply(AddDestination(service=WEB, destination=server("192.168.0.255")))
 
 
 def test_marks_of_two_families_are_two_services() -> None:
