@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -120,7 +121,7 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def measure(
-    rows: Sequence[Row], effort: Effort, number: int
+    rows: Sequence[Row], effort: Effort, turns: int
 ) -> tuple[dict[Row, list[float]], dict[Row, str]]:
     """Make the directors, run all rounds, remove everything."""
     with ExitStack() as stack:
@@ -128,18 +129,19 @@ def measure(
         objects = stack.enter_context(compiled())
         interfaces = stack.enter_context(network())
         harnesses = {}
-        for hook in HOOKS:
-            harnesses[hook] = Harness(hook, objects, interfaces.eth0)
-            stack.callback(harnesses[hook].close)
+        numbers = dict.fromkeys((1, *(row.flows for row in rows)))
+        for hook, number in product(HOOKS, numbers):
+            harnesses[hook, number] = Harness(hook, objects, interfaces.eth0, number)
+            stack.callback(harnesses[hook, number].close)
         worlds = {}
         for key in dict.fromkeys(Key(r.method, r.connections) for r in rows if not r.floor):
             say(f"a director with {key.connections} established {key.method} connections")
-            made = world(key, effort.new, interfaces, objects, harnesses["xdp"])
+            made = world(key, effort.new, interfaces, objects, harnesses["xdp", 1])
             worlds[key] = stack.enter_context(made)
         bench = Bench(harnesses, worlds, interfaces, effort)
         say("filling the hash maps of the floors")
-        bench.fill(max(row.flows for row in rows))
-        found = rounds(bench, rows, number, say)
+        bench.fill()
+        found = rounds(bench, rows, turns, say)
         print("removing the directors", file=sys.stderr, flush=True)
     return found
 

@@ -24,6 +24,7 @@ from xlvs.datapath.testrun import tc_context, test_run, xdp_context
 SOURCES = Path(__file__).resolve().parent / "bpf"
 EMPTY, WRAPPER = "bench_empty", "bench_wrapper"
 
+_HASHES = ("bench_hash12", "bench_hash40")
 # struct bench_case of bpf/bench.h.
 _CASE = struct.Struct("=QIIIIIIIIII80s")
 _MISSES_AT = 44
@@ -60,13 +61,19 @@ def compiled() -> Iterator[Path]:
 
 
 class Harness:
-    """One hook's programs. ``ifindex``: where packets seem to arrive."""
+    """One hook's programs.
 
-    def __init__(self, hook: str, objects: Path, ifindex: int) -> None:
+    ``ifindex``: where packets seem to arrive. ``flows``: how many the hash floors hold.
+    """
+
+    def __init__(self, hook: str, objects: Path, ifindex: int, flows: int = 1) -> None:
         self.hook = hook
         self._ifindex = ifindex
         self._object = libbpf.Object(str(objects / f"bench_{hook}.bpf.o"), None)
         try:
+            for definition in self._object.maps():
+                if definition.name in _HASHES:
+                    self._object.set_max_entries(definition, flows)
             self._object.load()
             self.programs = self._object.program_fds()
             fds = self._object.map_fds()

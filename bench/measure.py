@@ -33,11 +33,11 @@ class Effort(NamedTuple):
 
 
 class Bench:
-    """Everything loaded. ``worlds``: by method and number of connections."""
+    """Everything loaded. ``harnesses``: by hook and number of flows, at least for 1."""
 
     def __init__(
         self,
-        harnesses: Mapping[str, Harness],
+        harnesses: Mapping[tuple[str, int], Harness],
         worlds: Mapping[Key, World],
         interfaces: Interfaces,
         effort: Effort,
@@ -48,9 +48,9 @@ class Bench:
         self._effort = effort
         self._visited: dict[Row, int] = {}
 
-    def fill(self, flows: int) -> None:
-        """Put that many flows into the floors' hash maps."""
-        for harness in self._harnesses.values():
+    def fill(self) -> None:
+        """Put all flows into the floors' hash maps."""
+        for (_, flows), harness in self._harnesses.items():
             for name in ("bench_fill12", "bench_fill40"):
                 program = harness.programs[name]
                 harness.run(program, client(Kind.TCP4), Flows(flows, mixed=False), flows)
@@ -62,7 +62,7 @@ class Bench:
         return self._floor(row) if row.floor else self._director(row)
 
     def _floor(self, row: Row) -> float:
-        harness = self._harnesses[row.hook]
+        harness = self._harnesses[row.hook, row.flows]
         program = harness.programs[row.floor] if row.wrapped else None
         packets = self._packets(row)
         flows = Flows(row.flows, self._next(row, packets))
@@ -80,7 +80,7 @@ class Bench:
 
     def _director(self, row: Row) -> float:
         world = self._worlds[Key(row.method, row.connections)]
-        harness = self._harnesses[row.hook]
+        harness = self._harnesses[row.hook, 1]
         program = world.path.programs[PROGRAMS[row.hook]]
         packets = self._packets(row)
         new = row.group is Group.NEW
