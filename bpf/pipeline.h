@@ -49,6 +49,8 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	found = service_find(p);
 	if (!found)
 		return XLVS_REASON_PASS_NO_SERVICE;
+	if (!service_source_possible(p))
+		return XLVS_REASON_PASS_MARTIAN;
 	if (!service_opens(p, s))
 		return XLVS_REASON_PASS_NOT_SYN;
 	id = *found;

@@ -19,6 +19,25 @@ static __always_inline __u32 *service_find(const struct packet *p)
 	return bpf_map_lookup_elem(&services_by_key, &key);
 }
 
+/*
+ * Can the source be a client's? The stack drops loopback, multicast, broadcast and
+ * "this network" sources (RFC 1812 5.3.7, RFC 4291 2.5.3 and 2.7) and its own VIP's
+ * before IPVS sees them. Other addresses of the director are not known here.
+ */
+static __always_inline bool service_source_possible(const struct packet *p)
+{
+	const struct xlvs_addr *a = &p->tuple.src;
+	__u32 v4 = bpf_ntohl(a->word[3]);
+
+	if (address_equal(a, &p->tuple.dst))
+		return false;
+	if (p->family == AF_INET)
+		return v4 >> 24 != 0 && v4 >> 24 != 127 && v4 >> 28 != 0xe && v4 != 0xffffffff;
+	if (bpf_ntohl(a->word[0]) >> 24 == 0xff)
+		return false;
+	return a->word[0] || a->word[1] || a->word[2] || v4 > 1;
+}
+
 /* IPVS: TCP opens with a SYN that carries no RST; sloppy_tcp takes all but RST. */
 static __always_inline bool service_opens(const struct packet *p, const struct xlvs_settings *s)
 {

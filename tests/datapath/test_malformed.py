@@ -89,6 +89,21 @@ def test_passed_unchanged(director: World, frame: Ether, reason: str) -> None:
     assert director.connections() == []
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.5", "255.255.255.255", w.VIP]
+    + ["::", "::1", "ff02::1", w.VIP6],
+)
+def test_impossible_sources_open_nothing(director: World, source: str) -> None:
+    services(director)
+    v6 = ":" in source
+    network = IPv6(src=source, dst=w.VIP6) if v6 else IP(src=source, dst=w.VIP)
+    data = bytes(LINK / network / SYN)
+    out = director.run(data)
+    assert (out.verdict, out.reason, out.raw) == ("pass", "pass_martian", data)
+    assert director.connections() == []
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_extension_headers_are_walked(director: World, count: int) -> None:
     services(director)
