@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,28 @@ from xlvs.lab.run import program, run_directory
 Demo = subprocess.Popen[str]
 
 
+Start = Callable[..., Demo]
+
+
 @pytest.fixture
-def demo() -> Iterator[Demo]:
-    """The demo as a person starts it, without a terminal."""
-    child = subprocess.Popen(
-        [*program("xlvs"), "demo", "--fast"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    with child:
-        yield child
-        if child.poll() is None:
-            child.kill()
+def start() -> Iterator[Start]:
+    """Starts the demo as a person does, without a terminal."""
+    with ExitStack() as stack:
+
+        def demo(*acts: str) -> Demo:
+            child = subprocess.Popen(
+                [*program("xlvs"), "demo", "--fast", *acts],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+            stack.enter_context(child)
+            stack.callback(child.kill)
+            return child
+
+        yield demo
     remove_abandoned()
 
 
@@ -74,8 +82,9 @@ def read_until(demo: Demo, pattern: str) -> str:
     pytest.fail(f"the demo ended before {pattern!r}:\n{said}")
 
 
-def test_everything_is_as_promised(demo: Demo) -> None:
+def test_everything_is_as_promised(start: Start) -> None:
     began = time.monotonic()
+    demo = start()
     first = read_until(demo, r"^rs\d saw 10\.1\.0\.2")
     assert time.monotonic() - began < 15
     said = first + demo.communicate(timeout=120)[0]
@@ -90,16 +99,17 @@ def test_everything_is_as_promised(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sign", "moment", "status"),
+    ("sign", "act", "moment", "status"),
     [
-        (signal.SIGINT, "xlvsd --interfaces", 130),
-        (signal.SIGINT, "^client. wrk", 130),
-        (signal.SIGTERM, "^rs1 saw", 143),
+        (signal.SIGINT, "nat", "^director# xlvsd", 130),
+        (signal.SIGINT, "kill", "^client. wrk", 130),
+        (signal.SIGTERM, "tun", "^rs4 saw", 143),
     ],
 )
 def test_interrupted_in_the_middle(
-    demo: Demo, sign: signal.Signals, moment: str, status: int
+    start: Start, sign: signal.Signals, act: str, moment: str, status: int
 ) -> None:
+    demo = start(act)
     read_until(demo, moment)
     demo.send_signal(sign)
     said = demo.communicate(timeout=30)[0]
@@ -107,8 +117,9 @@ def test_interrupted_in_the_middle(
     assert left_of(demo) == []
 
 
-def test_killed_in_the_middle(demo: Demo) -> None:
+def test_killed_in_the_middle(start: Start) -> None:
     """Nobody can tidy up after kill -9 but the next one."""
+    demo = start("nat")
     read_until(demo, "^rs1 saw")
     demo.kill()
     demo.communicate(timeout=10)

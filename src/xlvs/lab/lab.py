@@ -20,7 +20,7 @@ from xlvs.lab.director import Director
 from xlvs.lab.namespace import Namespace, ip_batch
 from xlvs.lab.plan import TOPOLOGIES, Plan
 from xlvs.lab.problem import LabError
-from xlvs.lab.processes import Process
+from xlvs.lab.processes import Process, end
 from xlvs.lab.realserver import RealServer
 from xlvs.lab.run import need, need_root
 
@@ -47,7 +47,7 @@ class Lab:
         self.hosts: dict[str, Namespace] = {}
         self._keep = keep
         self._record: state.Record | None = None
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[tuple[Process, subprocess.Popen[bytes]]] = []
         self._signals: dict[int, Any] = {}
         self._leave_up = False
         if not re.fullmatch("xlvs-[a-z0-9]+", self.prefix):
@@ -171,8 +171,10 @@ class Lab:
 
     def down(self) -> None:
         """Remove everything of this lab; harmless if there is nothing."""
+        # Its own processes first, whatever became of the record about them.
+        end([process for process, _ in self._children])
         remove(self.prefix)
-        for child in self._children:
+        for _, child in self._children:
             child.wait()  # it has ended: take its exit status
         self._children.clear()
         self._record = None
@@ -211,7 +213,7 @@ class Lab:
             self.hosts[host.name].ip(v6, "-6")
 
     def _started(self, process: Process, child: subprocess.Popen[bytes]) -> None:
-        self._children.append(child)
+        self._children.append((process, child))
         if self._record is None:
             raise LabError("the lab is not up")
         self._record.add(process)

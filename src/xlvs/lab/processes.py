@@ -73,7 +73,10 @@ def spawn(
 
 
 def end(processes: list[Process], *, patience: float = 3.0) -> None:
-    """End processes and their children: TERM, then KILL after ``patience`` seconds."""
+    """End processes and their children: TERM, then KILL after ``patience`` seconds.
+
+    A process that cannot be ended is left: waiting for it would not help.
+    """
     for sign, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 1.0)):
         left = [process for process in processes if process.alive]
         for process in left:

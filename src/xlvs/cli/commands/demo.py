@@ -6,9 +6,18 @@ from __future__ import annotations
 import argparse
 import sys
 
+ACTS = ("nat", "dr", "tun", "fullnat", "kill")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How to show it."""
+    """What to show, and how."""
+    parser.add_argument(
+        "acts",
+        nargs="*",
+        metavar="ACT",
+        default=ACTS,
+        help=f"show only these: {', '.join(ACTS)} (default: all)",
+    )
     parser.add_argument("--fast", action="store_true", help="no pauses")
     parser.add_argument(
         "--hook",
@@ -25,8 +34,12 @@ def run(args: argparse.Namespace) -> int:
     from xlvs.lab.lab import Interrupted
     from xlvs.lab.problem import LabError
 
+    unknown = [act for act in args.acts if act not in ACTS]
+    if unknown:
+        print(f"xlvs demo: no act {unknown[0]}: there are {', '.join(ACTS)}", file=sys.stderr)
+        return 2
     try:
-        return play(Show(fast=args.fast), args.hook)
+        return play(Show(fast=args.fast), args.hook, args.acts)
     except LabError as problem:
         print(f"xlvs demo: {problem}", file=sys.stderr)
         return 1

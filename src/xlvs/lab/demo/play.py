@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
 from xlvs.lab.cleanup import PINS, namespaces
 from xlvs.lab.demo import methods, survival
@@ -15,8 +16,8 @@ from xlvs.lab.problem import LabError
 from xlvs.lab.run import need, need_root
 
 
-def play(show: Show, hook: str) -> int:
-    """The whole demo; its exit status. Raises LabError if the lab cannot be built."""
+def play(show: Show, hook: str, acts: Sequence[str]) -> int:
+    """These acts; the demo's exit status. Raises LabError if the lab cannot be built."""
     need_root()
     need("wrk", "curl", "nc")
     began = time.monotonic()
@@ -26,8 +27,10 @@ def play(show: Show, hook: str) -> int:
             _scene(show, lab, hook)
             show.say(f"ready after {time.monotonic() - began:.1f} s")
             for act in methods.ACTS:
-                methods.play(show, lab, act)
-            survival.play(show, lab, hook)
+                if act.method in acts:
+                    methods.play(show, lab, act)
+            if "kill" in acts:
+                survival.play(show, lab, hook)
             _removal(show, lab)
     except LabError as problem:
         show.promise("everything works", kept=False, instead=str(problem))
