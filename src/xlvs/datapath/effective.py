@@ -23,7 +23,7 @@ from xlvs.datapath.records import (
     Settings,
     State,
 )
-from xlvs.datapath.tables import EMPTY, BlockKey, Capacity, Have, Servers, Tables
+from xlvs.datapath.tables import EMPTY, NO_BLOCK, BlockKey, Capacity, Have, Servers, Tables
 from xlvs.model import service as model
 from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
@@ -117,7 +117,12 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     Raises Problem: no room, or FULLNAT without local addresses.
     """
     there = have.tables
-    work = _Work(desired, observed, options, Identities(have, capacity, release), there)
+    pools = {s.key: _pool(s, d, options) for s, d in desired.services.values()}
+    moved = _moved(pools, there)
+    ids = Identities(have, capacity, release, moved)
+    work = _Work(desired, observed, options, ids, there)
+    work.pools = pools
+    work.moved = moved
     work.fullnat_left = {
         d.service
         for id_, d in there.destinations.items()
@@ -134,6 +139,40 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
             "destinations in all lists together",
         )
     return work.result()
+
+
+def _pool(
+    service: model.Service, destinations: tuple[model.Destination, ...], options: Options
+) -> tuple[bytes, ...]:
+    """The service's local addresses: its own or the instance's, of its servers' family.
+
+    Sorted, so that services with the same addresses share their ports.
+    """
+    towards = [d.key.address for d in destinations if d.method is model.Method.FULLNAT]
+    if not towards:
+        return ()
+    versions = {address.version for address in towards}
+    if len(versions) > 1:
+        raise Problem(
+            Code.NOT_SUPPORTED, "fullnat to IPv4 and IPv6 servers in one service is not there"
+        )
+    version = versions.pop()
+    own = service.local_addresses or options.local_addresses
+    pool = sorted({packed(a) for a in own if a.version == version})
+    if not pool:
+        raise Problem(
+            Code.INVALID,
+            f"fullnat needs local addresses: start xlvsd with --local-addresses (IPv{version}) "
+            "or give the service its own",
+        )
+    return tuple(pool)
+
+
+def _moved(pools: Mapping[model.ServiceKey, tuple[bytes, ...]], there: Tables) -> frozenset[int]:
+    """Services that had other local addresses than they get."""
+    ids = {service.key: id_ for id_, service in there.services.items() if service.local_count}
+    found = ((ids.get(service_key(key)), pool) for key, pool in pools.items() if pool)
+    return frozenset(id_ for id_, pool in found if id_ is not None and there.pool(id_) != pool)
 
 
 class _Work:
@@ -161,11 +200,13 @@ class _Work:
         self._destination_ids: dict[model.ServiceKey, tuple[int, ...]] = {}
         self.servers: dict[int, Servers] = {}
         self.fullnat_left: set[int] = set()
+        self.pools: Mapping[model.ServiceKey, tuple[bytes, ...]] = EMPTY
+        self.moved: frozenset[int] = frozenset()
 
     def add(self, service: model.Service, destinations: tuple[model.Destination, ...]) -> None:
         key = service_key(service.key)
         id_ = self._ids.service(key)
-        pool = self._pool(service, destinations) or self._pool_of_removed(id_)
+        pool = self._pool(service.key, id_)
         base = self._ids.local_range(pool) if pool else 0
         self._local_addresses.update(enumerate(pool, base))
         ids = tuple(self._add_destination(id_, key, pool, d) for d in destinations)
@@ -186,46 +227,14 @@ class _Work:
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids
 
-    def _pool(
-        self, service: model.Service, destinations: tuple[model.Destination, ...]
-    ) -> tuple[bytes, ...]:
-        """The service's local addresses: its own or the instance's, of its servers' family.
+    def _pool(self, key: model.ServiceKey, id_: int) -> tuple[bytes, ...]:
+        """The service's local addresses.
 
-        Sorted, so that services with the same addresses share their ports.
-        """
-        towards = [d.key.address for d in destinations if d.method is model.Method.FULLNAT]
-        if not towards:
-            return ()
-        versions = {address.version for address in towards}
-        if len(versions) > 1:
-            raise Problem(
-                Code.NOT_SUPPORTED, "fullnat to IPv4 and IPv6 servers in one service is not there"
-            )
-        version = versions.pop()
-        own = service.local_addresses or self._options.local_addresses
-        pool = sorted({packed(a) for a in own if a.version == version})
-        if not pool:
-            raise Problem(
-                Code.INVALID,
-                f"fullnat needs local addresses: start xlvsd with --local-addresses (IPv{version}) "
-                "or give the service its own",
-            )
-        return tuple(pool)
-
-    def _pool_of_removed(self, id_: int) -> tuple[bytes, ...]:
-        """A service that is added again, as yet without servers, keeps its local addresses.
-
-        They say whose the port blocks of its removed servers are: without them the
+        A service that is added again, as yet without servers, keeps those that it had:
+        they say whose the port blocks of its removed servers are. Without them the
         blocks would count as free and be given away a second time.
         """
-        service = self._there.services.get(id_)
-        if service is None or id_ not in self.fullnat_left:
-            return ()
-        found = map(
-            self._there.local_addresses.get,
-            range(service.local_base, service.local_base + service.local_count),
-        )
-        return tuple(address for address in found if address is not None)
+        return self.pools[key] or (self._there.pool(id_) if id_ in self.fullnat_left else ())
 
     def _add_destination(
         self, service: int, key: ServiceKey, pool: tuple[bytes, ...], wanted: model.Destination
@@ -279,7 +288,8 @@ class _Work:
             if id_ in self._destinations or id_ in release:
                 continue
             flags = destination.flags & ~_AVAILABLE
-            self._destinations[id_] = destination._replace(flags=flags)
+            block = NO_BLOCK if destination.service in self.moved else destination.port_block
+            self._destinations[id_] = destination._replace(flags=flags, port_block=block)
             self._keep_service(destination.service)
 
     def _keep_service(self, id_: int) -> None:

@@ -21,8 +21,18 @@ ServerKey = tuple[int, int, bytes, int]
 class Identities:
     """Hands out ids against what the maps hold. One instance per computation."""
 
-    def __init__(self, have: Have, capacity: Capacity, release: frozenset[int]) -> None:
-        """``release``: ids of removed destinations that nobody refers to any more."""
+    def __init__(
+        self,
+        have: Have,
+        capacity: Capacity,
+        release: frozenset[int],
+        moved: frozenset[int] = frozenset(),
+    ) -> None:
+        """``release``: ids of removed destinations that nobody refers to any more.
+
+        ``moved``: services that get other local addresses; their blocks of ports are
+        not theirs any more, and nobody else's yet.
+        """
         tables = have.tables
         self._capacity = capacity
         self._services: dict[ServiceKey, int] = {
@@ -36,7 +46,9 @@ class Identities:
         self._service_ids = _Free(self._services.values(), capacity.services)
         self._destination_ids = _Free(self._destinations.values(), capacity.destinations)
         self._ranges = _Ranges(tables.local_addresses, capacity.local_addresses)
-        self._blocks = _Blocks(tables.blocks(), have.busy_blocks, capacity.port_blocks)
+        known = tables.blocks(without=moved)
+        left = (have.busy_blocks | tables.blocks().keys()) - known.keys()
+        self._blocks = _Blocks(known, left, capacity.port_blocks)
 
     def service(self, key: ServiceKey) -> int:
         """The service's id. Raises Problem when there is no room."""
@@ -118,10 +130,11 @@ class _Blocks:
     would hand out the same port twice.
     """
 
-    def __init__(self, taken: dict[int, BlockKey], busy: frozenset[int], size: int) -> None:
+    def __init__(self, taken: dict[int, BlockKey], left: frozenset[int], size: int) -> None:
+        """``left``: blocks that connections use though nobody owns them any more."""
         self._at: dict[int, BlockKey] = taken
         self._of: dict[BlockKey, int] = {key: block for block, key in taken.items()}
-        self._busy = busy - taken.keys()
+        self._left = left
         self._size = size
         self._next = 0
 
@@ -157,6 +170,6 @@ class _Blocks:
         if base < 0 or base + len(keys) > self._size:
             return False
         return all(
-            self._at.get(base + i, key) == key and base + i not in self._busy
+            self._at.get(base + i, key) == key and base + i not in self._left
             for i, key in enumerate(keys)
         )

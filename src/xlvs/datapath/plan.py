@@ -117,6 +117,10 @@ class _Plan:
         # Before any client finds less: a service that goes is unknown first, so that
         # its clients meet the director's own stack, not a service without servers.
         yield from self._keys_dropped()
+        # Addresses and blocks of ports belong together. A packet that met the one new and
+        # the other old would take a port in another's block, so for the moment between,
+        # such a service takes no new FULLNAT connection.
+        yield from self._pools_suspended()
         # An id may serve somebody new now; before its first packet it counts nothing.
         yield from self._cleared()
         # A list must not name a server that is not described yet: its connections
@@ -178,9 +182,11 @@ class _Plan:
         for id_ in self._new:
             yield ClearService(id_)
         there = self._there.blocks()
+        before = {owner: block for block, owner in there.items()}
         for block, owner in self._want.blocks().items():
-            if there.get(block) != owner:
-                yield ClearBlock(block)
+            # Going back after a failure, a block may have connections; they keep it.
+            if there.get(block) != owner and block not in self._have.busy_blocks:
+                yield ClearBlock(block, before.get(owner))
         for id_, destination in self._want.destinations.items():
             known = self._there.destinations.get(id_)
             if known is None:
@@ -202,13 +208,13 @@ class _Plan:
     def _services_before(self) -> Iterator[Write]:
         for id_, service in self._want.services.items():
             there = self._there.services.get(id_)
-            if id_ in self._new or there is None:
-                if there != service:
-                    yield PutService(id_, service)
-            elif _pool(there) != _pool(service):
-                # Addresses and blocks of ports belong together. A packet that met the
-                # one new and the other old would take a port in another's block, so
-                # for the moment between, this service takes no new FULLNAT connection.
+            if there is None or (id_ in self._new and there != service):
+                yield PutService(id_, service)
+
+    def _pools_suspended(self) -> Iterator[Write]:
+        for id_, service in self._want.services.items():
+            there = self._there.services.get(id_)
+            if there is not None and there.local_count and _pool(there) != _pool(service):
                 yield PutService(id_, there._replace(local_count=0))
 
     def _services_after(self) -> Iterator[Write]:

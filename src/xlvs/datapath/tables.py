@@ -24,6 +24,10 @@ from xlvs.datapath.records import (
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 
+NO_BLOCK = 0xFFFFFFFF
+"""Port block of a removed destination whose service has other local addresses by now."""
+
+
 class Servers(NamedTuple):
     """A service's list: destination ids newest first, and wrr's two numbers."""
 
@@ -62,12 +66,26 @@ class Tables(NamedTuple):
         found = self.services.get(service)
         return Scheduler.NONE if found is None else found.scheduler
 
-    def blocks(self) -> dict[int, BlockKey]:
-        """Blocks of local ports by index, read off the destinations that name them."""
+    def pool(self, service: int) -> tuple[bytes, ...]:
+        """A service's local addresses."""
+        record = self.services.get(service)
+        if record is None:
+            return ()
+        places = range(record.local_base, record.local_base + record.local_count)
+        found = map(self.local_addresses.get, places)
+        return tuple(address for address in found if address is not None)
+
+    def blocks(self, without: frozenset[int] = frozenset()) -> dict[int, BlockKey]:
+        """Blocks of local ports by index, read off the destinations that name them.
+
+        ``without``: services whose destinations are left out.
+        """
         found = {}
         for destination in self.destinations.values():
             service = self.services.get(destination.service)
             if service is None or destination.method != Method.FULLNAT:
+                continue
+            if destination.port_block == NO_BLOCK or destination.service in without:
                 continue
             for i in range(service.local_count):
                 local = self.local_addresses.get(service.local_base + i)

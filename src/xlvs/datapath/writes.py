@@ -87,9 +87,14 @@ class ClearDestination(NamedTuple):
 
 
 class ClearBlock(NamedTuple):
-    """A block of local ports begins anew; only for one that no connection uses."""
+    """A block of local ports begins anew; only for one that no connection uses.
+
+    ``like``: the block that had the same addresses before; where its search stands, this
+    one's begins, so that ports of connections left there are not used again soon.
+    """
 
     block: int
+    like: int | None = None
 
 
 class WriteList(NamedTuple):

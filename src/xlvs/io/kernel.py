@@ -205,8 +205,9 @@ class Kernel:
                 if load:
                     empty = self._layout.pack(records.DestinationLoad())
                     self._put("destination_load", id_, empty)
-            case w.ClearBlock(block):
-                self._put("local_ports", block, self._layout.pack(records.LocalPorts()))
+            case w.ClearBlock(block, like):
+                cursor = 0 if like is None else self._port_cursor(like)
+                self._put("local_ports", block, self._layout.pack(records.LocalPorts(0, cursor)))
 
     def _commit(self, commit: w.Commit) -> None:
         # One writer, and the program reads it before it returns: always from the start.
@@ -228,6 +229,9 @@ class Kernel:
 
     def _put(self, name: str, key: int | bytes, value: bytes) -> None:
         self._path.map(name).update(key, value)
+
+    def _port_cursor(self, block: int) -> int:
+        return self._at("local_ports", records.LocalPorts, block).cursor
 
     # ---- hooks
 

@@ -158,7 +158,7 @@ class FakePort:
                 self.counted_destinations.pop(id_, None)
                 if load:
                     assert id_ not in self.connected, "a connection uses this id"
-            case w.ClearBlock(block):
+            case w.ClearBlock(block, _):
                 assert not self.ports.get(block, PortUse(0, 0)).used
                 self.ports.pop(block, None)
             case w.WriteList(region, ids):
@@ -218,9 +218,11 @@ class FakePort:
     def _check_blocks(self, write: w.Write) -> None:
         """One block of local ports never serves two pairs of local address and server."""
         owners: dict[int, tuple[bytes, bytes, int, int]] = {}
-        for destination in self.destinations.values():
-            service = self.services.get(destination.service)
-            if destination.method != Method.FULLNAT or service is None:
+        # Those that can be chosen: connections know their block by themselves.
+        chosen = [self.destinations[id_] for service in self.services for id_ in self.ids(service)]
+        for destination in chosen:
+            service = self.services[destination.service]
+            if destination.method != Method.FULLNAT:
                 continue
             for i in range(service.local_count):
                 owner = (

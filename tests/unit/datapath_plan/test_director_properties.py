@@ -8,10 +8,17 @@ from hypothesis import strategies as st
 from tests.unit.datapath_plan.build import VIP, World, add, add_service, change, drop, real
 
 from xlvs.datapath.effective import Options
+from xlvs.datapath.port import PortUse
 from xlvs.datapath.records import DestinationLoad
 from xlvs.datapath.tables import Tables
 from xlvs.io.director import REST
-from xlvs.model.edit import Clear, DeleteService, EditService
+from xlvs.model.edit import (
+    AddLocalAddress,
+    Clear,
+    DeleteLocalAddress,
+    DeleteService,
+    EditService,
+)
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Protocol, Service, ServiceKey
 
@@ -22,6 +29,7 @@ keys = st.sampled_from(KEYS)
 numbers = st.integers(0, 4)
 weights = st.integers(0, 5)
 methods = st.sampled_from(Method)
+locals_ = st.sampled_from([real(n) for n in (5, 6, 7, 8)])
 schedulers = st.sampled_from(["rr", "wrr", "lc", "wlc", "sh"])
 
 edits = st.one_of(
@@ -33,6 +41,8 @@ edits = st.one_of(
     st.builds(drop, numbers, keys),
     st.builds(lambda key: DeleteService(key=key), keys),
     st.builds(lambda k, s: EditService(service=Service(key=k, scheduler=s)), keys, schedulers),
+    st.builds(lambda a, k: AddLocalAddress(service=k, address=a), locals_, keys),
+    st.builds(lambda a, k: DeleteLocalAddress(service=k, address=a), locals_, keys),
     st.just(Clear()),
 )
 batches = st.lists(st.lists(edits, min_size=1, max_size=4), max_size=12)
@@ -45,6 +55,9 @@ def play(world, sequence, connected=frozenset()):
         for id_ in world.port.destinations:
             if id_ in connected:
                 world.port.connected[id_] = DestinationLoad(active=1)
+        for block in world.director.effective.tables.blocks():
+            if block in connected:
+                world.port.ports[block] = PortUse(1, 0)
 
 
 @given(batches, busy)
@@ -53,6 +66,8 @@ def test_the_maps_hold_what_is_wanted_and_no_change_writes_nothing(sequence, con
     play(world, sequence, connected)
     assert world.port.have().tables == world.director.effective.tables
     assert world.director.observe(world.director.observed) == ()
+    live = list(world.director.effective.tables.blocks().values())
+    assert len(live) == len(set(live)), "one local address and server have two blocks"
     for key, (_, wanted) in world.director.desired.services.items():
         assert len(world.servers(key)) == len(wanted)
 
@@ -123,3 +138,18 @@ def test_a_director_killed_between_two_writes_is_repaired(sequence, killed_after
     world.port.fail_after = None
     world.start()
     assert world.port.have().tables == world.director.effective.tables
+
+
+@given(batches, busy, st.sets(st.integers(5, 9), min_size=1))
+def test_a_restart_with_other_local_addresses(sequence, connected, pool):
+    world = World(options=OPTIONS)
+    play(world, sequence, connected)
+    world.options = Options(local_addresses=tuple(real(n) for n in sorted(pool)))
+    try:
+        world.start()
+    except Problem as problem:
+        if "local addresses" not in problem.message:
+            raise
+        return
+    assert world.port.have().tables == world.director.effective.tables
+    assert world.director.observe(world.director.observed) == ()

@@ -23,7 +23,7 @@ from xlvs.datapath.plan import remap
 from xlvs.datapath.port import PortUse
 from xlvs.datapath.records import CURSOR_HEAD, DestinationFlag, DestinationLoad, Stats
 from xlvs.io.director import REST
-from xlvs.model.edit import DeleteService, EditService, SetTimeouts
+from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetTimeouts
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Service
 
@@ -231,6 +231,27 @@ def test_pools_that_overlap_in_part_are_refused_in_words():
             add_service(key=other, local_addresses=(real(7), real(8), real(9))),
             add(1, method=Method.FULLNAT, key=other),
         )
+
+
+def test_a_live_service_gets_more_local_addresses():
+    world = World()
+    world.do(add_service(local_addresses=(real(7),)))
+    world.do(add(1, method=Method.FULLNAT), add(2, method=Method.FULLNAT))
+    world.port.ports = {0: PortUse(5, 0), 1: PortUse(6, 0)}
+    world.port.written.clear()
+    world.do(AddLocalAddress(service=KEY, address=real(6)))
+    blocks = world.director.effective.tables.blocks()
+    assert set(blocks) == {2, 3, 4, 5}
+    assert {owner.local[12:] for owner in blocks.values()} == {real(6).packed, real(7).packed}
+    written = world.port.written
+    kinds = [type(write) for write in written]
+    # No FULLNAT connection begins while addresses and blocks do not belong together.
+    suspended = kinds.index(w.PutService)
+    assert written[suspended].value.local_count == 0
+    assert suspended < kinds.index(w.ClearBlock) < kinds.index(w.PutDestination)
+    assert written[-1].value.local_count == 2
+    # Where the old blocks' searches stand, the new ones' begin.
+    assert {write.like for write in written if isinstance(write, w.ClearBlock)} == {None, 0, 1}
 
 
 def test_a_block_with_connections_is_not_given_away():
