@@ -82,6 +82,8 @@ def _pivot(of: Mapping[Row, str], corner: str) -> str:
 
 
 def _cell(row: Row, figure: Figure) -> str:
+    if not row.wrapped:
+        return f"{figure.median:.0f}"
     return f"{figure.median:.0f} ({figure.net:.0f}){'*' if row.singly else ''}"
 
 
