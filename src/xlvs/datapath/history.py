@@ -9,12 +9,12 @@ place of a server in rr's round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xlvs.datapath import support
 from xlvs.datapath.effective import servers
-from xlvs.model.desired import Desired, Draft, Entry
+from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
 from xlvs.model.edit import (
     AddDestination,
     AddService,
@@ -27,7 +27,7 @@ from xlvs.model.edit import (
     Zero,
 )
 from xlvs.model.problem import Problem
-from xlvs.model.service import Address, DestinationKey, ServiceKey
+from xlvs.model.service import DestinationKey, ServiceKey
 
 
 @dataclass
@@ -56,7 +56,7 @@ def fold(
     edits: Sequence[AnyEdit],
     *,
     go_on: bool,
-    is_broadcast: Callable[[Address], bool] = lambda _: False,
+    bounds: Bounds = BOUNDLESS,
 ) -> tuple[Desired, list[Problem | None], Changes]:
     """Apply edits in order.
 
@@ -66,7 +66,7 @@ def fold(
     """
     results: list[Problem | None] = []
     changes = Changes()
-    draft = Draft(desired, is_broadcast)
+    draft = Draft(desired, bounds)
     for position, edit in enumerate(edits):
         before = draft.services
         bound = _scheduler(before, edit)

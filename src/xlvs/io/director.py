@@ -22,7 +22,7 @@ from xlvs.datapath.writes import Write
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved, SavedService
-from xlvs.model.desired import Desired
+from xlvs.model.desired import Bounds, Desired
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 
@@ -65,26 +65,34 @@ class Director:
 
         One entry per edit. Raises Problem when nothing was changed.
         """
-        desired, results, changes = fold(
-            self.desired, edits, go_on=go_on, is_broadcast=self.observed.is_broadcast
-        )
+        desired, results, changes = fold(self.desired, edits, go_on=go_on, bounds=self._bounds())
         try:
             self._change(desired, changes)
         except Problem:
             if not go_on or len(edits) == 1:
                 raise
-            return self._edit_singly(edits)
+            return self._edit_halves(edits)
         self._zero(changes)
         return results
 
-    def _edit_singly(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:
+    def _bounds(self) -> Bounds:
+        capacity = self.port.capacity
+        # A list is written beside the old one before it takes its place.
+        listed = capacity.service_destinations // 2
+        return Bounds(
+            is_broadcast=self.observed.is_broadcast,
+            services=capacity.services,
+            destinations=min(capacity.destinations, listed),
+        )
+
+    def _edit_halves(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:
         """What the maps cannot take is known only for the whole: find out whose fault it is."""
+        middle = len(edits) // 2
         results: list[Problem | None] = []
-        for edit in edits:
+        for half in (edits[:middle], edits[middle:]):
             try:
-                self.edit([edit], go_on=False)
-                results.append(None)
-            except Problem as problem:
+                results += self.edit(half, go_on=True)
+            except Problem as problem:  # of a half that is one edit
                 results.append(problem)
         return results
 

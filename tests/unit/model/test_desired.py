@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from xlvs.model.desired import Desired, Draft, Timeouts, apply, apply_all
+from xlvs.model.desired import Bounds, Desired, Draft, Timeouts, apply, apply_all
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
@@ -214,7 +214,7 @@ def test_only_tunnels_lead_to_the_other_family(key: ServiceKey, host: str) -> No
 
 def test_a_subnets_broadcast_address_is_refused_where_it_is_known() -> None:
     host = address("192.168.0.255")
-    draft = Draft(with_web(), lambda address: address == host)
+    draft = Draft(with_web(), Bounds(is_broadcast=lambda address: address == host))
     draft.apply(AddDestination(service=WEB, destination=server("192.168.0.254")))
     with pytest.raises(Problem, match="unicast"):
         draft.apply(AddDestination(service=WEB, destination=server("192.168.0.255")))
@@ -314,3 +314,19 @@ def test_apply_and_revert_leaves_nothing(history: list[AnyEdit], edit: AnyEdit) 
         return
     reverted, _ = apply_all(after, undo(before, edit), "abort")
     assert reverted == before
+
+
+def test_a_machine_has_room_for_so_many() -> None:
+    draft = Draft(with_web("192.168.0.1"), Bounds(services=2, destinations=2))
+    draft.apply(AddDestination(service=WEB, destination=server("192.168.0.2")))
+    draft.apply(AddService(service=Service(key=MARK)))
+    for edit in (
+        AddService(service=Service(key=SIX)),
+        AddDestination(service=MARK, destination=server("192.168.0.3")),
+    ):
+        with pytest.raises(Problem, match="no room for more than 2") as caught:
+            draft.apply(edit)
+        assert caught.value.code is Code.NO_SPACE
+    draft.apply(DeleteService(key=WEB))
+    draft.apply(AddService(service=Service(key=SIX)))
+    draft.apply(AddDestination(service=MARK, destination=server("192.168.0.3")))

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a service or a destination is refused, and how a destination is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+
+import msgspec
+
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import (
+    Address,
+    Destination,
+    Family,
+    Method,
+    Protocol,
+    Service,
+    ServiceKey,
+)
+
+SCHEDULERS = frozenset(
+    ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
+)
+"""The kernel's schedulers by name. Which of them run in the data path is not this layer's."""
+
+PERSISTENCE_ENGINES = frozenset(("sip",))
+
+WEIGHT_MAX = 2**31 - 1
+"""Weights are a signed int in the kernel; ipvsadm accepts 0 to this."""
+
+THRESHOLD_MAX = 2**31 - 1
+
+PORT_MAX = 65535
+
+PERSISTENCE_MAX = 31 * 86400
+"""Seconds, ipvsadm's limit."""
+
+FLAGS_MAX = 7
+"""The scheduler's three flags."""
+
+_IPV6 = 6
+
+_NO_UNICAST = frozenset(map(IPv4Address, (0, 0x7FFFFFFF, 0xFFFFFFFF)))
+"""0.0.0.0, 127.255.255.255, 255.255.255.255: broadcast on every machine."""
+
+
+def check_service(service: Service) -> None:
+    """Raises Problem for a service that cannot be."""
+    key = service.key
+    if service.scheduler not in SCHEDULERS:
+        raise Problem(
+            Code.NO_SUCH_SCHEDULER,
+            f"there is no scheduler {service.scheduler!r}",
+            "/service/scheduler",
+        )
+    if service.persistence_engine and service.persistence_engine not in PERSISTENCE_ENGINES:
+        raise Problem(
+            Code.NO_SUCH_SCHEDULER,
+            f"there is no persistence engine {service.persistence_engine!r}",
+            "/service/persistence_engine",
+        )
+    if key.protocol is Protocol.FWM:
+        if not 0 < key.fwmark < 2**32 or key.address is not None or key.port:
+            raise Problem(
+                Code.INVALID,
+                "a mark service has a fwmark from 1 to 4294967295 and no address or port",
+                "/service/key",
+            )
+    elif key.address is None or key.fwmark or not 0 <= key.port <= PORT_MAX:
+        raise Problem(
+            Code.INVALID,
+            f"a {key.protocol} service has an address, a port from 0 to {PORT_MAX} and no fwmark",
+            "/service/key",
+        )
+    elif key.family is not Family.INET:
+        raise Problem(
+            Code.INVALID,
+            "the family is spelled for mark services only: an address says it itself",
+            "/service/key/family",
+        )
+    _check_numbers(service)
+
+
+def _check_numbers(service: Service) -> None:
+    if not 0 <= service.persistence_timeout <= PERSISTENCE_MAX:
+        raise Problem(
+            Code.INVALID,
+            f"the persistence time-out is 0 to {PERSISTENCE_MAX} s",
+            "/service/persistence_timeout",
+        )
+    if not 0 <= service.flags <= FLAGS_MAX:
+        raise Problem(Code.INVALID, f"flags are 0 to {FLAGS_MAX}", "/service/flags")
+    if any(each.version != _version(service.key) for each in service.local_addresses):
+        raise Problem(
+            Code.INVALID,
+            "local addresses are of the service's family",
+            "/service/local_addresses",
+        )
+    if service.netmask and not _is_mask(service.netmask, _version(service.key)):
+        raise Problem(
+            Code.INVALID,
+            "the netmask is an IPv4 mask such as 255.255.255.0, or an IPv6 prefix length 1 to 128",
+            "/service/netmask",
+        )
+
+
+def _is_mask(text: str, version: int) -> bool:
+    if version == _IPV6:
+        return text.isdecimal() and 1 <= int(text) <= IPv6Address(0).max_prefixlen
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def check_unicast(address: Address, is_broadcast: Callable[[Address], bool]) -> None:
+    """Raises Problem for an address that no real server can have."""
+    if isinstance(address, IPv4Address):
+        unicast = not (address in _NO_UNICAST or address.is_multicast or is_broadcast(address))
+    else:
+        unicast = not (
+            address.is_multicast
+            or address.is_unspecified
+            or address.is_link_local
+            or address.ipv4_mapped
+        )
+    if not unicast:
+        raise Problem(
+            Code.INVALID,
+            f"{address} cannot be a real server: it is no unicast address",
+            "/destination/key/address",
+        )
+
+
+def settled(service: Service, wanted: Destination) -> Destination:
+    """The destination as it is kept; Problem if it is refused.
+
+    DR and TUN do not translate ports: the port is the service's whatever is asked.
+    A mark service has no port, so there the destination keeps its own.
+    """
+    address = wanted.key.address
+    if address.version != _version(service.key) and wanted.method is not Method.TUN:
+        raise Problem(
+            Code.INVALID,
+            f"{address} is of another family than the service: only tun forwards across",
+            "/destination/key/address",
+        )
+    if not 0 <= wanted.key.port <= PORT_MAX:
+        raise Problem(Code.INVALID, f"a port is 0 to {PORT_MAX}", "/destination/key/port")
+    if not 0 <= wanted.weight <= WEIGHT_MAX:
+        raise Problem(
+            Code.OUT_OF_RANGE, f"the weight must be 0 to {WEIGHT_MAX}", "/destination/weight"
+        )
+    for name in ("upper_threshold", "lower_threshold"):
+        if not 0 <= getattr(wanted, name) <= THRESHOLD_MAX:
+            raise Problem(
+                Code.OUT_OF_RANGE,
+                f"a threshold must be 0 to {THRESHOLD_MAX}",
+                f"/destination/{name}",
+            )
+    if wanted.lower_threshold > wanted.upper_threshold:
+        raise Problem(
+            Code.OUT_OF_RANGE,
+            "the lower threshold must not be above the upper one",
+            "/destination/lower_threshold",
+        )
+    untranslated = wanted.method in (Method.DR, Method.TUN)
+    by_address = service.key.protocol is not Protocol.FWM
+    if untranslated and by_address and wanted.key.port != service.key.port:
+        key = msgspec.structs.replace(wanted.key, port=service.key.port)
+        return msgspec.structs.replace(wanted, key=key)
+    return wanted
+
+
+def _version(key: ServiceKey) -> int:
+    if key.address is not None:
+        return key.address.version
+    return 6 if key.family is Family.INET6 else 4
