@@ -57,7 +57,8 @@ def test_what_arrives_at_the_real_server(prepared: Lab, method: str, family: int
         assert who(ask(prepared, address, "tcp", 1)) == {server.name: 1}
     requests = [line for line in seen.lines if "Flags [S]" in line]
     replies = [line for line in seen.lines if "Flags [S.]" in line]
-    assert len(requests) == len(replies) == 1
+    assert requests
+    assert replies
     if method == "nat":
         assert f" {client}." in requests[0]
         assert f"> {real}.{NAT_HTTP}:" in requests[0]

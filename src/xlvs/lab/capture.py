@@ -18,7 +18,7 @@ from xlvs.lab.problem import LabError
 class Capture:
     """``with host.capture("tcp port 80") as seen: ...``, then ``seen.lines``.
 
-    One line per packet as ``tcpdump -nn -tt -e -v`` folded to one line each.
+    One line per packet, with its Ethernet header, as ``tcpdump -nn -t -e`` prints it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Capture:
         if child is None:
             return
         if kind is None:
-            time.sleep(0.05)  # what was sent last is on its way through tcpdump
+            time.sleep(0.2)  # what was sent last is on its way through tcpdump
         child.send_signal(signal.SIGINT)
         try:
             text, _ = child.communicate(timeout=5)

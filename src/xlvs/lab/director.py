@@ -19,8 +19,6 @@ from xlvs.lab.plan import LOCAL_ADDRESSES
 from xlvs.lab.problem import LabError
 from xlvs.lab.run import program
 
-HOOKS = ("tc", "xdp", "xdp-generic")
-
 
 class Director:
     """Starts, kills and restarts xlvsd, and gives it commands."""

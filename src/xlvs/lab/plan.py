@@ -24,7 +24,7 @@ What each method needs, all at once:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 VIP_NETWORK = ("10.0.0.0/24", "fd00::/64")
 REPLY_TABLE = 100
@@ -189,11 +189,3 @@ TOPOLOGIES = {
     "far": _plan("far", near=0, far=3),
 }
 """``near`` has what NAT and DR need, ``far`` what TUN and FULLNAT need, ``full`` both."""
-
-
-def without_servers(plan: Plan, keep: int) -> Plan:
-    """The same plan with at most ``keep`` real servers of each kind."""
-    near = [host for host in plan.real_servers if "nat" in host.methods][:keep]
-    far = [host for host in plan.real_servers if "tun" in host.methods][:keep]
-    others = tuple(host for host in plan.hosts if not host.methods)
-    return replace(plan, hosts=(*others, *near, *far))
