@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from .director import Director, Surroundings
 
 # Enough virtual addresses that the replays of one director never share one: see retarget.py.
-VIRTUAL = tuple(f"10.{x}.{y}.{z}" for x in range(1, 10) for y in range(10) for z in (1, 2))
+VIRTUAL = (
+    *(f"10.{x}.{y}.{z}" for x in range(1, 10) for y in range(10) for z in (1, 2)),
+    *(f"fd00:1:{n}::1" for n in range(1, 100)),
+)
 
 
 class Pool:

@@ -36,7 +36,8 @@ def replay(director: Director, name: str, case: dict[str, Any]) -> list[Differen
         if "in_hex" in step:
             differences += _packet(director, where, step)
         if "conns" in step:
-            differences += compare.tables(director, where, step)
+            virtual = tuple(case.get("virtual", ("",)))
+            differences += compare.tables(director, where, step, virtual, case.get("slack", 1))
     return differences
 
 

@@ -60,7 +60,7 @@ def _replay_step(
     if "in" in step:
         differences += _packet(director, where, step)
     if "conns" in step:
-        differences += compare.tables(director, where, step, virtual)
+        differences += compare.tables(director, where, step, (virtual,))
     return differences
 
 

@@ -260,10 +260,9 @@ def _director_addresses(mtu1: int | None, virtual: tuple[str, ...]) -> Iterator[
         mac = server_mac(number).hex(":")
         for address in (f"192.168.200.1{number}", f"fd00:200::1{number}"):
             yield f"neigh add {address} lladdr {mac} nud permanent dev eth1"
-    for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3", *virtual):
-        yield f"addr add {address}/32 dev lo"
-    for address in ("fd00:1::1", "fd00:1::2"):
-        yield f"addr add {address}/128 dev lo nodad"
+    recorded = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00:1::1", "fd00:1::2")
+    for address in (*recorded, *virtual):
+        yield f"addr add {address} dev lo{' nodad' if ':' in address else ''}"
     yield "route add local 10.9.0.0/16 dev lo"
     yield "route add local fd00:9::/64 dev lo"
 
