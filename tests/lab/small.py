@@ -203,9 +203,9 @@ class Small:
         return found
 
 
-def destination(address, weight=1, op="destination.add"):
+def destination(address, weight=1, op="destination.add", method="nat"):
     """The edit that adds or changes a real server."""
-    wanted = {"key": {"address": address, "port": 80}, "method": "nat", "weight": weight}
+    wanted = {"key": {"address": address, "port": 80}, "method": method, "weight": weight}
     return {"op": op, "service": SERVICE, "destination": wanted}
 
 

@@ -279,6 +279,31 @@ def test_a_server_that_is_removed_and_comes_back_has_its_connections(small):
     assert first["live"]["connections"] == 1
 
 
+def test_local_addresses_change_under_traffic_and_over_a_restart(small):
+    for n in (100, 101, 102):
+        small.on("d", "addr", "add", f"192.168.200.{n}/32", "dev", "eth1")
+    small.start("--local-addresses", "192.168.200.101")
+    small.serve_both()
+    small.edit(*(destination(address, op="destination.edit", method="fullnat") for address in REAL))
+    assert set(small.ask(4)) == set(REAL)
+    added = {"op": "local_address.add", "service": SERVICE, "address": "192.168.200.100"}
+    small.edit(added)
+    assert "" not in small.ask(4)
+    small.edit({"op": "local_address.delete", "service": SERVICE, "address": "192.168.200.100"})
+    assert "" not in small.ask(4)
+    small.stop(signal.SIGKILL)
+    assert "" not in small.ask(2)
+    small.start("--local-addresses", "192.168.200.101,192.168.200.102")
+    assert "" not in small.ask(4)
+    connections = small.api("GET", "/v1/connections")
+    assert len(connections) == 18
+    ends = [(c["local"], c["local_port"], c["destination"]) for c in connections]
+    assert len(set(ends)) == len(ends)
+    assert {local for local, _, _ in ends} >= {"192.168.200.100", "192.168.200.101"}
+    used = small.api("GET", "/v1/status")["local_ports"]
+    assert {each["local"] for each in used} == {"192.168.200.101", "192.168.200.102"}
+
+
 def test_a_director_that_does_not_forward_is_told(small):
     small.start()
     small.serve_both()
