@@ -40,10 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="which director, if several run here (default: $XLVS_INSTANCE or 'default')",
     )
     found = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    wanted = next((word for word in words if word in COMMANDS), "")
+    # An instance may have a command's name, so every word that is one counts.
+    wanted = COMMANDS.keys() & set(words)
     for name, (module, text) in COMMANDS.items():
         below = found.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == wanted:
+        if name in wanted:
             loaded = importlib.import_module(module)
             loaded.add_arguments(below)
             below.set_defaults(run=loaded.run)

@@ -103,6 +103,6 @@ def _how_to_play(plan: Plan, prefix: str) -> str:
 virtual addresses, one per method: {vips}
 
   xlvs lab{name} shell director     ipvsadm -A -t {vip}:80 -s rr
-                             ipvsadm -a -t {vip}:80 -r {server} {flag}
+  {" " * len(f"xlvs lab{name} shell director")}     ipvsadm -a -t {vip}:80 -r {server} {flag}
   xlvs lab{name} shell client       curl http://{vip}/
   xlvs lab{name} down"""
