@@ -12,8 +12,9 @@ from .gaps import judge
 from .pool import Pool
 
 HOOKS = ("tc", "xdp-generic")
+EVERY_HOOK = (*HOOKS, "xdp")
 
-Verdict = Callable[[str, Sequence[Difference]], None]
+Verdict = Callable[[Sequence[str], Sequence[Difference]], None]
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +36,21 @@ def hook(request: pytest.FixtureRequest, pool: Pool) -> Iterator[str]:
     pool.discard()
 
 
+@pytest.fixture(scope="module", params=EVERY_HOOK)
+def every_hook(request: pytest.FixtureRequest, pool: Pool) -> Iterator[str]:
+    """Each hook in turn, and native XDP: for the modules that need few directors."""
+    name = request.param
+    assert isinstance(name, str)
+    yield name
+    pool.discard()
+
+
 @pytest.fixture(scope="session")
 def verdict() -> Verdict:
-    """Fails unless a recording was met but for the known gaps, and those are still gaps."""
+    """Fails unless recordings were met but for the known gaps, and those are still gaps."""
 
-    def check(name: str, differences: Sequence[Difference]) -> None:
-        unexcused, met = judge([name], differences)
+    def check(names: Sequence[str], differences: Sequence[Difference]) -> None:
+        unexcused, met = judge(names, differences)
         complaints = [str(one) for one in unexcused[:5]]
         if len(unexcused) > 5:
             complaints.append(f"... and {len(unexcused) - 5} more")

@@ -17,4 +17,4 @@ MATRICES = facts.names("conn", "states-*")
 def test_transitions(name: str, hook: str, pool: Pool, verdict: Verdict) -> None:
     with pool.fresh(Surroundings(hook), another=True) as director:
         differences = replay_states.replay(director, name, facts.load(name), place=0)
-    verdict(name, differences)
+    verdict([name], differences)

@@ -47,7 +47,7 @@ def test_story(name: str, hook: str, shared: Shared, verdict: Verdict) -> None:
     surroundings = Surroundings(hook, replay_stories.settings(name))
     director = shared[surroundings]
     story = facts.load(name)
-    verdict(name, replay_stories.replay(director, name, story, STORIES.index(name)))
+    verdict([name], replay_stories.replay(director, name, story, STORIES.index(name)))
 
 
 def test_rates(hook: str, pool: Pool, verdict: Verdict) -> None:
@@ -56,4 +56,4 @@ def test_rates(hook: str, pool: Pool, verdict: Verdict) -> None:
         return  # the estimator only reads counters: it knows no hook
     with pool.fresh(Surroundings(hook), another=False) as director:
         differences = replay_rates.replay(director, name, facts.load(name), place=0)
-    verdict(name, differences)
+    verdict([name], differences)
