@@ -12,7 +12,8 @@
 #include "packet.h"
 
 #define HOOK_TC 1
-#define HOOK_VERDICT_PASS TC_ACT_OK
+/* Not TC_ACT_OK: filters behind ours, whoever put them there, still see the frame. */
+#define HOOK_VERDICT_PASS TC_ACT_UNSPEC
 #define HOOK_VERDICT_DROP TC_ACT_SHOT
 
 typedef struct __sk_buff hook_ctx;

@@ -289,7 +289,7 @@ class World:
             ("xdp", 2): "pass",
             ("xdp", 3): "send",
             ("xdp", 4): "send",
-            ("tc", 0): "pass",
+            ("tc", 0xFFFFFFFF): "pass",  # TC_ACT_UNSPEC: the next filter's turn
             ("tc", 2): "drop",
             ("tc", 7): "send",
         }[self.hook, result.retval]

@@ -32,7 +32,6 @@ TC_PROGRAMS = {libbpf.TC_INGRESS: "xlvs_tc_ingress", libbpf.TC_EGRESS: "xlvs_tc_
 TC_HANDLE = 1
 TC_PRIORITY = 1
 
-_OURS = "xlvs_"
 _XDP_FLAGS = {"xdp": libbpf.XDP_FLAGS_DRV_MODE, "xdp-generic": libbpf.XDP_FLAGS_SKB_MODE}
 _PROGRAM_NAME_AT = 64  # struct bpf_prog_info.name
 _NAME_BYTES = 16
@@ -222,7 +221,7 @@ def _tc_is_ours(ifindex: int, point: int) -> bool:
     finally:
         os.close(program)
     name = raw[_PROGRAM_NAME_AT : _PROGRAM_NAME_AT + _NAME_BYTES].rstrip(b"\0").decode()
-    return name.startswith(_OURS)
+    return name in TC_PROGRAMS.values()
 
 
 def _filters(ifindex: int) -> int:

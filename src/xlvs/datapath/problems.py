@@ -67,6 +67,14 @@ def explain(
         )
     if error.errno in _PRIVILEGE and not privileged():
         return no_privilege(doing)
+    if error.errno == errno.EPERM:
+        # Root of a user namespace has all capabilities, and none that counts here.
+        return DataPathProblem(
+            Code.NOT_SUPPORTED,
+            f"{doing}: the kernel refuses it to this root: run it outside any user namespace "
+            "or container that is not allowed eBPF",
+            where,
+        )
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in _GONE:
         advice = "the interface is gone: name one that exists (ip link)"

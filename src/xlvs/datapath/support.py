@@ -48,6 +48,8 @@ def remarks(service: model.Service, destinations: tuple[model.Destination, ...])
         found.append("firewall marks are not in the data path yet: no packet meets this service")
     if protocol is model.Protocol.SCTP:
         found.append("SCTP is not in the data path yet: no packet meets this service")
+    if protocol is not model.Protocol.FWM and not service.key.port:
+        found.append("port 0 (any port) is not in the data path yet: no packet meets this service")
     if scheduler(service) is Scheduler.NONE:
         found.append(
             f"scheduler {service.scheduler} is not in the data path yet: "
