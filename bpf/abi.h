@@ -98,6 +98,7 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_CONTENDED,          /* scheduler state kept changing under us */
 	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
 	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* about a connection whose method carries no such ICMP */
+	XLVS_REASON_DROP_ICMP_CHECKSUM,      /* about a connection of ours, and damaged */
 
 	XLVS_REASON_MAX,
 };

@@ -92,6 +92,27 @@ static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
 	return nat_forward(ctx, p, c, XLVS_REASON_FWD_REPLY);
 }
 
+/* IPVS drops a damaged error: translating it would only hide the damage. */
+static __noinline bool pipeline_icmp_right(hook_ctx *ctx, const struct packet *p)
+{
+	__u32 length = p->length - (p->l4 - p->l3), sum = 0;
+
+	if (ranged_sum(ctx, p->l4, length, &sum))
+		return false;
+	if (p->family == AF_INET6) {
+		struct ipv6hdr *ip = view(ctx, p->l3, struct ipv6hdr);
+		struct xlvs_addr src, dst;
+
+		if (!ip)
+			return false;
+		address_from_v6(&src, &ip->saddr);
+		address_from_v6(&dst, &ip->daddr);
+		sum = sum_fold32(sum_address(sum_address(sum, &src), &dst) +
+				 bpf_htons(IPPROTO_ICMPV6) + bpf_htonl(length));
+	}
+	return sum_fold16(sum) == 0xffff;
+}
+
 /*
  * An ICMP error about IP in IP: if the outer packet was a tunnel packet of ours,
  * the inner one names the connection.
@@ -133,6 +154,8 @@ subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
 	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
 	if (!c || p->reply || c->method != XLVS_METHOD_TUN || c->server.word[3] != server)
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+	if (!pipeline_icmp_right(ctx, p))
+		return XLVS_REASON_DROP_ICMP_CHECKSUM;
 	d = connection_destination(c);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -151,6 +174,8 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
 	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
 	if (!c)
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+	if (!pipeline_icmp_right(ctx, p))
+		return XLVS_REASON_DROP_ICMP_CHECKSUM;
 	d = connection_destination(c);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;

@@ -105,8 +105,9 @@ static __noinline enum xlvs_reason parse_icmp(hook_ctx *ctx, struct packet *p)
 	if (!icmp)
 		return XLVS_REASON_PASS_MALFORMED;
 	if (p->family == AF_INET)
+		/* IPVS leaves parameter problem to the stack. */
 		error = icmp->type == ICMP_DEST_UNREACH || icmp->type == ICMP_TIME_EXCEEDED ||
-			icmp->type == ICMP_SOURCE_QUENCH || icmp->type == ICMP_PARAMETERPROB;
+			icmp->type == ICMP_SOURCE_QUENCH;
 	else /* RFC 4443: errors are 1..127; 1..4 are defined */
 		error = icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB;
 	if (!error)

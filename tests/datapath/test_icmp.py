@@ -109,6 +109,15 @@ def test_too_big_in_the_tunnel_is_told_to_the_client_and_remembered(director: Wo
     assert out.packet[IP][ICMP].nexthopmtu == 1180
 
 
+@pytest.mark.parametrize("method", list(Method))
+def test_a_damaged_error_is_dropped(director: World, method: Method) -> None:
+    open_flow(director, method, port=53)
+    reply = IP(src=w.VIP, dst=w.CLIENT) / UDP(sport=53, dport=40000) / b"answer"
+    error = IP(src=ROUTER, dst=w.VIP) / ICMP(type=3, code=3, chksum=0x1234) / quoted(reply)
+    out = director.client(error)
+    assert (out.verdict, out.reason) == ("drop", "drop_icmp_checksum")
+
+
 @pytest.mark.parametrize("reply", [False, True])
 def test_icmpv6_errors_through_nat(director: World, reply: bool) -> None:
     """The kernel drops valid ones from the server side; we translate them."""

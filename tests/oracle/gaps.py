@@ -32,8 +32,6 @@ _EXTENSION_HEADERS = (
     "IPVS reads the TCP flags at the wrong place behind IPv6 extension headers and closes the "
     "connection; xlvs reads them where they are"
 )
-_PARAMETER_PROBLEM = "IPVS leaves ICMP parameter problem to the stack; xlvs translates it"
-_ICMP_CHECKSUM = "IPVS drops ICMP errors with a wrong checksum; xlvs forwards them, still wrong"
 
 KNOWN_GAPS: dict[str, str] = {
     "packets/nat/nat-sctp": "SCTP is not built",
@@ -63,10 +61,6 @@ KNOWN_GAPS: dict[str, str] = {
     "more/ipv6/v6-*/[123]?/dests": _EXTENSION_HEADERS,
     "more/ipv6/v6-*/18": "an IPv6 fragment, even a whole packet in one, goes to the stack",
     "more/ipv6/v6-*/19": _CUT,
-    "more/icmp/icmp-*/14": _PARAMETER_PROBLEM,
-    "more/icmp/icmp-nat/34": _PARAMETER_PROBLEM,
-    "more/icmp/icmp-*/19": _ICMP_CHECKSUM,
-    "more/icmp/icmp-nat/38": _ICMP_CHECKSUM,
     "more/icmp/icmp-nat/21": (
         "a quoted IP header with a wrong checksum is repaired by IPVS; xlvs leaves it wrong"
     ),

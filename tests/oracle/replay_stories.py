@@ -37,6 +37,11 @@ def settings(name: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def waiting(story: dict[str, Any]) -> float:
+    """Seconds that a story waits by itself."""
+    return float(sum(step.get("wait_seconds", 0) for step in story["steps"]))
+
+
 def replay(director: Director, name: str, story: Any, place: int) -> list[Difference]:
     """Every difference, each named ``<name>/<step>`` or ``<name>/<step>/<what>``.
 

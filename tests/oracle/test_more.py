@@ -32,9 +32,9 @@ GROUPS = [
 
 @pytest.mark.parametrize(("surroundings", "names"), GROUPS)
 def test_cases(
-    surroundings: Surroundings, names: list[str], every_hook: str, pool: Pool, verdict: Verdict
+    surroundings: Surroundings, names: list[str], native_hook: str, pool: Pool, verdict: Verdict
 ) -> None:
-    here = Surroundings(every_hook, surroundings.settings, surroundings.mtu1)
+    here = Surroundings(native_hook, surroundings.settings, surroundings.mtu1)
     differences = []
     with pool.fresh(here, another=False) as director:
         for name in names:

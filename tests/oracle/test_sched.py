@@ -12,9 +12,9 @@ from .pool import Pool
 
 
 @pytest.mark.parametrize("name", facts.names("sched"))
-def test_decisions(name: str, every_hook: str, pool: Pool, verdict: Verdict) -> None:
+def test_decisions(name: str, native_hook: str, pool: Pool, verdict: Verdict) -> None:
     scenarios = facts.load(name)["scenarios"]
-    with pool.fresh(Surroundings(every_hook), another=True) as director:
+    with pool.fresh(Surroundings(native_hook), another=True) as director:
         for place, scenario in enumerate(scenarios):
             where = f"{name}/{scenario['name']}"
             verdict([where], replay_sched.replay(director, where, scenario, place))
