@@ -18,36 +18,14 @@
 
 typedef struct __sk_buff hook_ctx;
 
+#include "hook_common.h"
+
 /*
  * Since 6.16 the kernel wants to know that a pseudo-header difference is one of
  * IPv6 addresses, which cancels out in skb->csum of a CHECKSUM_COMPLETE frame.
  */
 #define HOOK_CSUM_IPV6 (1ULL << 7)
 extern int LINUX_KERNEL_VERSION __kconfig;
-
-/*
- * Loads a packet pointer from the context. In C the compiler may take the 32-bit
- * field for a number and zero-extend it, and the verifier then refuses to see a
- * pointer (clang 16, -mcpu=v3, kernel 6.18).
- */
-#define hook_pointer(ctx, field)                                          \
-	({                                                                \
-		void *p_;                                                 \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                     \
-			     : "=r"(p_)                                   \
-			     : "r"(ctx), "i"(offsetof(hook_ctx, field))); \
-		p_;                                                       \
-	})
-
-static __always_inline void *hook_data(hook_ctx *ctx)
-{
-	return hook_pointer(ctx, data);
-}
-
-static __always_inline void *hook_data_end(hook_ctx *ctx)
-{
-	return hook_pointer(ctx, data_end);
-}
 
 static __always_inline __u32 hook_ingress(hook_ctx *ctx)
 {
@@ -130,12 +108,6 @@ static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u
 	(void)ctx;
 	return seed == field;
 }
-
-enum hook_room {
-	HOOK_ROOM_PLAIN,
-	HOOK_ROOM_TUNNEL_V4,
-	HOOK_ROOM_TUNNEL_V6,
-};
 
 static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,
 					enum hook_room kind)

@@ -16,29 +16,7 @@
 
 typedef struct xdp_md hook_ctx;
 
-/*
- * Loads a packet pointer from the context. In C the compiler may take the 32-bit
- * field for a number and zero-extend it, and the verifier then refuses to see a
- * pointer (clang 16, -mcpu=v3, kernel 6.18).
- */
-#define hook_pointer(ctx, field)                                          \
-	({                                                                \
-		void *p_;                                                 \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                     \
-			     : "=r"(p_)                                   \
-			     : "r"(ctx), "i"(offsetof(hook_ctx, field))); \
-		p_;                                                       \
-	})
-
-static __always_inline void *hook_data(hook_ctx *ctx)
-{
-	return hook_pointer(ctx, data);
-}
-
-static __always_inline void *hook_data_end(hook_ctx *ctx)
-{
-	return hook_pointer(ctx, data_end);
-}
+#include "hook_common.h"
 
 static __always_inline __u32 hook_ingress(hook_ctx *ctx)
 {
@@ -140,12 +118,6 @@ static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u
 	(void)field;
 	return false;
 }
-
-enum hook_room {
-	HOOK_ROOM_PLAIN,
-	HOOK_ROOM_TUNNEL_V4,
-	HOOK_ROOM_TUNNEL_V6,
-};
 
 /*
  * Gives the frame the Ethernet header (and tag) of p->next_hop, and `room` bytes

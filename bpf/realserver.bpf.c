@@ -15,20 +15,9 @@
  * is opened, and nobody can smuggle a packet past a firewall to another address.
  * Everything else goes on unchanged.
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
-#include <linux/types.h>
-#include <stdbool.h>
-#include <stddef.h>
 
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "abi.h"
+#include "lib/address.h"
 
 /* Kernel 6.3; absent from older headers. */
 #define ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
@@ -67,19 +56,6 @@ static __always_inline long read_ip(void *ctx, bool xdp, __u32 offset, void *to,
 		     bpf_skb_load_bytes_relative(ctx, offset, to, len, BPF_HDR_START_NET);
 }
 
-static __always_inline void address4(struct xlvs_addr *to, __be32 from)
-{
-	to->word[0] = 0;
-	to->word[1] = 0;
-	to->word[2] = bpf_htonl(0xffff);
-	to->word[3] = from;
-}
-
-static __always_inline void address6(struct xlvs_addr *to, const struct in6_addr *from)
-{
-	__builtin_memcpy(to, from, sizeof(*to));
-}
-
 /* Outer IPv4: its length, or 0. Fragments go on: the stack has to join them first. */
 static __always_inline __u32 outer4(void *ctx, bool xdp, struct xlvs_addr *dst, __u8 *protocol,
 				    bool *congested)
@@ -90,7 +66,7 @@ static __always_inline __u32 outer4(void *ctx, bool xdp, struct xlvs_addr *dst, 
 		return 0;
 	if (ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
 		return 0;
-	address4(dst, ip.daddr);
+	address_from_v4(dst, ip.daddr);
 	*protocol = ip.protocol;
 	*congested = (ip.tos & ECN_MASK) == ECN_CE;
 	return ip.ihl * 4;
@@ -105,7 +81,7 @@ static __always_inline __u32 outer6(void *ctx, bool xdp, struct xlvs_addr *dst, 
 
 	if (read_ip(ctx, xdp, 0, &ip, sizeof(ip)) || ip.version != 6)
 		return 0;
-	address6(dst, &ip.daddr);
+	address_from_v6(dst, &ip.daddr);
 	*congested = ((ip.flow_lbl[0] >> 4) & ECN_MASK) == ECN_CE;
 	*protocol = ip.nexthdr;
 	if (ip.nexthdr != IPPROTO_DSTOPTS)
@@ -127,13 +103,13 @@ static __always_inline bool read_inner(void *ctx, bool xdp, __u32 offset, __u8 p
 	if (protocol == IPPROTO_IPIP) {
 		if (read_ip(ctx, xdp, offset, &ip.v4, sizeof(ip.v4)) || ip.v4.version != 4)
 			return false;
-		address4(dst, ip.v4.daddr);
+		address_from_v4(dst, ip.v4.daddr);
 		return true;
 	}
 	if (protocol == IPPROTO_IPV6) {
 		if (read_ip(ctx, xdp, offset, &ip.v6, sizeof(ip.v6)) || ip.v6.version != 6)
 			return false;
-		address6(dst, &ip.v6.daddr);
+		address_from_v6(dst, &ip.v6.daddr);
 		return true;
 	}
 	return false;

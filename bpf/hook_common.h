@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What both hooks have alike. Included by the adapters, behind their hook_ctx. */
+#ifndef XLVS_HOOK_COMMON_H
+#define XLVS_HOOK_COMMON_H
+
+#include "packet.h"
+
+/*
+ * Loads a packet pointer from the context. In C the compiler may take the 32-bit
+ * field for a number and zero-extend it, and the verifier then refuses to see a
+ * pointer (clang 16, -mcpu=v3, kernel 6.18).
+ */
+#define hook_pointer(ctx, field)                                          \
+	({                                                                \
+		void *p_;                                                 \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                     \
+			     : "=r"(p_)                                   \
+			     : "r"(ctx), "i"(offsetof(hook_ctx, field))); \
+		p_;                                                       \
+	})
+
+static __always_inline void *hook_data(hook_ctx *ctx)
+{
+	return hook_pointer(ctx, data);
+}
+
+static __always_inline void *hook_data_end(hook_ctx *ctx)
+{
+	return hook_pointer(ctx, data_end);
+}
+
+/* What hook_reframe() makes room for. */
+enum hook_room {
+	HOOK_ROOM_PLAIN,
+	HOOK_ROOM_TUNNEL_V4,
+	HOOK_ROOM_TUNNEL_V6,
+};
+
+#endif
