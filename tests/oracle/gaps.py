@@ -15,7 +15,9 @@ from fnmatch import fnmatchcase
 from .facts import Difference
 
 _TUNNEL_TYPES = "GUE and GRE are not built: a destination that asks for them gets no packets"
-_FRAGMENTS = "tunnelled packets above the MTU without DF are dropped with a reason, not fragmented"
+_FRAGMENTS = (
+    "packets above the MTU without DF are dropped with a reason by DR and TUN, not fragmented"
+)
 _ICMP6 = (
     "IPVS drops ICMPv6 errors of NAT real servers because it checks their checksum without "
     "the pseudo header; xlvs translates them"
