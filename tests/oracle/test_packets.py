@@ -32,8 +32,9 @@ def test_cases_that_are_known_gaps(hook: str, pool: Pool, verdict: Verdict) -> N
     with pool.fresh(Surroundings(hook), another=False) as director:
         differences = []
         for name in UNMET:
+            first_step = {**ALL[name], "steps": ALL[name]["steps"][:1]}
             try:
-                differences += replay_packets.replay(director, name, ALL[name])
+                differences += replay_packets.replay(director, name, first_step)
             except RuntimeError as refused:  # a command that the director does not take
                 differences.append(facts.Difference(name, "to be configured", refused))
     verdict(UNMET, differences)
