@@ -85,9 +85,8 @@ enum xlvs_reason {
 	XLVS_REASON_PASS_ICMP_NO_CONNECTION,
 	XLVS_REASON_PASS_NOT_FOR_HOST, /* the frame is addressed to another station */
 	XLVS_REASON_PASS_MARTIAN, /* no client can have this source address: the stack drops it */
-	XLVS_REASON_PASS_NO_CONNECTION, /* from a real server's port, no connection: the stack's */
-	XLVS_REASON_PASS_TTL_EXCEEDED,  /* reply with TTL 1: the stack answers the real server */
-	XLVS_REASON_PASS_TOO_BIG,       /* reply above the client side's MTU: the stack answers */
+	XLVS_REASON_PASS_TTL_EXCEEDED, /* reply with TTL 1: the stack answers the real server */
+	XLVS_REASON_PASS_TOO_BIG,      /* reply above the client side's MTU: the stack answers */
 
 	XLVS_REASON_DROP_DESTINATION_REMOVED,
 	XLVS_REASON_DROP_TABLE_FULL,

@@ -11,19 +11,16 @@
 static long lc_step(__u32 i, void *data)
 {
 	struct schedule_walk *w = data;
-	struct xlvs_destination *d;
 	__u64 overhead;
 	__u32 id;
 
 	if (i >= w->list.count)
 		return 1;
-	d = walk_at(w, i, &id);
-	if (!d || !destination_fit(d, id))
+	if (!walk_fit(w, i, &id))
 		return 0;
 	overhead = destination_overhead(id);
 	if (w->chosen < 0 || overhead < w->least_overhead) {
-		w->chosen = i;
-		w->destination = id;
+		walk_choose(w, i, id);
 		w->least_overhead = overhead;
 	}
 	return 0;

@@ -11,17 +11,14 @@
 static long rr_step(__u32 i, void *data)
 {
 	struct schedule_walk *w = data;
-	struct xlvs_destination *d;
 	__u32 id;
 
 	if (i >= w->list.count)
 		return 1;
 	if (w->at >= w->list.count)
 		w->at = 0;
-	d = walk_at(w, w->at, &id);
-	if (d && destination_fit(d, id)) {
-		w->chosen = w->at;
-		w->destination = id;
+	if (walk_fit(w, w->at, &id)) {
+		walk_choose(w, w->at, id);
 		w->cursor = w->at;
 		return 1;
 	}
@@ -31,7 +28,7 @@ static long rr_step(__u32 i, void *data)
 
 static __always_inline void rr_choose(struct schedule_walk *w)
 {
-	w->at = w->cursor == XLVS_CURSOR_HEAD ? 0 : w->cursor + 1;
+	walk_from_cursor(w);
 	bpf_loop(w->list.count, rr_step, w, 0);
 }
 

@@ -71,4 +71,26 @@ static __always_inline __u64 destination_overhead(__u32 id)
 	return ((__u64)READ_ONCE(load->active) << 8) + READ_ONCE(load->inactive);
 }
 
+/* The destination at a position of the list and its id, or null if it is not fit. */
+static __always_inline struct xlvs_destination *walk_fit(struct schedule_walk *w, __u32 position,
+							 __u32 *id)
+{
+	struct xlvs_destination *d = walk_at(w, position, id);
+
+	return d && destination_fit(d, *id) ? d : NULL;
+}
+
+/* Begins behind the last choice: for schedulers that go round. */
+static __always_inline void walk_from_cursor(struct schedule_walk *w)
+{
+	w->at = w->cursor == XLVS_CURSOR_HEAD ? 0 : w->cursor + 1;
+}
+
+/* Chooses, for now, the destination at a position. */
+static __always_inline void walk_choose(struct schedule_walk *w, __u32 position, __u32 id)
+{
+	w->chosen = position;
+	w->destination = id;
+}
+
 #endif

@@ -17,14 +17,13 @@ static long wlc_step(__u32 i, void *data)
 
 	if (i >= w->list.count)
 		return 1;
-	d = walk_at(w, i, &id);
-	if (!d || !destination_fit(d, id))
+	d = walk_fit(w, i, &id);
+	if (!d)
 		return 0;
 	overhead = destination_overhead(id);
 	/* overhead / weight < least_overhead / least_weight */
 	if (w->chosen < 0 || overhead * w->least_weight < w->least_overhead * (__u32)d->weight) {
-		w->chosen = i;
-		w->destination = id;
+		walk_choose(w, i, id);
 		w->least_overhead = overhead;
 		w->least_weight = d->weight;
 	}

@@ -33,8 +33,7 @@ static long wrr_step(__u32 i, void *data)
 	}
 	d = walk_at(w, w->at, &id);
 	if (d && d->weight >= (__s32)w->weight && !destination_overloaded(d, id)) {
-		w->chosen = w->at;
-		w->destination = id;
+		walk_choose(w, w->at, id);
 		w->cursor = w->at;
 		return 1;
 	}
@@ -46,7 +45,7 @@ static __always_inline void wrr_choose(struct schedule_walk *w)
 {
 	if (!w->list.max_weight || !w->list.count || !w->weight)
 		return;
-	w->at = w->cursor == XLVS_CURSOR_HEAD ? 0 : w->cursor + 1;
+	walk_from_cursor(w);
 	bpf_loop(WRR_STEPS_MAX, wrr_step, w, 0);
 }
 
