@@ -5,8 +5,11 @@
  * (src/xlvs/datapath/layout.py), so it cannot drift.
  *
  * Rules of this file
- *  - One address form: 16 bytes, IPv4 as ::ffff:a.b.c.d. Network byte order is
- *    spelled __be16/__be32; everything else is host order.
+ *  - One address form: 16 bytes, IPv4 as ::ffff:a.b.c.d; only what a packet looks up
+ *    by an IPv4 address has four. Network byte order is spelled __be16/__be32;
+ *    everything else is host order.
+ *  - Times are ticks: the kernel's jiffies modulo 2^32, compared by difference only.
+ *    Reading them costs a fifteenth of the clock (xlvs_geometry has their rate).
  *  - Every map has one writer, named beside its value: "daemon" or "packets".
  *    What both need is split in two maps, so neither can undo the other.
  *  - Padding is explicit and zero: values are compared and fingerprinted as bytes.
@@ -30,6 +33,16 @@ enum xlvs_scheduler {
 	XLVS_SCHED_WRR = 2,
 	XLVS_SCHED_LC = 3,
 	XLVS_SCHED_WLC = 4,
+	XLVS_SCHED_MH = 5,
+};
+
+/* The protocols that have connections: three bits of a connection's word. */
+enum xlvs_protocol {
+	XLVS_PROTOCOL_TCP = 0,
+	XLVS_PROTOCOL_UDP = 1,
+	XLVS_PROTOCOL_SCTP = 2,
+	XLVS_PROTOCOL_AH = 3,
+	XLVS_PROTOCOL_ESP = 4,
 };
 
 /* IPVS's states under IPVS's names and in its order (ip_vs.h, IP_VS_TCP_S_*). */
@@ -108,7 +121,15 @@ struct xlvs_addr {
 	__be32 word[4];
 };
 
-/* services_by_key: HASH -> __u32 service id. Writer: daemon. */
+/* services_by_key4: HASH -> __u32 service id, IPv4 services. Writer: daemon. */
+struct xlvs_service_key4 {
+	__be32 address;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 pad;
+};
+
+/* services_by_key: HASH -> __u32 service id, all others. Writer: daemon. */
 struct xlvs_service_key {
 	struct xlvs_addr address; /* VIP; all zero for a mark */
 	__u32 fwmark;             /* 0 unless the service is a mark */
@@ -123,12 +144,31 @@ struct xlvs_server_list {
 	__u32 count;
 	__u32 gcd;        /* wrr: greatest common divisor of the weights above 0, 1 if none */
 	__u32 max_weight; /* wrr: greatest weight minus (gcd - 1), 0 if none */
+	__u32 hash_base;  /* mh: first index in hash_slots */
+	__u32 hash_size;  /* mh: number of slots, 0: no server has a weight */
 };
+
+/*
+ * hash_slots: ARRAY; a server list names a range of it. Writer: daemon, before the
+ * list that names it is committed. `previous` and `changed_at` are for stateless
+ * services: packets of connections that are older than the change go on to where
+ * they went before.
+ */
+struct xlvs_hash_slot {
+	__u32 destination; /* id */
+	__u32 previous;    /* id of the owner before, or XLVS_NO_DESTINATION */
+	__u32 changed_at;  /* tick; only if there is a previous one */
+	__u32 pad;
+};
+#define XLVS_NO_DESTINATION 0xffffffffu
 
 enum xlvs_service_flags {
 	XLVS_SERVICE_USED = 1 << 0,
 	XLVS_SERVICE_ONE_PACKET = 1 << 1, /* UDP: each datagram is scheduled anew (ipvsadm -o) */
 	XLVS_SERVICE_PERSISTENT = 1 << 2, /* kept for listings; not yet in the data path */
+	XLVS_SERVICE_STATELESS = 1 << 3, /* mh by DR and TUN: the hash decides, no table is kept */
+	XLVS_SERVICE_HASH_FALLBACK = 1 << 4, /* mh-fallback: hash again if the server is unfit */
+	XLVS_SERVICE_HASH_PORT = 1 << 5,     /* mh-port: the client's port counts too */
 };
 
 /*
@@ -138,10 +178,10 @@ enum xlvs_service_flags {
 struct xlvs_service {
 	__u32 flags;       /* enum xlvs_service_flags */
 	__u32 scheduler;   /* enum xlvs_scheduler */
-	__u32 local_base;  /* FULLNAT: first index in local_addresses */
-	__u32 local_count; /* FULLNAT: number of local addresses */
-	struct xlvs_service_key key;
+	__u32 local_count; /* FULLNAT: number of local addresses, and of blocks per destination */
 	__u32 pad;
+	struct xlvs_service_key key;
+	__u32 pad1;
 };
 
 /*
@@ -193,7 +233,7 @@ struct xlvs_destination {
 	__u32 flags; /* enum xlvs_destination_flags */
 	__s32 weight;
 	__u32 service;    /* service id */
-	__u32 port_block; /* FULLNAT: local_ports index for the service's first local address */
+	__u32 port_block; /* FULLNAT: block (port_blocks, local_ports) of the first local address */
 	__be16 port;
 	__u8 method;           /* enum xlvs_method */
 	__u8 family;           /* of address */
@@ -203,14 +243,14 @@ struct xlvs_destination {
 	__u32 overload_epoch;  /* raised by the daemon to clear an overload, see below */
 };
 
-/* destination_load: ARRAY by destination id. Writer: packets (atomics). */
+/* destination_load: ARRAY by destination id. Writer: packets (atomics). A cache line each. */
 struct xlvs_destination_load {
 	__u32 active;
 	__u32 inactive;
 	__u32 path_mtu;       /* learnt from ICMP about tunnel packets, 0: none */
-	__u32 path_mtu_until; /* ms, see xlvs_connection.last_seen */
+	__u32 path_mtu_until; /* tick */
 	__u32 overloaded;     /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
-	__u32 pad;
+	__u32 pad[11];
 };
 
 /* service_stats, destination_stats: PERCPU_ARRAY by id. Writer: packets. */
@@ -234,9 +274,9 @@ struct xlvs_reason_stats {
 #define XLVS_LOCAL_PORT_WORDS 1008 /* 64 512 ports, 1024 .. 65535 */
 #define XLVS_LOCAL_PORT_SUMMARY 16
 
-/* local_addresses: ARRAY; services name a range of it. Writer: daemon. */
-struct xlvs_local_address {
-	struct xlvs_addr address;
+/* port_blocks: ARRAY by block: the local address that its ports belong to. Writer: daemon. */
+struct xlvs_port_block {
+	struct xlvs_addr local;
 };
 
 /*
@@ -254,68 +294,126 @@ struct xlvs_local_ports {
 
 /* ---- connections ------------------------------------------------------- */
 
+/*
+ * A connection's word: state (5 bits) | protocol (3) | flags and method (12) |
+ * generation (12). It changes by compare-and-swap only, so exactly one CPU accounts
+ * for each transition. The generation tells a place's tenants apart.
+ */
 enum xlvs_connection_flags {
 	XLVS_CONNECTION_LIVE = 1 << 8,       /* in the table */
-	XLVS_CONNECTION_INACTIVE = 1 << 9,   /* counted in InActConn, else in ActiveConn */
-	XLVS_CONNECTION_NO_OUTPUT = 1 << 10, /* no packet of the server's seen: IPVS's InOnly */
-	XLVS_CONNECTION_REPLACED = 1 << 11,  /* a SYN reused its ports: only the sweep looks here */
+	XLVS_CONNECTION_CLAIMED = 1 << 9,    /* being written: nobody's yet */
+	XLVS_CONNECTION_INACTIVE = 1 << 10,  /* counted in InActConn, else in ActiveConn */
+	XLVS_CONNECTION_NO_OUTPUT = 1 << 11, /* no packet of the server's seen: IPVS's InOnly */
+	XLVS_CONNECTION_REPLACED = 1 << 12,  /* a SYN reused its ports: only the sweep looks here */
+	XLVS_CONNECTION_HALF_OPEN = 1 << 13, /* the client has not proved itself: may be evicted */
+	XLVS_CONNECTION_ON_DIRECTOR = 1 << 14, /* the real server is the director itself */
+	XLVS_CONNECTION_ANSWER = 1 << 15,    /* not a connection: leads answers of FULLNAT to one */
+	XLVS_CONNECTION_SHADOWED = 1 << 18,  /* a newer one has the same packets from the server */
 };
-#define XLVS_CONNECTION_STATE 0xffu
+#define XLVS_CONNECTION_STATE 0x1fu
+#define XLVS_CONNECTION_PROTOCOL_SHIFT 5
+#define XLVS_CONNECTION_METHOD_SHIFT 16 /* enum xlvs_method, fixed when it was made */
+#define XLVS_CONNECTION_GENERATION_SHIFT 20
+
+/* What a place of the table says besides whose it is. */
+struct xlvs_entry {
+	__u32 word;
+	__u32 expires;     /* tick; ANSWER: where the connection is, line * ways + way */
+	__u32 destination; /* id */
+	/* FULLNAT: block and port of the local address. NAT and ANSWER: the way to the
+	 * client, a row of next_hops + 1, and when it was looked up (NEXT_HOP_AGE). */
+	__u16 block;
+	__be16 local_port;
+};
 
 /*
- * connections: ARRAY by slot, mmapped by readers. Writer: packets and the sweep.
- * Two cache lines. word = state | flags, changed by compare-and-swap only, so
- * that exactly one CPU accounts for each transition.
+ * connections4, connections6: ARRAYs of lines, one cache line each, mmapped by
+ * readers. Writer: packets and the sweep. A connection lives in its hash's line or
+ * in one of the XLVS_CHAIN - 1 behind it. `passed` is how many live behind this line
+ * although it, or one before it, is theirs: a look-up ends at a line with none.
+ * src and dst are the client's packets'; of an ANSWER the server's.
  */
-struct xlvs_connection {
-	__u32 word;       /* state (8 bits) | enum xlvs_connection_flags */
-	__u32 generation; /* of the slot; index entries with another one are stale */
-	__u32 last_seen;  /* ms of CLOCK_MONOTONIC (coarse), modulo 2^32 */
-	__u32 timeout;    /* ms */
-	__u32 destination;
-	__u32 service;
-	__be16 client_port;
-	__be16 virtual_port;
-	__be16 destination_port;
-	__be16 local_port; /* FULLNAT, else the client's */
-	struct xlvs_addr client;
-	struct xlvs_addr virtual_address;
-	struct xlvs_addr server;
-	struct xlvs_addr local; /* FULLNAT, else the client's */
-	__u8 protocol;
-	__u8 method; /* enum xlvs_method, fixed when the connection was made */
-	__u8 family; /* of client and virtual address */
-	__u8 server_family;
-	__u32 port_block; /* FULLNAT: block of local_port */
-	__u8 on_director; /* the real server is the director itself */
-	__u8 pad[23];
+#define XLVS_CHAIN 8
+#define XLVS_WAYS4 2
+#define XLVS_WAYS6 1
+
+struct xlvs_entry4 {
+	struct xlvs_entry entry;
+	__be32 src;
+	__be32 dst;
+	__be16 sport;
+	__be16 dport;
 };
 
-/* connection_index: HASH, both directions. Writer: packets and the sweep. */
+struct xlvs_line4 {
+	__u32 lock; /* held by whoever opens a connection whose first line this is */
+	__u32 passed;
+	struct xlvs_entry4 way[XLVS_WAYS4];
+};
+
+struct xlvs_entry6 {
+	struct xlvs_entry entry;
+	struct xlvs_addr src;
+	struct xlvs_addr dst;
+	__be16 sport;
+	__be16 dport;
+};
+
+struct xlvs_line6 {
+	__u32 lock;
+	__u32 passed;
+	struct xlvs_entry6 way[XLVS_WAYS6];
+	__u32 pad;
+};
+
+/* What a packet is looked up by. */
 struct xlvs_tuple {
 	struct xlvs_addr src;
 	struct xlvs_addr dst;
 	__be16 sport;
 	__be16 dport;
-	__u8 protocol;
+	__u8 protocol; /* IPPROTO_* */
 	__u8 pad[3];
 };
-struct xlvs_slot {
-	__u32 slot; /* bit 31: this is the server's direction */
-	__u32 generation;
-};
-#define XLVS_SLOT_REPLY 0x80000000u
 
-/* table: ARRAY of one. Writer: packets and the sweep. */
-struct xlvs_table {
-	__u32 used;       /* connections now */
-	__u32 high_water; /* most connections at once */
-	__u32 fresh;      /* slots ever handed out: the sweep looks no further */
-	__u32 sweep_at;   /* next slot that the sweep looks at */
+/* geometry: ARRAY of one. Writer: the loader, once, before the first packet. */
+struct xlvs_geometry {
+	__u64 secret[2]; /* random: nobody outside knows which connections share a line */
+	__u32 lines4;    /* the map has XLVS_CHAIN - 1 more, so a chain never wraps */
+	__u32 lines6;
+	__u32 hz;            /* ticks per second */
+	__u32 half_open_max; /* beyond it a new half-open connection takes the place of one */
+};
+
+/* table_counts: PERCPU_ARRAY of one. Writer: packets and the sweep. Sums are exact. */
+struct xlvs_table_counts {
 	__u64 created;
-	__u64 expired;
-	__u64 full;   /* connections refused because the table was full */
-	__u64 sweeps; /* ticks of the sweep: if it stands still, nothing expires */
+	__u64 ended;
+	__u64 half_opened;
+	__u64 half_closed; /* proved, evicted or ended */
+	__u64 evicted;     /* half-open ones that made room */
+	__u64 full;        /* connections refused: no room among established ones */
+};
+
+/* table: ARRAY of one. Writer: the sweep. */
+struct xlvs_table {
+	__u32 used;       /* connections at the last tick of the sweep */
+	__u32 half_open;
+	__u32 high_water; /* most connections at a tick */
+	__u32 sweep_at;   /* next line that the sweep looks at, IPv4 then IPv6 */
+	__u64 sweeps;     /* ticks of the sweep: if it stands still, nothing expires */
+	__u64 rounds;     /* times that it has seen the whole table */
+};
+
+/* Output of the program xlvs_now. */
+struct xlvs_now {
+	__u64 ticks;
+};
+
+/* next_hops: ARRAY; ways to clients, as the FIB gave them. Rows are never changed. */
+struct xlvs_next_hop_row {
+	__u32 state; /* 0: free, 1: being written, 2: valid */
+	struct xlvs_next_hop next_hop;
 };
 
 /* ---- settings and surroundings ----------------------------------------- */
@@ -329,8 +427,24 @@ struct xlvs_settings {
 	__u32 sloppy_tcp;
 	__u32 pmtu_disc;
 	__u32 nat_icmp_send;
-	__u32 pad;
-	__u32 timeout[XLVS_STATE_MAX]; /* ms, by state */
+	__u32 opening; /* ticks that a connection lives until its first state says otherwise: 3 s */
+	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */
+};
+
+/*
+ * addresses: ARRAY of one. Writer: daemon. Which role may an address have? Indexed by
+ * a hash (lib/address.h and addresses.py), so a packet between addresses without a
+ * role, most of what is not ours, is let go after two loads. Too many bits cost time
+ * only; one too few loses packets, so roles are added first and taken away last.
+ */
+enum xlvs_address_role {
+	XLVS_ADDRESS_VIRTUAL = 1 << 0, /* of a service, also one removed whose connections live */
+	XLVS_ADDRESS_LOCAL = 1 << 1,   /* FULLNAT's */
+	XLVS_ADDRESS_SERVER = 1 << 2,  /* a real server whose answers pass the director */
+};
+#define XLVS_ADDRESS_SLOTS 65536
+struct xlvs_addresses {
+	__u8 roles[XLVS_ADDRESS_SLOTS];
 };
 
 /* interfaces: HASH by ifindex. Writer: daemon. */

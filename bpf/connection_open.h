@@ -1,126 +1,104 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A new connection: claimed, filled, given a local port if FULLNAT, published. */
+/* A new connection: described, given a local port if FULLNAT, put into the table. */
 #ifndef XLVS_CONNECTION_OPEN_H
 #define XLVS_CONNECTION_OPEN_H
 
-#include "local_ports.h"
-#include "packet.h"
-#include "table.h"
+#include "stages/6_account.h"
+#include "table_open.h"
 
 struct connection_local_search {
-	struct xlvs_connection *c;
-	__u32 base, count, first, block;
-	__u32 found;
+	__u32 first, count, block;
+	__u32 found; /* extra_of() */
 };
 
 static long connection_local_try(__u32 i, void *data)
 {
 	struct connection_local_search *search = data;
-	__u32 k = search->first + i, index, port;
-	struct xlvs_local_address *local;
+	__u32 k = search->first + i, port;
 
 	if (k >= search->count)
 		k -= search->count;
-	index = search->base + k;
-	local = bpf_map_lookup_elem(&local_addresses, &index);
-	if (!local)
-		return 1;
 	port = local_port_take(search->block + k);
 	if (!port)
 		return 0;
-	search->c->local = local->address;
-	search->c->local_port = bpf_htons(port);
-	search->c->port_block = search->block + k;
-	search->found = 1;
+	search->found = extra_of(search->block + k, bpf_htons(port));
 	return 1;
 }
 
 /*
  * FULLNAT: a local address of the service and a free port of it towards this
  * server. Begins with an address that depends on the client and goes through all.
+ * Returns extra_of(), or 0.
  */
-static __always_inline int connection_local(struct xlvs_connection *c,
-					    const struct xlvs_destination *d,
-					    const struct xlvs_service *s)
+static __always_inline __u32 connection_local(const struct packet *p,
+					      const struct xlvs_destination *d,
+					      const struct xlvs_service *s)
 {
-	struct connection_local_search search = {
-		.c = c,
-		.base = s->local_base,
-		.count = s->local_count,
-		.block = d->port_block,
-	};
+	struct connection_local_search search = { .count = s->local_count, .block = d->port_block };
 
 	if (!search.count)
-		return -1;
-	search.first = (bpf_ntohs(c->client_port) + bpf_ntohl(c->client.word[3])) % search.count;
+		return 0;
+	search.first = (bpf_ntohs(p->tuple.sport) + bpf_ntohl(p->tuple.src.word[3])) % search.count;
 	bpf_loop(search.count, connection_local_try, &search, 0);
-	return search.found ? 0 : -1;
+	return search.found;
 }
 
-/* Returns XLVS_REASON_NONE and p->slot, or why there is no connection. */
+/* Ends what connection_open() took for one packet only. */
+static __always_inline void connection_forget(const struct packet *p)
+{
+	if (word_method(p->c.word) == XLVS_METHOD_FULLNAT)
+		local_port_free(extra_block(p->c.extra), extra_port(p->c.extra));
+}
+
+/* Returns XLVS_REASON_NONE and p->c, or why there is no connection. */
 subprogram int connection_open(struct packet *p, __u32 service, __u32 destination)
 {
-	struct xlvs_destination *d = bpf_map_lookup_elem(&destinations, &destination);
+	struct xlvs_destination *d = destination_get(destination);
 	struct xlvs_service *s = bpf_map_lookup_elem(&services, &service);
-	struct xlvs_connection *c;
-	__u32 flags = 0, state = XLVS_STATE_NONE, slot = 0, old, now;
+	struct xlvs_settings *settings = settings_get();
+	enum xlvs_method method;
+	__u32 word, mine;
+	int rc;
 
-	if (!d || !s || !p)
+	if (!d || !s || !p || !settings)
 		return XLVS_REASON_DROP_INTERNAL;
-	now = p->now;
-	c = table_claim(&slot);
-	if (!c)
-		return XLVS_REASON_DROP_TABLE_FULL;
-	c->last_seen = now;
-	c->timeout = 3000; /* until its first state sets another one, as in IPVS */
-	c->destination = destination;
-	c->service = service;
-	c->client = p->tuple.src;
-	c->virtual_address = p->tuple.dst;
-	c->server = d->address;
-	c->local = p->tuple.src;
-	c->client_port = p->tuple.sport;
-	c->virtual_port = p->tuple.dport;
-	c->destination_port = d->port;
-	c->local_port = p->tuple.sport;
-	c->protocol = p->tuple.protocol;
-	c->method = d->method;
-	c->family = p->family;
-	c->server_family = d->family;
-	c->on_director = !!(d->flags & XLVS_DESTINATION_LOCAL);
-	if (c->on_director && c->method == XLVS_METHOD_FULLNAT)
-		c->method = XLVS_METHOD_NAT; /* its answers come back to us anyway */
-	if (c->method == XLVS_METHOD_FULLNAT && connection_local(c, d, s)) {
-		table_unclaim(slot);
-		return XLVS_REASON_DROP_LOCAL_PORTS;
+	method = d->method;
+	word = word_of_protocol(p->protocol);
+	if (d->flags & XLVS_DESTINATION_LOCAL) {
+		word |= XLVS_CONNECTION_ON_DIRECTOR;
+		if (method == XLVS_METHOD_FULLNAT)
+			method = XLVS_METHOD_NAT; /* its answers come back to us anyway */
 	}
-	if (c->method == XLVS_METHOD_DR || c->method == XLVS_METHOD_TUN)
-		flags |= XLVS_CONNECTION_NO_OUTPUT;
-	if (p->protocol != IPPROTO_TCP) {
-		flags |= XLVS_CONNECTION_INACTIVE;
-		state = XLVS_STATE_UDP;
+	if (method == XLVS_METHOD_DR || method == XLVS_METHOD_TUN)
+		word |= XLVS_CONNECTION_NO_OUTPUT;
+	if (p->protocol == IPPROTO_TCP)
+		/* With sloppy_tcp it may begin in the middle: that proves as much as anything. */
+		word |= p->tcp_flags & TCP_SYN ? XLVS_CONNECTION_HALF_OPEN : 0;
+	else
+		word |= XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_INACTIVE | XLVS_STATE_UDP;
+	word |= method << XLVS_CONNECTION_METHOD_SHIFT;
+	p->c.word = word;
+	p->c.destination = destination;
+	p->c.expires = p->now + settings->opening;
+	p->c.extra = 0;
+	if (method == XLVS_METHOD_FULLNAT) {
+		p->c.extra = connection_local(p, d, s);
+		if (!p->c.extra)
+			return XLVS_REASON_DROP_LOCAL_PORTS;
 	}
-	p->slot = slot;
-	if (p->one_packet)
+	p->opened = 1;
+	mine = p->c.extra;
+	rc = p->one_packet ? TABLE_OPENED : table_open(p, p->family != AF_INET);
+	if (rc == TABLE_OPENED) {
+		account_connection(service, destination);
 		return XLVS_REASON_NONE;
-	if (table_publish(c, slot, state, flags)) {
-		/* The other CPU's packet opened it: this one uses that connection. */
-		if (c->method == XLVS_METHOD_FULLNAT)
-			local_port_free(c->port_block, c->local_port);
-		table_unclaim(slot);
-		if (!table_find(&p->tuple, now, &slot, &old) || old)
-			return XLVS_REASON_DROP_CONTENDED;
-		p->slot = slot;
 	}
-	return XLVS_REASON_NONE;
-}
-
-/* Ends what connection_open() made for one packet. */
-static __always_inline void connection_forget(struct packet *p, const struct xlvs_connection *c)
-{
-	if (c->method == XLVS_METHOD_FULLNAT)
-		local_port_free(c->port_block, c->local_port);
-	table_unclaim(p->slot);
+	p->opened = 0;
+	if (method == XLVS_METHOD_FULLNAT)
+		local_port_free(extra_block(mine), extra_port(mine));
+	if (rc == TABLE_EXISTS)
+		return XLVS_REASON_NONE; /* the other CPU's: this packet uses that one */
+	return rc == TABLE_FULL ? XLVS_REASON_DROP_TABLE_FULL : XLVS_REASON_DROP_CONTENDED;
 }
 
 #endif

@@ -5,8 +5,6 @@
  * BPF_PROG_TEST_RUN; they see no packets.
  */
 #include "schedulers/wrr.h"
-#include "table.h"
-
 #include "sweep.h"
 
 /* Each retry means that a packet was scheduled between. */
@@ -73,7 +71,9 @@ int xlvs_commit(struct xlvs_commit *ctx)
 		       .list = { .base = READ_ONCE(ctx->list.base),
 				 .count = READ_ONCE(ctx->list.count),
 				 .gcd = READ_ONCE(ctx->list.gcd),
-				 .max_weight = READ_ONCE(ctx->list.max_weight) },
+				 .max_weight = READ_ONCE(ctx->list.max_weight),
+				 .hash_base = READ_ONCE(ctx->list.hash_base),
+				 .hash_size = READ_ONCE(ctx->list.hash_size) },
 		       .remap_base = READ_ONCE(ctx->remap_base),
 		       .remap_count = READ_ONCE(ctx->remap_count) },
 		.result = COMMIT_CONTENDED,
@@ -82,6 +82,14 @@ int xlvs_commit(struct xlvs_commit *ctx)
 	bpf_loop(COMMIT_RETRIES, commit_try, &a, 0);
 	ctx->generation = a.c.generation;
 	return a.result;
+}
+
+/* The present tick, to compare with the maps' times. */
+SEC("syscall")
+int xlvs_now(struct xlvs_now *ctx)
+{
+	ctx->ticks = bpf_jiffies64();
+	return 0;
 }
 
 SEC("syscall")

@@ -126,4 +126,20 @@ static __always_inline __u32 local_port_take(__u32 block)
 	return search.port;
 }
 
+static __always_inline void local_port_free(__u32 block, __be16 port)
+{
+	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
+	__u32 bit = bpf_ntohs(port) - XLVS_LOCAL_PORT_FIRST;
+	__u32 at = bit / 64;
+	__u64 mask = 1ULL << (bit % 64);
+
+	opaque(at);
+	if (!ports || at >= XLVS_LOCAL_PORT_WORDS)
+		return;
+	if (__sync_fetch_and_and(&ports->taken[at], ~mask) & mask)
+		__sync_fetch_and_add(&ports->used, -1);
+	__sync_fetch_and_and(&ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)],
+			     ~(1ULL << (at % 64)));
+}
+
 #endif

@@ -38,12 +38,16 @@
 	} name SEC(".maps")
 
 /* Written by the daemon, read by packets. */
+XLVS_MAP_HASH(services_by_key4, struct xlvs_service_key4, __u32, 4096);
 XLVS_MAP_HASH(services_by_key, struct xlvs_service_key, __u32, 4096);
 XLVS_MAP_ARRAY(services, struct xlvs_service, 4096, 0);
 XLVS_MAP_ARRAY(service_destinations, __u32, 65536, 0);
 XLVS_MAP_ARRAY(remap, __u32, 65536, 0);
 XLVS_MAP_ARRAY(destinations, struct xlvs_destination, 16384, 0);
-XLVS_MAP_ARRAY(local_addresses, struct xlvs_local_address, 1024, 0);
+XLVS_MAP_ARRAY(hash_slots, struct xlvs_hash_slot, 65536, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(port_blocks, struct xlvs_port_block, 1024, 0);
+XLVS_MAP_ARRAY(addresses, struct xlvs_addresses, 1, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(geometry, struct xlvs_geometry, 1, 0);
 XLVS_MAP_ARRAY(settings, struct xlvs_settings, 1, 0);
 XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
 
@@ -51,20 +55,14 @@ XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
 XLVS_MAP_ARRAY(schedules, struct xlvs_schedule, 4096, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(destination_load, struct xlvs_destination_load, 16384, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(local_ports, struct xlvs_local_ports, 1024, BPF_F_MMAPABLE);
-XLVS_MAP_ARRAY(connections, struct xlvs_connection, 262144, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(connections4, struct xlvs_line4, 262151, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(connections6, struct xlvs_line6, 65543, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(table, struct xlvs_table, 1, BPF_F_MMAPABLE);
-XLVS_MAP_HASH(connection_index, struct xlvs_tuple, struct xlvs_slot, 524288);
+XLVS_MAP_ARRAY(next_hops, struct xlvs_next_hop_row, 1024, 0);
+XLVS_MAP_PERCPU(table_counts, struct xlvs_table_counts, 1);
 XLVS_MAP_PERCPU(service_stats, struct xlvs_stats, 4096);
 XLVS_MAP_PERCPU(destination_stats, struct xlvs_stats, 16384);
 XLVS_MAP_PERCPU(reasons, struct xlvs_reason_stats, XLVS_REASON_MAX);
-
-/* Slots of ended connections. Slots never used come from table.fresh. */
-struct {
-	__uint(type, BPF_MAP_TYPE_STACK);
-	__uint(max_entries, 262144);
-	__type(value, __u32);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} free_slots SEC(".maps");
 
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {
@@ -87,7 +85,10 @@ struct xlvs_anchor {
 	enum xlvs_service_flags service_flags;
 	enum xlvs_destination_flags destination_flags;
 	enum xlvs_connection_flags connection_flags;
+	enum xlvs_address_role address_role;
+	enum xlvs_protocol protocol;
 	struct xlvs_commit commit;
+	struct xlvs_now now;
 	struct xlvs_event event;
 };
 const volatile struct xlvs_anchor xlvs_abi_anchor = {};
@@ -101,11 +102,11 @@ static __always_inline struct xlvs_settings *settings_get(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
-static __always_inline struct xlvs_table *table_get(void)
+static __always_inline struct xlvs_geometry *geometry_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&table, &zero);
+	return bpf_map_lookup_elem(&geometry, &zero);
 }
 
 #endif

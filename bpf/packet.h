@@ -6,8 +6,8 @@
 #ifndef XLVS_PACKET_H
 #define XLVS_PACKET_H
 
+#include "connection.h"
 #include "lib/address.h"
-#include "lib/base.h"
 
 /* Headers are read within this many bytes; what reaches further is passed. */
 #define PACKET_HEADERS_MAX 256
@@ -29,6 +29,9 @@ struct packet {
 	/* parse: as seen on the wire. For an ICMP error the tuple is the quoted
 	 * packet's, reversed: the key under which its connection is known. */
 	struct xlvs_tuple tuple;
+	/* what a translated packet becomes; known from the look-up of an answer on */
+	struct xlvs_tuple to;
+	struct connection c;
 	__u32 length;    /* IP bytes, from the IP header on, as its length field says */
 	__u16 l3;        /* offset of the IP header */
 	__u16 l4;        /* offset of the transport header */
@@ -42,24 +45,25 @@ struct packet {
 	__u8 icmp_type;     /* 0 unless it is an ICMP error */
 	__u8 tags;          /* 802.1Q tags inside the frame (XDP) */
 	__u8 dont_fragment; /* IPv4 DF; always 1 for IPv6 */
-	__u16 udp_checksum_absent;
-	__u16 pad;
+	__u8 udp_checksum_absent;
+	__u8 roles; /* enum xlvs_address_role: dst's, and whether src may be a server */
+	/* pipeline */
+	__u8 pmtu_disc;     /* net.ipv4.vs.pmtu_disc */
+	__u8 reply;         /* 1: from the server */
+	__u8 opened;        /* 1: this packet opened its connection */
+	__u8 one_packet;    /* 1: the connection is for this packet only, and in no table */
+	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
+	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */
 	/* parse: what is accounted, counting the packets that a GSO frame stands for */
 	__u32 wire_packets;
 	__u32 wire_bytes;
 	__u32 segment; /* IP bytes of the largest of them */
 	/* pipeline: read once per packet */
-	__u32 now;       /* ms, lib/clock.h */
-	__u32 pmtu_disc; /* net.ipv4.vs.pmtu_disc */
-	/* connection */
-	__u32 slot;
-	__u32 reply; /* 1: from the server */
-	/* forward: where it goes; `neighbour` if its MAC is still to be resolved */
+	__u32 now; /* tick, lib/clock.h */
+	__u32 hz;  /* ticks per second */
+	/* forward: where it goes */
 	struct xlvs_next_hop next_hop;
 	struct xlvs_addr neighbour;
-	__u32 unresolved;    /* family of neighbour, or 0 */
-	__u32 one_packet;    /* 1: the connection is for this packet only, and in no table */
-	__u32 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 };
 
 /*

@@ -36,13 +36,13 @@ static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
 
 /*
  * No connection: is there a service, and does this packet open one? On success
- * p->slot is the new connection.
+ * p->c is the connection.
  */
 subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	__u32 *found, id;
 	struct xlvs_service *service;
-	int destination, why;
+	int destination;
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -64,32 +64,28 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 		return XLVS_REASON_DROP_CONTENDED;
 	/* IPVS: one-packet scheduling is for datagrams only. */
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
-	why = connection_open(p, id, destination);
-	if (!why)
-		account_connection(id, destination);
-	return why;
+	return connection_open(p, id, destination);
 }
 
 /* A packet of the server's: to the client, in the virtual service's name. */
 static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
-					  struct xlvs_connection *c, struct xlvs_destination *d,
-					  struct xlvs_settings *s)
+					  struct xlvs_destination *d, struct xlvs_settings *s)
 {
 	int why;
 
 	if (p->from_director) {
-		account_packet(p, c, d);
-		connection_advance(p, c, s);
-		if (c->method == XLVS_METHOD_NAT && rewrite_transport(ctx, p, c, false))
+		account_packet(p, d);
+		connection_advance(p, s);
+		if (word_method(p->c.word) == XLVS_METHOD_NAT && rewrite_transport(ctx, p, false))
 			return XLVS_REASON_DROP_INTERNAL;
 		return XLVS_REASON_FWD_LOCAL;
 	}
-	why = forward_out_ready(ctx, p, c);
+	why = forward_out_ready(ctx, p);
 	if (why)
 		return why;
-	account_packet(p, c, d);
-	connection_advance(p, c, s);
-	return nat_forward(ctx, p, c, XLVS_REASON_FWD_REPLY);
+	account_packet(p, d);
+	connection_advance(p, s);
+	return nat_forward(ctx, p, XLVS_REASON_FWD_REPLY);
 }
 
 /* IPVS drops a damaged error: translating it would only hide the damage. */
@@ -113,6 +109,13 @@ static __noinline bool pipeline_icmp_right(hook_ctx *ctx, const struct packet *p
 	return sum_fold16(sum) == 0xffff;
 }
 
+/* For packets whose tuple is not their own addresses: quoted in an ICMP error. */
+static __noinline int pipeline_find(struct packet *p)
+{
+	p->roles = table_roles(address_slot(&p->tuple.src), address_slot(&p->tuple.dst));
+	return table_find(p);
+}
+
 /*
  * An ICMP error about IP in IP: if the outer packet was a tunnel packet of ours,
  * the inner one names the connection.
@@ -120,7 +123,6 @@ static __noinline bool pipeline_icmp_right(hook_ctx *ctx, const struct packet *p
 subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
 {
 	struct icmp_error e = {};
-	struct xlvs_connection *c;
 	struct xlvs_destination *d;
 	struct icmp_header *icmp;
 	struct port_pair *ports;
@@ -151,43 +153,42 @@ subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
 	p->tuple.sport = ports->source;
 	p->tuple.dport = ports->dest;
 	p->tuple.protocol = v.protocol;
-	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
-	if (!c || p->reply || c->method != XLVS_METHOD_TUN || c->server.word[3] != server)
+	if (!pipeline_find(p) || p->reply || word_method(p->c.word) != XLVS_METHOD_TUN)
+		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+	d = destination_get(p->c.destination);
+	if (!d)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (d->address.word[3] != server)
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
 	if (!pipeline_icmp_right(ctx, p))
 		return XLVS_REASON_DROP_ICMP_CHECKSUM;
-	d = connection_destination(c);
-	if (!d)
-		return XLVS_REASON_DROP_INTERNAL;
-	return icmp_forward_tunnel(ctx, p, c, d, &e);
+	return icmp_forward_tunnel(ctx, p, d, &e);
 }
 
 subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
 {
-	struct xlvs_connection *c;
 	struct xlvs_destination *d;
 
 	if (!p)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
 		return XLVS_REASON_PASS_ICMP;
-	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
-	if (!c)
+	if (!pipeline_find(p))
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
 	if (!pipeline_icmp_right(ctx, p))
 		return XLVS_REASON_DROP_ICMP_CHECKSUM;
-	d = connection_destination(c);
+	d = destination_get(p->c.destination);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
-	account_packet(p, c, d);
-	return p->reply ? icmp_forward_out(ctx, p, c) : icmp_forward_in(ctx, p, c, d);
+	account_packet(p, d);
+	return p->reply ? icmp_forward_out(ctx, p) : icmp_forward_in(ctx, p, d);
 }
 
 static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_settings *s = settings_get();
-	struct xlvs_connection *c;
 	struct xlvs_destination *d;
+	bool known;
 	int why;
 
 	if (!s || !s->services)
@@ -198,48 +199,45 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 	/* A promiscuous interface sees frames for others: forwarding them would double them. */
 	if (unlikely(!hook_for_host(ctx)))
 		return XLVS_REASON_PASS_NOT_FOR_HOST;
-	p->now = clock_ms();
+	p->now = clock_ticks();
 	p->pmtu_disc = s->pmtu_disc;
 	if (unlikely(p->icmp_type))
 		return p->tuple.protocol == IPPROTO_IPIP ? pipeline_icmp_tunnel(ctx, p) :
 							   pipeline_icmp(ctx, p);
 
-	c = table_find(&p->tuple, p->now, &p->slot, &p->reply);
-	if (c) {
-		d = connection_destination(c);
+	known = table_find(p);
+	if (known) {
+		d = destination_get(p->c.destination);
 		if (!d)
 			return XLVS_REASON_DROP_INTERNAL;
 		if (p->reply)
-			return pipeline_reply(ctx, p, c, d, s);
-		if (unlikely(connection_starts_anew(p, c, d, s))) {
-			table_replace(c);
-			c = NULL;
+			return pipeline_reply(ctx, p, d, s);
+		if (unlikely(connection_starts_anew(p, d, s))) {
+			table_replace(p);
+			known = false;
 		} else if (unlikely(!(d->flags & XLVS_DESTINATION_AVAILABLE))) {
 			if (!s->expire_nodest_conn)
 				return XLVS_REASON_DROP_DESTINATION_REMOVED;
-			table_replace(c);
-			c = NULL;
+			table_replace(p);
+			known = false;
 		}
 	}
-	if (!c) {
+	if (!known) {
 		why = pipeline_open(ctx, p, s);
 		if (why)
 			return why;
-		c = table_slot(p->slot);
-		if (!c)
-			return XLVS_REASON_DROP_INTERNAL;
-		d = connection_destination(c);
+		d = destination_get(p->c.destination);
 		if (!d)
 			return XLVS_REASON_DROP_INTERNAL;
 	}
-	account_packet(p, c, d);
+	account_packet(p, d);
 	if (unlikely(p->one_packet)) {
-		why = forward_in(ctx, p, c, d);
-		connection_forget(p, c);
+		why = forward_in(ctx, p, d);
+		connection_forget(p);
 		return why;
 	}
-	connection_advance(p, c, s);
-	return forward_in(ctx, p, c, d);
+	connection_advance(p, s);
+	return forward_in(ctx, p, d);
 }
 
 static __always_inline int pipeline(hook_ctx *ctx)
@@ -256,21 +254,19 @@ static __always_inline int pipeline(hook_ctx *ctx)
 static __always_inline int pipeline_egress(hook_ctx *ctx)
 {
 	struct xlvs_settings *s = settings_get();
-	struct xlvs_connection *c;
 	struct xlvs_destination *d;
 	struct packet p = {};
 
 	if (!s || !s->local_destinations || parse(ctx, &p) || p.icmp_type)
 		return HOOK_VERDICT_PASS;
-	p.now = clock_ms();
-	c = table_find(&p.tuple, p.now, &p.slot, &p.reply);
-	if (!c || !p.reply || !c->on_director)
+	p.now = clock_ticks();
+	if (!table_find(&p) || !p.reply || !(p.c.word & XLVS_CONNECTION_ON_DIRECTOR))
 		return HOOK_VERDICT_PASS;
-	d = connection_destination(c);
+	d = destination_get(p.c.destination);
 	if (!d)
 		return HOOK_VERDICT_PASS;
 	p.from_director = 1;
-	return finish(ctx, &p, pipeline_reply(ctx, &p, c, d, s));
+	return finish(ctx, &p, pipeline_reply(ctx, &p, d, s));
 }
 
 #endif

@@ -1,33 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The connection table behind its interface: find, claim, publish, touch,
- * replace, end. Nothing else knows that it is an array of slots, a hash that
- * leads from a tuple to its slot, and a stack of free slots.
+ * The connection table behind its interface: find, touch, set_state here; open in
+ * table_open.h, end in table_end.h. ADR 10 argues why this is safe on several CPUs;
+ * the rules are:
  *
- * Who may do what, on several CPUs at once:
- *  - A slot belongs to whoever took it from the stack until table_publish().
- *  - word changes by compare-and-swap only. Ending a connection is one such
- *    change (LIVE is cleared); whoever makes it, and nobody else, takes its
- *    counts back and frees the slot.
- *  - An index entry names a slot and its generation. A slot that was reused has
- *    another generation, so an entry seen just before cannot lead to another
- *    connection's data.
+ *  - An entry's word changes by compare-and-swap only, and its generation whenever the
+ *    place changes hands. Key and destination are written while it is CLAIMED, before
+ *    it is LIVE, and never again. So a reader that sees the same live generation before
+ *    and after its copy has a copy of one connection.
+ *  - Who ends a connection is who makes its word dead; nobody else takes its counts back.
+ *  - One CPU at a time opens connections of one first line (its lock), so no two
+ *    entries have one key. Readers take no lock.
  */
 #ifndef XLVS_TABLE_H
 #define XLVS_TABLE_H
 
-#include "lib/address.h"
 #include "lib/clock.h"
-#include "maps.h"
+#include "packet.h"
+#include "table_place.h"
 
-static __always_inline struct xlvs_connection *table_slot(__u32 slot)
+enum table_side {
+	TABLE_CLIENT, /* from the client */
+	TABLE_ANSWER, /* to a FULLNAT local address */
+	TABLE_SERVER, /* from a server, to the client's own address */
+};
+
+static __always_inline struct xlvs_destination *destination_get(__u32 id)
 {
-	return bpf_map_lookup_elem(&connections, &slot);
+	return bpf_map_lookup_elem(&destinations, &id);
 }
 
 static __always_inline struct xlvs_destination_load *table_load(__u32 destination)
 {
 	return bpf_map_lookup_elem(&destination_load, &destination);
+}
+
+static __always_inline struct xlvs_table_counts *table_counts_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&table_counts, &zero);
 }
 
 /* Active or inactive? IPVS: TCP in ESTABLISHED, SYN_SENT, SYN_RECV, SYNACK is active. */
@@ -49,283 +61,341 @@ static __always_inline void table_count(__u32 destination, bool active, __s32 by
 		__sync_fetch_and_add(&load->inactive, by);
 }
 
-/*
- * IPVS's thresholds: a destination is overloaded from the connection that reaches
- * the upper one, until one that ends leaves fewer than the lower one, or than
- * three quarters of the upper one where no lower one is given.
- */
-static __always_inline void table_overload(__u32 destination, bool ended)
-{
-	struct xlvs_destination *d = bpf_map_lookup_elem(&destinations, &destination);
-	struct xlvs_destination_load *load = table_load(destination);
-	__u64 total;
+/* ---- one entry -------------------------------------------------------------- */
 
-	if (!d || !load || !d->upper_threshold)
-		return;
-	total = (__u64)READ_ONCE(load->active) + READ_ONCE(load->inactive);
-	if (!ended) {
-		if (total >= d->upper_threshold)
-			WRITE_ONCE(load->overloaded, d->overload_epoch + 1);
-	} else if (d->lower_threshold ? total < d->lower_threshold :
-					total * 4 < (__u64)d->upper_threshold * 3) {
-		WRITE_ONCE(load->overloaded, 0);
-	}
+/* May packets use it? A connection whose time is over is as good as gone, swept or not. */
+static __always_inline bool entry_usable(__u32 word, const struct xlvs_entry *e, __u32 now)
+{
+	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_REPLACED | XLVS_CONNECTION_ANSWER)) !=
+	    XLVS_CONNECTION_LIVE)
+		return false;
+	return !clock_over(now, READ_ONCE(e->expires));
+}
+
+/* Copies what does not change; false: the place changed hands meanwhile. */
+static __always_inline bool entry_copy(const struct xlvs_entry *e, __u32 word, __u32 at,
+				       struct connection *c)
+{
+	c->at = at;
+	c->word = word;
+	c->expires = READ_ONCE(e->expires);
+	c->destination = READ_ONCE(e->destination);
+	c->extra = READ_ONCE(*(const __u32 *)&e->block);
+	c->way_back_at = at;
+	c->way_back = c->extra;
+	return word_same(word, READ_ONCE(e->word));
+}
+
+/* Does this connection's server send what we look for? */
+static __always_inline bool server_is(__u32 word, __u32 destination, const struct xlvs_tuple *t,
+				      const struct xlvs_addr *vip, __be16 vport)
+{
+	struct xlvs_destination *d;
+
+	if (word & XLVS_CONNECTION_SHADOWED)
+		return false;
+	if (word_method(word) != XLVS_METHOD_NAT)
+		/* The stack of the director itself answers in the VIP's name. */
+		return word & XLVS_CONNECTION_ON_DIRECTOR && t->sport == vport &&
+		       address_equal(&t->src, vip);
+	d = destination_get(destination);
+	return d && d->port == t->sport && address_equal(&d->address, &t->src);
 }
 
 /*
- * The connection of a tuple, in either direction, or null. An entry whose time is
- * over but which the sweep has not met yet is as good as gone.
+ * Is this the entry? Fills p->c, and p->to if the server's packet. Of a FULLNAT answer
+ * only the ANSWER, which answer_follow() goes on from.
  */
-static __always_inline struct xlvs_connection *table_find(const struct xlvs_tuple *tuple, __u32 now,
-							  __u32 *slot, __u32 *reply)
+static __always_inline bool entry4_find(const struct xlvs_entry4 *e, __u32 at, struct packet *p,
+					enum table_side side)
 {
-	struct xlvs_slot *entry = bpf_map_lookup_elem(&connection_index, tuple);
-	struct xlvs_connection *c;
-	__u32 generation, word;
+	const struct xlvs_tuple *t = &p->tuple;
+	__u32 word = READ_ONCE(e->entry.word);
+	struct xlvs_addr vip;
+	__be16 vport;
 
-	if (!entry)
-		return NULL;
-	*slot = entry->slot & ~XLVS_SLOT_REPLY;
-	*reply = !!(entry->slot & XLVS_SLOT_REPLY);
-	generation = entry->generation;
-	c = table_slot(*slot);
-	if (!c || c->generation != generation)
-		return NULL;
-	word = READ_ONCE(c->word);
-	/* A replaced connection still translates what its old server sends. */
-	if (!(word & XLVS_CONNECTION_LIVE) || (!*reply && word & XLVS_CONNECTION_REPLACED))
-		return NULL;
-	if (clock_over(now, READ_ONCE(c->last_seen), READ_ONCE(c->timeout)))
-		return NULL;
-	return c;
-}
-
-/* A free slot for a new connection, or null when the table is full. */
-static __always_inline struct xlvs_connection *table_claim(__u32 *slot)
-{
-	struct xlvs_table *t = table_get();
-	struct xlvs_connection *c;
-
-	if (!t)
-		return NULL;
-	if (bpf_map_pop_elem(&free_slots, slot)) {
-		/* Checked before it is raised, so that a full table does not wind it up. */
-		if (!table_slot(READ_ONCE(t->fresh))) {
-			__sync_fetch_and_add(&t->full, 1);
-			return NULL;
-		}
-		*slot = __sync_fetch_and_add(&t->fresh, 1);
+	if ((word & WORD_PROTOCOL) != word_of_protocol(t->protocol))
+		return false;
+	if (side == TABLE_SERVER) {
+		if (READ_ONCE(e->src) != t->dst.word[3] || READ_ONCE(e->sport) != t->dport)
+			return false;
+	} else if (READ_ONCE(e->src) != t->src.word[3] || READ_ONCE(e->sport) != t->sport ||
+		   READ_ONCE(e->dst) != t->dst.word[3] || READ_ONCE(e->dport) != t->dport) {
+		return false;
 	}
-	c = table_slot(*slot);
-	if (!c) {
-		__sync_fetch_and_add(&t->fresh, -1);
-		__sync_fetch_and_add(&t->full, 1);
-		return NULL;
+	if (side == TABLE_ANSWER) {
+		if (!(word & XLVS_CONNECTION_LIVE) || !(word & XLVS_CONNECTION_ANSWER))
+			return false;
+		return entry_copy(&e->entry, word, at, &p->c);
 	}
-	c->generation++;
-	return c;
+	if (!entry_usable(word, &e->entry, p->now))
+		return false;
+	if (side == TABLE_CLIENT)
+		return entry_copy(&e->entry, word, at, &p->c);
+	address_from_v4(&vip, READ_ONCE(e->dst));
+	vport = READ_ONCE(e->dport);
+	if (!server_is(word, READ_ONCE(e->entry.destination), t, &vip, vport))
+		return false;
+	p->to.src = vip;
+	p->to.sport = vport;
+	p->to.dst = t->dst;
+	p->to.dport = t->dport;
+	return entry_copy(&e->entry, word, at, &p->c);
 }
 
-/* Gives a slot back that was claimed and not published. */
-static __always_inline void table_unclaim(__u32 slot)
+static __always_inline bool entry6_find(const struct xlvs_entry6 *e, __u32 at, struct packet *p,
+					enum table_side side)
 {
-	bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
-}
+	const struct xlvs_tuple *t = &p->tuple;
+	__u32 word = READ_ONCE(e->entry.word);
 
-static __always_inline void tuple_forward(const struct xlvs_connection *c, struct xlvs_tuple *t)
-{
-	t->src = c->client;
-	t->dst = c->virtual_address;
-	t->sport = c->client_port;
-	t->dport = c->virtual_port;
-	t->protocol = c->protocol;
-	__builtin_memset(t->pad, 0, sizeof(t->pad));
-}
-
-/* What the server's packets look like when they arrive. */
-static __always_inline void tuple_reply(const struct xlvs_connection *c, struct xlvs_tuple *t)
-{
-	if (c->method == XLVS_METHOD_NAT || c->method == XLVS_METHOD_FULLNAT) {
-		t->src = c->server;
-		t->sport = c->destination_port;
-	} else {
-		t->src = c->virtual_address;
-		t->sport = c->virtual_port;
+	if ((word & WORD_PROTOCOL) != word_of_protocol(t->protocol))
+		return false;
+	if (side == TABLE_SERVER) {
+		if (e->sport != t->dport || !address_equal(&e->src, &t->dst))
+			return false;
+	} else if (e->sport != t->sport || e->dport != t->dport ||
+		   !address_equal(&e->src, &t->src) || !address_equal(&e->dst, &t->dst)) {
+		return false;
 	}
-	t->dst = c->local;
-	t->dport = c->local_port;
-	t->protocol = c->protocol;
-	__builtin_memset(t->pad, 0, sizeof(t->pad));
+	if (side == TABLE_ANSWER) {
+		if (!(word & XLVS_CONNECTION_LIVE) || !(word & XLVS_CONNECTION_ANSWER))
+			return false;
+		return entry_copy(&e->entry, word, at, &p->c);
+	}
+	if (!entry_usable(word, &e->entry, p->now))
+		return false;
+	if (side == TABLE_SERVER) {
+		p->to.src = e->dst;
+		p->to.sport = e->dport;
+		p->to.dst = t->dst;
+		p->to.dport = t->dport;
+		if (!server_is(word, READ_ONCE(e->entry.destination), t, &p->to.src, p->to.sport))
+			return false;
+	}
+	return entry_copy(&e->entry, word, at, &p->c);
 }
 
-/* Does this connection's server answer through the director? */
-static __always_inline bool table_sees_replies(const struct xlvs_connection *c)
+/* ---- look-up ---------------------------------------------------------------- */
+
+/* The lines behind the first one: few connections live there. */
+static __noinline int chain_find4(struct packet *p, __u32 home, enum table_side side)
 {
-	return c->method == XLVS_METHOD_NAT || c->method == XLVS_METHOD_FULLNAT || c->on_director;
-}
+	for (__u32 i = 1; i < XLVS_CHAIN; i++) {
+		__u32 line = home + i;
+		struct xlvs_line4 *l = line4_get(line);
 
-/*
- * Puts a claimed and filled connection into the table. -1: another CPU has just
- * put the same tuple in; the caller gives its own back and uses that one.
- */
-static __always_inline int table_publish(struct xlvs_connection *c, __u32 slot, __u32 state,
-					 __u32 flags)
-{
-	struct xlvs_slot entry = { .slot = slot, .generation = c->generation };
-	struct xlvs_table *t = table_get();
-	struct xlvs_tuple key;
-	__u32 used;
-
-	WRITE_ONCE(c->word, state | flags | XLVS_CONNECTION_LIVE);
-	tuple_forward(c, &key);
-	if (bpf_map_update_elem(&connection_index, &key, &entry, BPF_NOEXIST)) {
-		struct xlvs_slot *old = bpf_map_lookup_elem(&connection_index, &key);
-		__u32 old_slot, reply;
-
-		/* Stale (over, replaced, another generation): ours now. */
-		if (old && table_find(&key, c->last_seen, &old_slot, &reply)) {
-			WRITE_ONCE(c->word, 0);
-			return -1;
-		}
-		if (bpf_map_update_elem(&connection_index, &key, &entry, BPF_ANY)) {
-			WRITE_ONCE(c->word, 0);
-			return -1;
-		}
-	}
-	if (table_sees_replies(c)) {
-		/* NAT: two virtual addresses may lead one client port to one server
-		 * port. The server sees one connection then, and so do we: the newest. */
-		entry.slot |= XLVS_SLOT_REPLY;
-		tuple_reply(c, &key);
-		bpf_map_update_elem(&connection_index, &key, &entry, BPF_ANY);
-	}
-	table_count(c->destination, !(flags & XLVS_CONNECTION_INACTIVE), 1);
-	table_overload(c->destination, false);
-	if (t) {
-		__sync_fetch_and_add(&t->created, 1);
-		used = __sync_fetch_and_add(&t->used, 1) + 1;
-		/* A lost race leaves the mark one too low for a moment. */
-		if (used > READ_ONCE(t->high_water))
-			WRITE_ONCE(t->high_water, used);
+		if (!l)
+			break;
+		if (entry4_find(&l->way[0], line * XLVS_WAYS4, p, side) ||
+		    entry4_find(&l->way[1], line * XLVS_WAYS4 + 1, p, side))
+			return 1;
+		if (!READ_ONCE(l->passed))
+			break;
 	}
 	return 0;
 }
 
-static __always_inline void table_touch(struct xlvs_connection *c, __u32 now, __u32 timeout)
+static __always_inline bool table_find4(struct packet *p, __u32 home, enum table_side side)
 {
-	if (READ_ONCE(c->last_seen) != now)
-		WRITE_ONCE(c->last_seen, now);
-	if (READ_ONCE(c->timeout) != timeout)
-		WRITE_ONCE(c->timeout, timeout);
+	struct xlvs_line4 *l = line4_get(home);
+
+	if (!l)
+		return false;
+	if (entry4_find(&l->way[0], home * XLVS_WAYS4, p, side) ||
+	    entry4_find(&l->way[1], home * XLVS_WAYS4 + 1, p, side))
+		return true;
+	return unlikely(READ_ONCE(l->passed)) && chain_find4(p, home, side);
+}
+
+static __always_inline bool table_find6(struct packet *p, __u32 home, enum table_side side)
+{
+	for (__u32 i = 0; i < XLVS_CHAIN; i++) {
+		struct xlvs_line6 *l = line6_get(home + i);
+
+		if (!l)
+			break;
+		if (entry6_find(&l->way[0], home + i, p, side))
+			return true;
+		if (!READ_ONCE(l->passed))
+			break;
+	}
+	return false;
+}
+
+/* An answer to a FULLNAT local address: from its ANSWER to the connection. */
+static __always_inline bool answer_follow(struct packet *p, bool v6)
+{
+	__u32 answer_at = p->c.at, way_back = p->c.extra, destination = p->c.destination;
+	struct xlvs_entry *e = entry_get(v6, p->c.expires);
+	struct xlvs_port_block *block;
+	__u32 word, index;
+
+	if (!e)
+		return false;
+	word = READ_ONCE(e->word);
+	if (!entry_usable(word, e, p->now) || word_method(word) != XLVS_METHOD_FULLNAT ||
+	    (word & WORD_PROTOCOL) != word_of_protocol(p->tuple.protocol))
+		return false;
+	if (v6) {
+		struct xlvs_entry6 *key = (struct xlvs_entry6 *)e;
+
+		p->to.src = key->dst;
+		p->to.dst = key->src;
+		p->to.sport = key->dport;
+		p->to.dport = key->sport;
+	} else {
+		struct xlvs_entry4 *key = (struct xlvs_entry4 *)e;
+
+		address_from_v4(&p->to.src, READ_ONCE(key->dst));
+		address_from_v4(&p->to.dst, READ_ONCE(key->src));
+		p->to.sport = READ_ONCE(key->dport);
+		p->to.dport = READ_ONCE(key->sport);
+	}
+	if (!entry_copy(e, word, p->c.expires, &p->c))
+		return false;
+	p->c.way_back_at = answer_at;
+	p->c.way_back = way_back;
+	/* A local port belongs to one connection at a time: the same port, address and
+	 * server mean that the place has not gone to another one since. */
+	index = extra_block(p->c.extra);
+	block = bpf_map_lookup_elem(&port_blocks, &index);
+	return block && p->c.destination == destination &&
+	       extra_port(p->c.extra) == p->tuple.dport &&
+	       address_equal(&block->local, &p->tuple.dst);
+}
+
+static __always_inline __u8 address_roles(const struct xlvs_addresses *a, __u32 slot)
+{
+	return a->roles[slot & (XLVS_ADDRESS_SLOTS - 1)];
+}
+
+/* What a packet between these two addresses may be to us: 0 is nothing. */
+static __always_inline __u8 table_roles(__u32 src_slot, __u32 dst_slot)
+{
+	__u32 zero = 0;
+	struct xlvs_addresses *a = bpf_map_lookup_elem(&addresses, &zero);
+
+	if (!a)
+		return 0;
+	return (address_roles(a, dst_slot) & (XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_LOCAL)) |
+	       (address_roles(a, src_slot) & XLVS_ADDRESS_SERVER);
+}
+
+#define TABLE_FIND(v6, find)                                                                   \
+	do {                                                                                   \
+		if (roles & XLVS_ADDRESS_VIRTUAL &&                                            \
+		    find(p, place_of_client(g, v6, &t->src, t->sport), TABLE_CLIENT)) {        \
+			p->reply = 0;                                                          \
+			return true;                                                           \
+		}                                                                              \
+		p->reply = 1;                                                                  \
+		if (roles & XLVS_ADDRESS_LOCAL &&                                              \
+		    find(p, place_of_answer(g, v6, &t->src, t->sport, &t->dst, t->dport),      \
+			 TABLE_ANSWER) &&                                                      \
+		    answer_follow(p, v6))                                                      \
+			return true;                                                           \
+		if (roles & XLVS_ADDRESS_SERVER &&                                             \
+		    find(p, place_of_client(g, v6, &t->dst, t->dport), TABLE_SERVER))          \
+			return true;                                                           \
+		p->reply = 0;                                                                  \
+		return false;                                                                  \
+	} while (0)
+
+static __noinline int table_find_v6(struct packet *p, const struct xlvs_geometry *g)
+{
+	const struct xlvs_tuple *t = &p->tuple;
+	__u8 roles = p->roles;
+
+	TABLE_FIND(true, table_find6);
+}
+
+/*
+ * The connection that p->tuple belongs to, in either direction: fills p->c, p->reply,
+ * and of an answer p->to. Needs p->now and p->roles.
+ */
+subprogram int table_find(struct packet *p)
+{
+	struct xlvs_geometry *g = geometry_get();
+	const struct xlvs_tuple *t;
+	__u8 roles;
+
+	if (!p || !g)
+		return false;
+	t = &p->tuple;
+	roles = p->roles;
+	p->hz = g->hz;
+	if (p->family != AF_INET)
+		return table_find_v6(p, g);
+	TABLE_FIND(false, table_find4);
+}
+
+static __always_inline struct xlvs_entry *table_entry(const struct packet *p)
+{
+	return entry_get(p->family != AF_INET, p->c.at);
+}
+
+/* ---- change ----------------------------------------------------------------- */
+
+/*
+ * Restarts the timer. A connection is written to only eight times a second, and lives
+ * up to an eighth of a second longer than its time-out, never shorter.
+ */
+static __always_inline void table_touch(struct xlvs_entry *e, __u32 now, __u32 timeout, __u32 hz)
+{
+	__u32 expires = now + timeout, slack = hz / 8;
+
+	if (READ_ONCE(e->expires) - expires > slack)
+		WRITE_ONCE(e->expires, expires + slack);
 }
 
 /*
  * Takes a connection out of the way of a new one on the same ports. It is swept
  * soon; until then it is listed with no time left, as IPVS does.
  */
-static __always_inline void table_replace(struct xlvs_connection *c)
+static __always_inline void table_replace(struct packet *p)
 {
-	__u32 word = READ_ONCE(c->word);
+	struct xlvs_entry *e = table_entry(p);
+	__u32 word;
 
-	if (word & XLVS_CONNECTION_LIVE)
-		__sync_val_compare_and_swap(&c->word, word, word | XLVS_CONNECTION_REPLACED);
-	WRITE_ONCE(c->timeout, 0);
+	if (!e)
+		return;
+	word = READ_ONCE(e->word);
+	if (!word_same(word, p->c.word))
+		return;
+	if (__sync_val_compare_and_swap(&e->word, word, word | XLVS_CONNECTION_REPLACED) == word)
+		WRITE_ONCE(e->expires, p->now);
 }
 
 /*
  * Changes the state; only the CPU whose change succeeds moves the counters. False:
  * the other CPU's packet came first, and the state is to be looked at again.
  */
-static __always_inline bool table_set_state(struct xlvs_connection *c, __u32 word, __u32 state,
-					    __u32 clear)
+static __always_inline bool table_set_state(struct xlvs_entry *e, __u32 destination, __u32 word,
+					    __u32 state, __u32 clear)
 {
 	__u32 next = (word & ~(XLVS_CONNECTION_STATE | clear)) | state;
 	bool was = !(word & XLVS_CONNECTION_INACTIVE);
 	bool is = state_is_active(state);
+	struct xlvs_table_counts *counts;
 
 	if (state == XLVS_STATE_UDP)
 		is = was;
 	next = is ? next & ~XLVS_CONNECTION_INACTIVE : next | XLVS_CONNECTION_INACTIVE;
-	if (next == word)
+	if (likely(next == word))
 		return true;
-	if (__sync_val_compare_and_swap(&c->word, word, next) != word)
+	if (__sync_val_compare_and_swap(&e->word, word, next) != word)
 		return false;
 	if (was != is) {
-		table_count(c->destination, was, -1);
-		table_count(c->destination, is, 1);
+		table_count(destination, was, -1);
+		table_count(destination, is, 1);
+	}
+	if (word & clear & XLVS_CONNECTION_HALF_OPEN) {
+		counts = table_counts_get();
+		if (counts)
+			counts->half_closed++;
 	}
 	return true;
-}
-
-static __always_inline void local_port_free(__u32 block, __be16 port)
-{
-	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
-	__u32 bit = bpf_ntohs(port) - XLVS_LOCAL_PORT_FIRST;
-	__u32 at = bit / 64;
-	__u64 mask = 1ULL << (bit % 64);
-
-	opaque(at);
-	if (!ports || at >= XLVS_LOCAL_PORT_WORDS)
-		return;
-	if (__sync_fetch_and_and(&ports->taken[at], ~mask) & mask)
-		__sync_fetch_and_add(&ports->used, -1);
-	__sync_fetch_and_and(&ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)],
-			     ~(1ULL << (at % 64)));
-}
-
-/* Removes an index entry if it still is this slot's. */
-static __always_inline void table_unindex(const struct xlvs_tuple *key, __u32 slot,
-					  __u32 generation)
-{
-	struct xlvs_slot *entry = bpf_map_lookup_elem(&connection_index, key);
-
-	if (entry && (entry->slot & ~XLVS_SLOT_REPLY) == slot && entry->generation == generation)
-		bpf_map_delete_elem(&connection_index, key);
-}
-
-static __always_inline bool table_removed(const struct xlvs_connection *c)
-{
-	__u32 id = c->destination;
-	struct xlvs_destination *d = bpf_map_lookup_elem(&destinations, &id);
-
-	return d && !(d->flags & XLVS_DESTINATION_AVAILABLE);
-}
-
-/*
- * Ends a connection whose time is over, or whose server was removed if those are
- * not to be kept (net.ipv4.vs.expire_nodest_conn). Called by the sweep only.
- */
-static __always_inline void table_end(struct xlvs_connection *c, __u32 slot, __u32 now,
-				      bool end_removed)
-{
-	struct xlvs_table *t = table_get();
-	__u32 word = READ_ONCE(c->word);
-	struct xlvs_tuple key;
-
-	if (!(word & XLVS_CONNECTION_LIVE))
-		return;
-	if (!clock_over(now, READ_ONCE(c->last_seen), READ_ONCE(c->timeout)) &&
-	    !(end_removed && table_removed(c)))
-		return;
-	/* First dead, then out of the index: a packet that meets the dead slot in
-	 * between opens a new connection over its entry, which then is not ours. */
-	if (__sync_val_compare_and_swap(&c->word, word, 0) != word)
-		return; /* a packet changed its state meanwhile: the next tick decides */
-	tuple_forward(c, &key);
-	table_unindex(&key, slot, c->generation);
-	if (table_sees_replies(c)) {
-		tuple_reply(c, &key);
-		table_unindex(&key, slot, c->generation);
-	}
-	table_count(c->destination, !(word & XLVS_CONNECTION_INACTIVE), -1);
-	table_overload(c->destination, true);
-	if (c->method == XLVS_METHOD_FULLNAT)
-		local_port_free(c->port_block, c->local_port);
-	if (t) {
-		__sync_fetch_and_add(&t->used, -1);
-		__sync_fetch_and_add(&t->expired, 1);
-	}
-	bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
 
 #endif

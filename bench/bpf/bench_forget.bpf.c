@@ -1,41 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Ends the connections that a run has opened, so that the next one meets the same
- * table. It does what the sweep does when their time is over, but in an order of no
- * pattern: the slots are handed out again as after a long time of traffic.
+ * Ends all connections at once, so that the next run meets an empty table. It does
+ * what the sweep does when their time is over.
  */
 #include "sweep.h"
 
 struct bench_forget {
-	__u32 first; /* slot */
-	__u32 mask;  /* number of slots - 1, a power of two less one */
+	__u32 lines4;
+	__u32 lines6;
 };
 
-struct bench_walk {
-	__u32 first, mask, now;
-};
-
-static long bench_forget_step(__u32 i, void *data)
+static __always_inline void bench_end(bool v6, __u32 at, const struct xlvs_entry *e)
 {
-	struct bench_walk *b = data;
-	__u32 slot = b->first + (i * 0x9e3779b1 & b->mask);
-	struct sweep_walk w = { .at = slot, .end = ~0u, .now = b->now };
-	struct xlvs_connection *c = table_slot(slot);
+	__u32 word = READ_ONCE(e->word);
 
-	if (c) {
-		c->last_seen = b->now;
-		c->timeout = 0;
-		sweep_step(0, &w);
+	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) == XLVS_CONNECTION_LIVE)
+		table_end(v6, at, word, 0);
+}
+
+static long bench_forget4(__u32 i, void *data)
+{
+	struct xlvs_line4 *l = line4_get(i);
+
+	(void)data;
+	if (l) {
+		bench_end(false, 2 * i, &l->way[0].entry);
+		bench_end(false, 2 * i + 1, &l->way[1].entry);
 	}
+	return 0;
+}
+
+static long bench_forget6(__u32 i, void *data)
+{
+	struct xlvs_line6 *l = line6_get(i);
+
+	(void)data;
+	if (l)
+		bench_end(true, i, &l->way[0].entry);
 	return 0;
 }
 
 SEC("syscall")
 int bench_forget(struct bench_forget *ctx)
 {
-	struct bench_walk b = { .first = ctx->first, .mask = ctx->mask, .now = clock_ms_exact() };
-
-	bpf_loop(b.mask + 1, bench_forget_step, &b, 0);
+	bpf_loop(ctx->lines4, bench_forget4, ctx, 0);
+	bpf_loop(ctx->lines6, bench_forget6, ctx, 0);
 	return 0;
 }
 

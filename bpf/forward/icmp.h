@@ -12,7 +12,7 @@
 #include "forward/tun.h"
 
 /* How long a tunnel's learnt MTU holds: Linux's ip_rt_mtu_expires, 600 s. */
-#define PATH_MTU_MS 600000
+#define PATH_MTU_SECONDS 600
 
 static __always_inline int icmp_reframe(hook_ctx *ctx, struct packet *p, enum xlvs_reason done)
 {
@@ -24,35 +24,37 @@ static __always_inline int icmp_reframe(hook_ctx *ctx, struct packet *p, enum xl
 }
 
 /* From the client's side, about an answer: to the real server. */
-subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
-			       const struct xlvs_destination *d)
+subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_destination *d)
 {
-	struct xlvs_tuple to = {}, quoted = {};
+	enum xlvs_method method;
+	struct xlvs_tuple quoted = {};
 	struct xlvs_addr source;
 	int rc;
 
-	if (!p || !c || !d)
+	if (!p || !d)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (c->on_director)
+	method = word_method(p->c.word);
+	if (p->c.word & XLVS_CONNECTION_ON_DIRECTOR)
 		return XLVS_REASON_PASS_ICMP; /* its own stack sent what is quoted */
 	if (p->ttl <= 1)
 		return XLVS_REASON_DROP_ICMP_NOT_FORWARDED; /* no error about an error */
 	rc = next_hop_to_server(ctx, p, d);
 	if (rc)
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
-	if (c->method == XLVS_METHOD_DR)
+	if (method == XLVS_METHOD_DR)
 		return dr_forward(ctx, p) == XLVS_REASON_FWD_DR ? XLVS_REASON_FWD_ICMP_IN :
 								  XLVS_REASON_DROP_HEADROOM;
-	if (c->method == XLVS_METHOD_TUN)
+	if (method == XLVS_METHOD_TUN)
 		return tun_forward(ctx, p, d) == XLVS_REASON_FWD_TUN ? XLVS_REASON_FWD_ICMP_IN :
 								       XLVS_REASON_DROP_HEADROOM;
-	nat_tuple_in(c, &to);
-	quoted.src = to.dst;
-	quoted.dst = to.src;
-	quoted.sport = to.dport;
-	quoted.dport = to.sport;
-	if (c->method == XLVS_METHOD_FULLNAT) {
-		source = c->local;
+	if (nat_to_server(p, d))
+		return XLVS_REASON_DROP_INTERNAL;
+	quoted.src = p->to.dst;
+	quoted.dst = p->to.src;
+	quoted.sport = p->to.dport;
+	quoted.dport = p->to.sport;
+	if (method == XLVS_METHOD_FULLNAT) {
+		source = p->to.src;
 	} else if (p->family == AF_INET) {
 		struct iphdr *ip = view(ctx, p->l3, struct iphdr);
 
@@ -66,28 +68,27 @@ subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p, const struct xlv
 			return XLVS_REASON_DROP_INTERNAL;
 		address_from_v6(&source, &ip->saddr);
 	}
-	if (rewrite_icmp_error(ctx, p, &source, &c->server, &quoted))
+	if (rewrite_icmp_error(ctx, p, &source, &d->address, &quoted))
 		return XLVS_REASON_DROP_INTERNAL;
 	return icmp_reframe(ctx, p, XLVS_REASON_FWD_ICMP_IN);
 }
 
 /* From the real server's side, about a client's packet: to the client, in the VIP's name. */
-subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c)
+subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p)
 {
-	struct xlvs_tuple to = {}, quoted = {};
+	struct xlvs_tuple quoted = {};
 
-	if (!p || !c)
+	if (!p)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (p->ttl <= 1)
 		return XLVS_REASON_DROP_ICMP_NOT_FORWARDED;
-	nat_tuple_out(c, &to);
-	quoted.src = to.dst;
-	quoted.dst = to.src;
-	quoted.sport = to.dport;
-	quoted.dport = to.sport;
-	if (next_hop_route(ctx, p, &c->virtual_address, &c->client, 0))
+	quoted.src = p->to.dst;
+	quoted.dst = p->to.src;
+	quoted.sport = p->to.dport;
+	quoted.dport = p->to.sport;
+	if (next_hop_route(ctx, p, &p->to.src, &p->to.dst, 0))
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
-	if (rewrite_icmp_error(ctx, p, &c->virtual_address, &c->client, &quoted))
+	if (rewrite_icmp_error(ctx, p, &p->to.src, &p->to.dst, &quoted))
 		return XLVS_REASON_DROP_INTERNAL;
 	return icmp_reframe(ctx, p, XLVS_REASON_FWD_ICMP_OUT);
 }
@@ -98,14 +99,14 @@ subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p, const struct xl
  * remembered. As in IPVS the error still names the MTU known before; the next
  * packet that is too big is answered with the new one.
  */
-subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
+subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p,
 				   const struct xlvs_destination *d, struct icmp_error *e)
 {
 	__u32 destination;
 
-	if (!p || !c || !d || !e)
+	if (!p || !d || !e)
 		return XLVS_REASON_DROP_INTERNAL;
-	destination = c->destination;
+	destination = p->c.destination;
 	if (next_hop_to_server(ctx, p, d))
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
 	if (e->type == ICMP_DEST_UNREACH && e->code == ICMP_FRAG_NEEDED) {
@@ -116,7 +117,7 @@ subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p, const struct
 		e->rest = bpf_htonl(tun_mtu(p, d, destination));
 		if (load && mtu >= PATH_MTU_MIN) {
 			load->path_mtu = mtu;
-			load->path_mtu_until = p->now + PATH_MTU_MS;
+			load->path_mtu_until = p->now + PATH_MTU_SECONDS * p->hz;
 		}
 	} else {
 		e->rest = 0;

@@ -9,28 +9,30 @@
 
 #include "forward/rewrite.h"
 
-/* The packet as the real server sees it. Of NAT, `local` is the client. */
-static __always_inline void nat_tuple_in(const struct xlvs_connection *c, struct xlvs_tuple *t)
+/* The client's packet as the real server is to see it: fills p->to. */
+static __always_inline int nat_to_server(struct packet *p, const struct xlvs_destination *d)
 {
-	t->src = c->local;
-	t->dst = c->server;
-	t->sport = c->local_port;
-	t->dport = c->destination_port;
+	p->to.dst = d->address;
+	p->to.dport = d->port;
+	if (word_method(p->c.word) == XLVS_METHOD_FULLNAT) {
+		__u32 index = extra_block(p->c.extra);
+		struct xlvs_port_block *block = bpf_map_lookup_elem(&port_blocks, &index);
+
+		if (!block)
+			return -1;
+		p->to.src = block->local;
+		p->to.sport = extra_port(p->c.extra);
+	} else {
+		p->to.src = p->tuple.src;
+		p->to.sport = p->tuple.sport;
+	}
+	return 0;
 }
 
-/* The answer as the client sees it. */
-static __always_inline void nat_tuple_out(const struct xlvs_connection *c, struct xlvs_tuple *t)
+/* Makes the packet what p->to says and gives it its next hop. */
+static __always_inline int nat_forward(hook_ctx *ctx, struct packet *p, enum xlvs_reason done)
 {
-	t->src = c->virtual_address;
-	t->dst = c->client;
-	t->sport = c->virtual_port;
-	t->dport = c->client_port;
-}
-
-static __always_inline int nat_forward(hook_ctx *ctx, struct packet *p,
-				       const struct xlvs_connection *c, enum xlvs_reason done)
-{
-	if (rewrite_transport(ctx, p, c, true))
+	if (rewrite_transport(ctx, p, true))
 		return XLVS_REASON_DROP_INTERNAL;
 	if (hook_reframe(ctx, p, 0,
 			 p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),

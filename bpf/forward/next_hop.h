@@ -69,7 +69,8 @@ subprogram int next_hop_route(hook_ctx *ctx, struct packet *p, const struct xlvs
 		return NEXT_HOP_NONE;
 	p->next_hop.ifindex = fib.ifindex;
 	p->next_hop.vlan = 0;
-	p->next_hop.mtu = 0xffff;
+	/* What is asked for a packet's length is answered with the route's MTU. */
+	p->next_hop.mtu = length && fib.mtu_result ? fib.mtu_result : 0xffff;
 	if (rc == BPF_FIB_LKUP_RET_NO_NEIGH) {
 		/* The helper leaves the gateway where the destination was. */
 		p->unresolved = fib.family;
@@ -103,19 +104,26 @@ static __always_inline int next_hop_to_server(hook_ctx *ctx, struct packet *p,
 	return next_hop_route(ctx, p, &d->tunnel_source, &d->address, 0);
 }
 
+#ifdef HOOK_TC
+/* The kernel resolves the neighbour, and keeps the frame until it has. */
+static __noinline int next_hop_send_unresolved(const struct packet *p)
+{
+	struct bpf_redir_neigh nh = { .nh_family = p->unresolved };
+
+	if (p->unresolved == AF_INET)
+		nh.ipv4_nh = p->neighbour.word[3];
+	else
+		__builtin_memcpy(nh.ipv6_nh, &p->neighbour, sizeof(nh.ipv6_nh));
+	return bpf_redirect_neigh(p->next_hop.ifindex, &nh, sizeof(nh), 0);
+}
+#endif
+
 /* Sends a finished frame. */
 static __always_inline int next_hop_send(hook_ctx *ctx, struct packet *p)
 {
 #ifdef HOOK_TC
-	if (unlikely(p->unresolved)) {
-		struct bpf_redir_neigh nh = { .nh_family = p->unresolved };
-
-		if (p->unresolved == AF_INET)
-			nh.ipv4_nh = p->neighbour.word[3];
-		else
-			__builtin_memcpy(nh.ipv6_nh, &p->neighbour, sizeof(nh.ipv6_nh));
-		return bpf_redirect_neigh(p->next_hop.ifindex, &nh, sizeof(nh), 0);
-	}
+	if (unlikely(p->unresolved))
+		return next_hop_send_unresolved(p);
 #endif
 	return hook_send(ctx, p);
 }

@@ -95,22 +95,21 @@ static __noinline int rewrite_udp_checksum(hook_ctx *ctx, const struct packet *p
 }
 
 /*
- * Translates a TCP or UDP packet of the connection: a client's as the real server
- * is to see it, a server's as the client is. `local` is the client but for FULLNAT.
+ * Translates a TCP or UDP packet into what p->to says: a client's as the real server
+ * is to see it, a server's as the client is.
  */
-subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
-				 __u32 hop)
+subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, __u32 hop)
 {
 	const struct xlvs_addr *src, *dst;
 	struct port_pair *ports, to;
 	bool udp, absent;
 
-	if (!p || !c)
+	if (!p)
 		return -1;
-	src = p->reply ? &c->virtual_address : &c->local;
-	dst = p->reply ? &c->client : &c->server;
-	to.source = p->reply ? c->virtual_port : c->local_port;
-	to.dest = p->reply ? c->client_port : c->destination_port;
+	src = &p->to.src;
+	dst = &p->to.dst;
+	to.source = p->to.sport;
+	to.dest = p->to.dport;
 	udp = p->protocol == IPPROTO_UDP;
 	absent = udp && p->udp_checksum_absent;
 	if (!absent) {

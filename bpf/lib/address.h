@@ -29,4 +29,17 @@ static __always_inline bool address_equal(const struct xlvs_addr *a, const struc
 	       a->word[3] == b->word[3];
 }
 
+/* Index of an address's byte in the map addresses; addresses.py does the same. */
+static __always_inline __u32 address_slot_v4(__be32 v4)
+{
+	return (__u32)(v4 * 0x9e3779b1u) >> 16;
+}
+
+static __always_inline __u32 address_slot(const struct xlvs_addr *a)
+{
+	if (address_is_v4(a))
+		return address_slot_v4(a->word[3]);
+	return address_slot_v4(a->word[0] ^ a->word[1] ^ a->word[2] ^ a->word[3]);
+}
+
 #endif

@@ -195,6 +195,7 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	p->tuple.src = v.src;
 	p->tuple.dst = v.dst;
 	p->tuple.protocol = v.protocol;
+	p->roles = table_roles(address_slot(&v.src), address_slot(&v.dst));
 
 	if (v.protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = view(ctx, v.l4, struct tcphdr);

@@ -11,18 +11,10 @@
 
 #define CONN_REUSE_FIN_WAIT 2 /* bit of conn_reuse_mode: also FIN_WAIT without seen replies */
 
-static __always_inline struct xlvs_destination *connection_destination(
-	const struct xlvs_connection *c)
-{
-	__u32 id = c->destination;
-
-	return bpf_map_lookup_elem(&destinations, &id);
-}
-
 /* May a SYN on this connection's ports open a new one? (net.ipv4.vs.conn_reuse_mode) */
 static __always_inline bool connection_reusable(__u32 word, __u32 mode)
 {
-	__u32 state = word & XLVS_CONNECTION_STATE;
+	__u32 state = word_state(word);
 
 	if (!mode)
 		return false;
@@ -34,7 +26,6 @@ static __always_inline bool connection_reusable(__u32 word, __u32 mode)
 
 /* Does the packet ask for a new connection although it has one? */
 static __always_inline bool connection_starts_anew(const struct packet *p,
-						   const struct xlvs_connection *c,
 						   const struct xlvs_destination *d,
 						   const struct xlvs_settings *s)
 {
@@ -42,7 +33,7 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 		return false;
 	if (s->expire_nodest_conn && !d->weight)
 		return true;
-	return connection_reusable(READ_ONCE(c->word), s->conn_reuse_mode);
+	return connection_reusable(p->c.word, s->conn_reuse_mode);
 }
 
 /* Both directions may arrive at once, on two CPUs; a third packet of the same connection
@@ -50,31 +41,40 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 #define CONNECTION_ADVANCE_RETRIES 4
 
 /* Moves the state machine and restarts the timer with the new state's time-out. */
-static __always_inline void connection_advance(struct packet *p, struct xlvs_connection *c,
-					       const struct xlvs_settings *s)
+static __always_inline void connection_advance(struct packet *p, const struct xlvs_settings *s)
 {
-	__u32 state = XLVS_STATE_UDP, word = 0;
+	struct xlvs_entry *e = table_entry(p);
+	__u32 state = XLVS_STATE_UDP, word = p->c.word;
 
+	if (!e)
+		return;
 	for (int i = 0; i < CONNECTION_ADVANCE_RETRIES; i++) {
 		__u32 clear = 0;
 
-		word = READ_ONCE(c->word);
 		if (p->protocol == IPPROTO_TCP) {
 			enum tcp_side side = SIDE_CLIENT;
 
 			if (p->reply) {
 				side = SIDE_SERVER;
 				clear = XLVS_CONNECTION_NO_OUTPUT;
-			} else if (word & XLVS_CONNECTION_NO_OUTPUT) {
-				side = SIDE_CLIENT_ONLY;
+			} else {
+				if (word & XLVS_CONNECTION_NO_OUTPUT)
+					side = SIDE_CLIENT_ONLY;
+				if (!(p->tcp_flags & TCP_SYN))
+					clear = XLVS_CONNECTION_HALF_OPEN;
 			}
-			state = tcp_next_state(word & XLVS_CONNECTION_STATE, p->tcp_flags, side);
+			state = tcp_next_state(word_state(word), p->tcp_flags, side);
+		} else if (!p->opened) {
+			clear = XLVS_CONNECTION_HALF_OPEN; /* a second packet: there is a client */
 		}
-		if (table_set_state(c, word, state, clear))
+		if (likely(table_set_state(e, p->c.destination, word, state, clear)))
 			break;
+		word = READ_ONCE(e->word);
+		if (!word_same(word, p->c.word))
+			return; /* ended meanwhile, and perhaps another's now */
 	}
 	if (state < XLVS_STATE_MAX && !(word & XLVS_CONNECTION_REPLACED))
-		table_touch(c, p->now, s->timeout[state]);
+		table_touch(e, p->now, s->timeout[state], p->hz);
 }
 
 #endif

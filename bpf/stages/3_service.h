@@ -9,6 +9,11 @@
 /* The id of the service that the packet is addressed to, or null. */
 static __always_inline __u32 *service_find(const struct packet *p)
 {
+	struct xlvs_service_key4 key4 = {
+		.address = p->tuple.dst.word[3],
+		.port = p->tuple.dport,
+		.protocol = p->tuple.protocol,
+	};
 	struct xlvs_service_key key = {
 		.address = p->tuple.dst,
 		.port = p->tuple.dport,
@@ -16,6 +21,8 @@ static __always_inline __u32 *service_find(const struct packet *p)
 		.family = p->family,
 	};
 
+	if (p->family == AF_INET)
+		return bpf_map_lookup_elem(&services_by_key4, &key4);
 	return bpf_map_lookup_elem(&services_by_key, &key);
 }
 

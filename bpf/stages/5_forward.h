@@ -7,49 +7,55 @@
 #include "forward/icmp_error.h"
 #include "forward/nat.h"
 #include "forward/tun.h"
+#include "forward/way_back.h"
 
 /* The server is the director itself: the packet goes up its own stack. */
 static __always_inline int forward_local(hook_ctx *ctx, struct packet *p,
-					 const struct xlvs_connection *c)
+					 const struct xlvs_destination *d)
 {
-	if (c->method == XLVS_METHOD_NAT && rewrite_transport(ctx, p, c, false))
+	if (word_method(p->c.word) == XLVS_METHOD_NAT &&
+	    (nat_to_server(p, d) || rewrite_transport(ctx, p, false)))
 		return XLVS_REASON_DROP_INTERNAL;
 	return XLVS_REASON_FWD_LOCAL;
 }
 
 /* A client's packet, to the real server. In IPVS's order: hops, then size. */
-subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c,
-			  const struct xlvs_destination *d)
+subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_destination *d)
 {
+	enum xlvs_method method;
 	__u32 mtu;
 
-	if (!p || !c || !d)
+	if (!p || !d)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (unlikely(c->on_director))
-		return forward_local(ctx, p, c);
+	method = word_method(p->c.word);
+	if (unlikely(p->c.word & XLVS_CONNECTION_ON_DIRECTOR))
+		return forward_local(ctx, p, d);
 	if (unlikely(p->ttl <= 1))
 		return icmp_error_ttl(ctx, p);
 	if (next_hop_to_server(ctx, p, d))
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
-	mtu = c->method == XLVS_METHOD_TUN ? tun_mtu(p, d, c->destination) : p->next_hop.mtu;
+	mtu = method == XLVS_METHOD_TUN ? tun_mtu(p, d, p->c.destination) : p->next_hop.mtu;
+	if (method == XLVS_METHOD_NAT || method == XLVS_METHOD_FULLNAT)
+		if (nat_to_server(p, d))
+			return XLVS_REASON_DROP_INTERNAL;
 	if (unlikely(p->segment > mtu)) {
 		/* Only the stack can fragment, and it routes what NAT made of the packet.
 		 * By the other methods it would meet an address of its own: that is lost. */
-		if (!p->dont_fragment && c->method == XLVS_METHOD_NAT)
-			return rewrite_transport(ctx, p, c, false) ? XLVS_REASON_DROP_INTERNAL :
+		if (!p->dont_fragment && method == XLVS_METHOD_NAT)
+			return rewrite_transport(ctx, p, false) ? XLVS_REASON_DROP_INTERNAL :
 								     XLVS_REASON_FWD_FRAGMENTED;
 		if (!p->dont_fragment ||
-		    (c->method == XLVS_METHOD_TUN && !p->pmtu_disc && p->family == AF_INET))
+		    (method == XLVS_METHOD_TUN && !p->pmtu_disc && p->family == AF_INET))
 			return XLVS_REASON_DROP_TOO_BIG;
 		if (rewrite_ttl(ctx, p)) /* IPVS quotes the packet one hop later */
 			return XLVS_REASON_DROP_INTERNAL;
 		return icmp_error_too_big(ctx, p, mtu);
 	}
-	switch (c->method) {
+	switch (method) {
 	case XLVS_METHOD_NAT:
-		return nat_forward(ctx, p, c, XLVS_REASON_FWD_NAT);
+		return nat_forward(ctx, p, XLVS_REASON_FWD_NAT);
 	case XLVS_METHOD_FULLNAT:
-		return nat_forward(ctx, p, c, XLVS_REASON_FWD_FULLNAT);
+		return nat_forward(ctx, p, XLVS_REASON_FWD_FULLNAT);
 	case XLVS_METHOD_TUN:
 		return tun_forward(ctx, p, d);
 	default:
@@ -62,17 +68,17 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_con
  * answer that cannot is the stack's, which tells the real server why, as it would
  * beneath IPVS. A FULLNAT answer is addressed to us, so we tell it ourselves.
  */
-subprogram int forward_out_ready(hook_ctx *ctx, struct packet *p, const struct xlvs_connection *c)
+subprogram int forward_out_ready(hook_ctx *ctx, struct packet *p)
 {
 	bool full;
 	int rc;
 
-	if (!p || !c)
+	if (!p)
 		return XLVS_REASON_DROP_INTERNAL;
-	full = c->method == XLVS_METHOD_FULLNAT;
+	full = word_method(p->c.word) == XLVS_METHOD_FULLNAT;
 	if (unlikely(p->ttl <= 1))
 		return full ? icmp_error_ttl(ctx, p) : XLVS_REASON_PASS_TTL_EXCEEDED;
-	rc = next_hop_route(ctx, p, &c->virtual_address, &c->client, p->segment);
+	rc = way_back(ctx, p);
 	if (rc == NEXT_HOP_NONE)
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
 	if (rc == NEXT_HOP_TOO_BIG) {

@@ -20,10 +20,10 @@ static __always_inline void account_one(struct xlvs_stats *s, const struct packe
 }
 
 /* A packet of a connection. IPVS counts nothing for a removed destination. */
-static __always_inline void account_packet(const struct packet *p, const struct xlvs_connection *c,
+static __always_inline void account_packet(const struct packet *p,
 					   const struct xlvs_destination *d)
 {
-	__u32 service = c->service, destination = c->destination;
+	__u32 service = d->service, destination = p->c.destination;
 
 	if (!(d->flags & XLVS_DESTINATION_AVAILABLE))
 		return;

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How a connection leaves the table, and everything that it held with it. */
+#ifndef XLVS_TABLE_END_H
+#define XLVS_TABLE_END_H
+
+#include "local_ports.h"
+#include "table.h"
+
+/*
+ * IPVS's thresholds: a destination is overloaded from the connection that reaches
+ * the upper one, until one that ends leaves fewer than the lower one, or than
+ * three quarters of the upper one where no lower one is given.
+ */
+static __always_inline void table_overload(__u32 destination, bool ended)
+{
+	struct xlvs_destination *d = destination_get(destination);
+	struct xlvs_destination_load *load = table_load(destination);
+	__u64 total;
+
+	if (!d || !load || !d->upper_threshold)
+		return;
+	total = (__u64)READ_ONCE(load->active) + READ_ONCE(load->inactive);
+	if (!ended) {
+		if (total >= d->upper_threshold)
+			WRITE_ONCE(load->overloaded, d->overload_epoch + 1);
+	} else if (d->lower_threshold ? total < d->lower_threshold :
+					total * 4 < (__u64)d->upper_threshold * 3) {
+		WRITE_ONCE(load->overloaded, 0);
+	}
+}
+
+/* Frees the place of the ANSWER that leads to the connection at `at`. */
+static __always_inline int answer_end(const struct xlvs_geometry *g, bool v6, __u32 connection,
+				      __u32 destination, __u32 extra)
+{
+	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
+	struct xlvs_destination *d = destination_get(destination);
+	struct xlvs_port_block *b;
+	__u32 block = extra_block(extra), home;
+
+	b = bpf_map_lookup_elem(&port_blocks, &block);
+	if (!d || !b)
+		return -1;
+	home = place_of_answer(g, v6, &d->address, d->port, &b->local, extra_port(extra));
+	for (__u32 i = 0; i < XLVS_CHAIN * ways; i++) {
+		__u32 at = home * ways + i, word;
+		struct xlvs_entry *e = entry_get(v6, at);
+
+		if (!e)
+			return -1;
+		word = READ_ONCE(e->word);
+		/* One connection, one ANSWER: the connection's place is enough. */
+		if (!(word & XLVS_CONNECTION_LIVE) || !(word & XLVS_CONNECTION_ANSWER) ||
+		    READ_ONCE(e->expires) != connection ||
+		    READ_ONCE(e->destination) != destination)
+			continue;
+		if (__sync_val_compare_and_swap(&e->word, word, word & GENERATION_MASK) == word)
+			place_pass(v6, home, at / ways, -1);
+		return 0;
+	}
+	return -1;
+}
+
+static __always_inline __u32 entry_home(const struct xlvs_geometry *g, bool v6,
+					const struct xlvs_entry *e)
+{
+	if (v6) {
+		const struct xlvs_entry6 *key = (const struct xlvs_entry6 *)e;
+
+		return place_of_client(g, true, &key->src, key->sport);
+	} else {
+		const struct xlvs_entry4 *key = (const struct xlvs_entry4 *)e;
+		struct xlvs_addr client;
+
+		address_from_v4(&client, READ_ONCE(key->src));
+		return place_of_client(g, false, &client, READ_ONCE(key->sport));
+	}
+}
+
+static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
+{
+	__u32 destination, extra, home, next = word & GENERATION_MASK;
+	struct xlvs_table_counts *counts = table_counts_get();
+	struct xlvs_geometry *g = geometry_get();
+	struct xlvs_entry *e = entry_get(v6, at);
+
+	if (!g || !e || !counts)
+		return 0;
+	if (claim)
+		next = (next + GENERATION_ONE) | XLVS_CONNECTION_CLAIMED;
+	/* Read before the place is somebody else's; right if the word was the same then. */
+	destination = READ_ONCE(e->destination);
+	extra = READ_ONCE(*(const __u32 *)&e->block);
+	home = entry_home(g, v6, e);
+	if (__sync_val_compare_and_swap(&e->word, word, next) != word)
+		return 0;
+	place_pass(v6, home, v6 ? at : at / XLVS_WAYS4, -1);
+	if (word_method(word) == XLVS_METHOD_FULLNAT) {
+		answer_end(g, v6, at, destination, extra);
+		/* After its ANSWER: who takes the port next finds no old one. */
+		local_port_free(extra_block(extra), extra_port(extra));
+	}
+	table_count(destination, !(word & XLVS_CONNECTION_INACTIVE), -1);
+	table_overload(destination, true);
+	counts->ended++;
+	if (word & XLVS_CONNECTION_HALF_OPEN)
+		counts->half_closed++;
+	return 1;
+}
+
+/*
+ * Ends the connection at `at` if its word still is `word`; its place is free then, or
+ * the caller's if `claim`. Returns 1 if it did.
+ */
+subprogram int table_end4(__u32 at, __u32 word, __u32 claim)
+{
+	return end_in(false, at, word, claim);
+}
+
+subprogram int table_end6(__u32 at, __u32 word, __u32 claim)
+{
+	return end_in(true, at, word, claim);
+}
+
+static __always_inline int table_end(bool v6, __u32 at, __u32 word, __u32 claim)
+{
+	return v6 ? table_end6(at, word, claim) : table_end4(at, word, claim);
+}
+
+/* net.ipv4.vs.expire_nodest_conn: connections of a removed server are not kept. */
+static __always_inline bool table_removed(__u32 destination)
+{
+	struct xlvs_destination *d = destination_get(destination);
+
+	return d && !(d->flags & XLVS_DESTINATION_AVAILABLE);
+}
+
+/* Ends the connection at `at`, if there is one and its time is over. Called by the sweep. */
+static __always_inline void table_expire(bool v6, __u32 at, struct xlvs_entry *e, __u32 now,
+					 bool end_removed)
+{
+	__u32 word = READ_ONCE(e->word);
+
+	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) != XLVS_CONNECTION_LIVE)
+		return;
+	if (clock_over(now, READ_ONCE(e->expires)) ||
+	    (end_removed && table_removed(READ_ONCE(e->destination))))
+		table_end(v6, at, word, 0);
+}
+
+#endif
