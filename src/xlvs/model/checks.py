@@ -24,6 +24,9 @@ SCHEDULERS = frozenset(
 )
 """The kernel's schedulers by name. Which of them run in the data path is not this layer's."""
 
+HASHING = frozenset(("mh",))
+"""Schedulers that know a client's server without a table: what a stateless service needs."""
+
 PERSISTENCE_ENGINES = frozenset(("sip",))
 
 WEIGHT_MAX = 2**31 - 1
@@ -80,6 +83,43 @@ def check_service(service: Service) -> None:
             "/service/key/family",
         )
     _check_numbers(service)
+    if service.stateless:
+        _check_stateless(service)
+
+
+def _check_stateless(service: Service) -> None:
+    if service.scheduler not in HASHING:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            "a stateless service needs a scheduler that finds a client's server again by its hash "
+            f"alone ({', '.join(sorted(HASHING))}), not {service.scheduler}",
+            "/service/scheduler",
+        )
+    if service.persistence_timeout:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            "a stateless service cannot be persistent: it remembers no client "
+            f"(without mh-port, {service.scheduler} sends a client always to the same server)",
+            "/service/persistence_timeout",
+        )
+    if service.one_packet:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            "a stateless service cannot schedule packet by packet: "
+            "its hash sends every packet of a client the same way",
+            "/service/one_packet",
+        )
+
+
+def check_stateless_destination(service: Service, destination: Destination) -> None:
+    """Raises Problem for a destination that a stateless service cannot have."""
+    if service.stateless and destination.method not in (Method.DR, Method.TUN):
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            f"a stateless service forwards by dr and tun only: {destination.method.value} to "
+            f"{destination.key.address} needs to know each connection",
+            "/destination/method",
+        )
 
 
 def _check_numbers(service: Service) -> None:
@@ -140,6 +180,7 @@ def settled(service: Service, wanted: Destination) -> Destination:
     DR and TUN do not translate ports: the port is the service's whatever is asked.
     A mark service has no port, so there the destination keeps its own.
     """
+    check_stateless_destination(service, wanted)
     address = wanted.key.address
     if address.version != _version(service.key) and wanted.method is not Method.TUN:
         raise Problem(
@@ -149,7 +190,7 @@ def settled(service: Service, wanted: Destination) -> Destination:
         )
     if not 0 <= wanted.key.port <= PORT_MAX:
         raise Problem(Code.INVALID, f"a port is 0 to {PORT_MAX}", "/destination/key/port")
-    if not 0 <= wanted.weight <= WEIGHT_MAX:
+    if not 0 <= wanted.weight <= WEIGHT_MAX or not 0 <= wanted.weight_before <= WEIGHT_MAX:
         raise Problem(
             Code.OUT_OF_RANGE, f"the weight must be 0 to {WEIGHT_MAX}", "/destination/weight"
         )
@@ -170,7 +211,9 @@ def settled(service: Service, wanted: Destination) -> Destination:
     by_address = service.key.protocol is not Protocol.FWM
     if untranslated and by_address and wanted.key.port != service.key.port:
         key = msgspec.structs.replace(wanted.key, port=service.key.port)
-        return msgspec.structs.replace(wanted, key=key)
+        wanted = msgspec.structs.replace(wanted, key=key)
+    if wanted.weight and wanted.weight_before:
+        wanted = msgspec.structs.replace(wanted, weight_before=0)
     return wanted
 
 

@@ -14,7 +14,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from xlvs.model.checks import check_service, check_unicast, settled
+from xlvs.model.checks import (
+    check_service,
+    check_stateless_destination,
+    check_unicast,
+    settled,
+)
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
@@ -146,6 +151,8 @@ class Draft:
                         service, local_addresses=before.local_addresses
                     )
                 check_service(service)
+                for each in destinations:
+                    check_stateless_destination(service, each)
                 self.services[service.key] = (service, destinations)
             case DeleteService(key=key):
                 self._destinations -= len(self._entry(key)[1])
@@ -187,6 +194,7 @@ class Draft:
             case EditDestination(destination=wanted):
                 wanted = settled(service, wanted)
                 at = _index(listed, wanted.key)
+                wanted = _remembering(wanted, listed[at])
                 listed = (*listed[:at], wanted, *listed[at + 1 :])
             case DeleteDestination(destination=gone):
                 at = _index(listed, gone)
@@ -208,6 +216,13 @@ class Draft:
         service = msgspec.structs.replace(service, local_addresses=addresses)
         check_service(service)
         self.services[edit.service] = (service, destinations)
+
+
+def _remembering(wanted: Destination, before: Destination) -> Destination:
+    """With the weight of before if it is set to 0 and does not say itself what it was."""
+    if wanted.weight or wanted.weight_before:
+        return wanted
+    return msgspec.structs.replace(wanted, weight_before=before.weight or before.weight_before)
 
 
 def _check_room(there: int, most: int, what: str) -> None:

@@ -79,6 +79,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ``persistence_timeout`` in seconds, 0: not persistent. ``netmask``: IPv4 mask
     in dotted form or an IPv6 prefix length as text, as ipvsadm takes it; empty:
     host mask. ``flags`` are the raw sched-flags bits (1, 2, 4: flag-1..3).
+    ``stateless``: the scheduler's hash says of every packet where it goes, and no
+    connections are kept; ours, IPVS has none of it.
     """
 
     key: ServiceKey
@@ -88,6 +90,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     persistence_engine: str = ""
     one_packet: bool = False
     flags: int = 0
+    stateless: bool = False
     local_addresses: tuple[Address, ...] = ()
 
 
@@ -99,11 +102,16 @@ class DestinationKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A real server of one service. ``weight`` 0..65535 (kernel: up to 2**31-1)."""
+    """A real server of one service. ``weight`` 0..65535 (kernel: up to 2**31-1).
+
+    ``weight_before``: what a weight of 0 was before, else 0. An edit to 0 need not say
+    it, the director remembers: a hashing scheduler leaves such a server its slots.
+    """
 
     key: DestinationKey
     method: Method = Method.DR
     weight: int = 1
+    weight_before: int = 0
     upper_threshold: int = 0
     lower_threshold: int = 0
     tunnel_type: TunnelType = TunnelType.IPIP

@@ -135,6 +135,7 @@ REFUSED: list[tuple[AnyEdit, Code]] = [
     (AddService(service=Service(key=OTHER, persistence_timeout=-1)), Code.INVALID),
     (AddService(service=Service(key=OTHER, netmask="300.0.0.0")), Code.INVALID),
     (AddService(service=Service(key=OTHER, flags=8)), Code.INVALID),
+    (AddService(service=Service(key=OTHER, stateless=True)), Code.NOT_SUPPORTED),
     (AddService(service=Service(key=OTHER, local_addresses=(address("fd00::1"),))), Code.INVALID),
     (AddService(service=Service(key=ServiceKey(protocol=Protocol.FWM))), Code.INVALID),
     (AddService(service=Service(key=ServiceKey(protocol=Protocol.TCP))), Code.INVALID),
@@ -180,6 +181,73 @@ def test_refused_edits_say_why_and_where(edit: AnyEdit, code: Code) -> None:
         apply(desired, edit)
     assert caught.value.code is code
     assert caught.value.message
+
+
+STATELESS = Service(key=WEB, scheduler="mh", stateless=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "why"),
+    [
+        ({"scheduler": "wlc"}, "/service/scheduler", r"by its hash alone \(mh\), not wlc"),
+        ({"persistence_timeout": 9}, "/service/persistence_timeout", "cannot be persistent"),
+        ({"one_packet": True}, "/service/one_packet", "cannot schedule packet by packet"),
+    ],
+)
+def test_a_stateless_service_remembers_nothing(change: dict, where: str, why: str) -> None:
+    refused = msgspec.structs.replace(STATELESS, **change)
+    for before, edit in (
+        (Desired(), AddService(service=refused)),
+        (wanted(AddService(service=STATELESS)), EditService(service=refused)),
+    ):
+        with pytest.raises(Problem, match=why) as caught:
+            apply(before, edit)
+        assert (caught.value.code, caught.value.where) == (Code.NOT_SUPPORTED, where)
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_stateless_service_forwards_what_needs_no_table(method: Method) -> None:
+    added = AddDestination(service=WEB, destination=server("192.168.0.1", method=method))
+    stateless = wanted(AddService(service=STATELESS))
+    table = wanted(AddService(service=Service(key=WEB)), added)
+    if method in (Method.DR, Method.TUN):
+        assert apply(stateless, added).services == (
+            apply(table, EditService(service=STATELESS)).services
+        )
+        return
+    by_dr = server("192.168.0.1", method=Method.DR)
+    for before, edit in (
+        (stateless, added),
+        (table, EditService(service=STATELESS)),
+        (
+            apply(stateless, AddDestination(service=WEB, destination=by_dr)),
+            EditDestination(service=WEB, destination=added.destination),
+        ),
+    ):
+        with pytest.raises(Problem, match=f"dr and tun only: {method.value} to 192.168") as caught:
+            apply(before, edit)
+        assert caught.value.code is Code.NOT_SUPPORTED
+
+
+def test_a_weight_of_zero_remembers_what_it_was() -> None:
+    def edited(desired: Desired, **more) -> Desired:
+        return apply(desired, EditDestination(service=WEB, destination=server("1.1.1.1", **more)))
+
+    def weights(desired: Desired) -> tuple[int, int]:
+        (only,) = desired.services[WEB][1]
+        return only.weight, only.weight_before
+
+    desired = wanted(
+        AddService(service=Service(key=WEB)),
+        AddDestination(service=WEB, destination=server("1.1.1.1", weight=0)),
+    )
+    assert weights(desired) == (0, 0)
+    desired = edited(desired, weight=5)
+    assert weights(desired) == (5, 0)
+    desired = edited(edited(desired, weight=0), weight=0)
+    assert weights(desired) == (0, 5)
+    assert weights(edited(desired, weight=0, weight_before=6)) == (0, 6)
+    assert weights(edited(desired, weight=3, weight_before=6)) == (3, 0)
 
 
 NO_UNICAST = [
@@ -249,7 +317,8 @@ KEYS = st.sampled_from([WEB, SIX, MARK, MARK_SIX, OTHER])
 SERVICES = st.builds(
     Service,
     key=KEYS,
-    scheduler=st.sampled_from(["rr", "wlc", "nosuch"]),
+    scheduler=st.sampled_from(["rr", "mh", "nosuch"]),
+    stateless=st.booleans(),
     local_addresses=st.sampled_from([(), (address("10.8.0.1"),)]),
 )
 SERVERS = st.builds(
@@ -258,6 +327,7 @@ SERVERS = st.builds(
     st.sampled_from([80, 81]),
     method=st.sampled_from(Method),
     weight=st.integers(-1, 3),
+    weight_before=st.integers(-1, 3),
 )
 LOCALS = st.sampled_from(["10.8.0.1", "10.8.0.2", "fd00:8::1"]).map(address)
 EDITS = st.one_of(

@@ -230,6 +230,11 @@ def _read_flags(request: Request, option: Option, text: str, _names: Names) -> N
     request.flag_words = text
 
 
+def _read_stateless(request: Request, option: Option, _text: str, _names: Names) -> None:
+    _give(request, option.name)
+    request.stateless = True
+
+
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text not in rules.TUNNELS:
@@ -291,6 +296,7 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "ops": _read_ops,
     "pe": _read_engine,
     "sched-flags": _read_flags,
+    "stateless": _read_stateless,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

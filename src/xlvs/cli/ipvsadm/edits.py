@@ -58,6 +58,7 @@ def _service(request: Request) -> Service:
         persistence_engine=request.engine,
         one_packet=request.one_packet,
         flags=request.flags,
+        stateless=request.stateless,
         local_addresses=request.local_addresses,
     )
 

@@ -96,6 +96,8 @@ def _properties(service: Service) -> str:
     words = []
     if service.flags:
         words.append(f"({text.flags(service)})")
+    if service.stateless:
+        words.append("stateless")
     if service.persistence_timeout:
         words.append(f"persistent {service.persistence_timeout}")
         if service.netmask:

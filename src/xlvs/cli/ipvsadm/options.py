@@ -113,6 +113,7 @@ OPTIONS = (
     Option("tun-nocsum"),
     Option("tun-csum"),
     Option("tun-remcsum"),
+    Option("stateless"),  # ours, see docs/how-to/stateless.md
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),

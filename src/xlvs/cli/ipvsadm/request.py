@@ -33,6 +33,7 @@ class Request(msgspec.Struct, kw_only=True):
     one_packet: bool = False
     flag_words: str = ""
     flags: int = 0
+    stateless: bool = False
     server: Address | None = None
     server_port: int = 0
     method: Method = Method.DR

@@ -45,6 +45,7 @@ ORDER = (
     "tun-csum",
     "tun-remcsum",
     "local-address",
+    "stateless",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
 
@@ -61,7 +62,7 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
     return Rule(frozenset(needs.split()), frozenset(allows.split()), frozenset(one_of.split()))
 
 
-_SERVICE = "scheduler persistent netmask ops pe sched-flags local-address"
+_SERVICE = "scheduler persistent netmask ops pe sched-flags local-address stateless"
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "
     "tun-type tun-port tun-nocsum tun-csum tun-remcsum"

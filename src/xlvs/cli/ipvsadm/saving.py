@@ -48,6 +48,8 @@ def _service(service: Service, name: str) -> str:
         words.append("-o")
     if service.flags:
         words += ["-b", text.flags(service)]
+    if service.stateless:
+        words.append("--stateless")
     if service.local_addresses:
         words += ["--local-address", ",".join(map(address_text, service.local_addresses))]
     return " ".join(words) + "\n"

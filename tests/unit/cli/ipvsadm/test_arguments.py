@@ -57,6 +57,8 @@ def test_later_words_that_are_no_options_end_one_command_only() -> None:
         ("--add-laddr -t 10.0.0.1:80", "supply the 'local-address' option for the 'add-laddr'"),
         ("--add-laddr --local-address 1.1.1.1", "You need to supply the 'service-address'"),
         ("-a -t 10.0.0.1:80 -r [fd00::1]:80 --fullnat", "Different address family"),
+        ("-A -t 10.0.0.1:80 --stateless --stateless", "multiple 'stateless' options specified"),
+        ("-a -t 10.0.0.1:80 -r 1.1.1.1 --stateless", "Illegal 'stateless' option with the"),
     ],
 )
 def test_fatal_texts(line, text) -> None:

@@ -116,6 +116,58 @@ def test_an_edit_of_the_service_keeps_local_addresses_unless_told() -> None:
     assert "-s wrr --local-address 10.2.0.1\n" in Run(director, ["-Sn"]).out
 
 
+STATELESS = """\
+-A -t 10.0.0.1:80 -s mh -b mh-fallback,mh-port --stateless
+-a -t 10.0.0.1:80 -r 10.3.0.1:80 -i -w 1 --tun-type ipip
+-a -t 10.0.0.1:80 -r 10.3.0.2:80 -g -w 1
+-A -t [fd00::1]:80 -s mh --stateless
+"""
+
+
+def test_a_stateless_service_is_saved_and_listed() -> None:
+    director = DesiredDirector()
+    assert Run(director, ["-R"], STATELESS).status == 0
+    saved = Run(director, ["-Sn"]).out
+    assert sorted(saved.splitlines()) == sorted(STATELESS.splitlines())
+    again = DesiredDirector()
+    assert Run(again, ["-R"], saved).status == 0
+    assert again.desired == director.desired
+    listed = Run(director, ["-Ln"]).out
+    assert "TCP  10.0.0.1:80 mh (mh-fallback,mh-port) stateless\n" in listed
+    assert "TCP  [fd00::1]:80 mh stateless\n" in listed
+
+
+def test_an_edit_that_does_not_say_stateless_is_not() -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], STATELESS)
+    service = ["-t", "10.0.0.1:80", "-s", "mh"]
+    assert Run(director, ["-E", *service]).status == 0
+    assert "-A -t 10.0.0.1:80 -s mh\n" in Run(director, ["-Sn"]).out
+    assert Run(director, ["-E", *service, "--stateless"]).status == 0
+    assert "-A -t 10.0.0.1:80 -s mh --stateless\n" in Run(director, ["-Sn"]).out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-A -t 10.0.0.2:80 --stateless", "by its hash alone (mh), not wlc"),
+        ("-A -t 10.0.0.2:80 -s sh --stateless", "by its hash alone (mh), not sh"),
+        ("-E -t 10.0.0.1:80 -s mh -p --stateless", "a stateless service cannot be persistent"),
+        ("-A -u 10.0.0.2:80 -s mh -o --stateless", "cannot schedule packet by packet"),
+        ("-a -t 10.0.0.1:80 -r 10.3.0.3:80 -m", "dr and tun only: nat to 10.3.0.3"),
+        ("-e -t 10.0.0.1:80 -r 10.3.0.2:80 --fullnat", "dr and tun only: fullnat to 10.3.0.2"),
+    ],
+)
+def test_what_a_stateless_service_cannot_be_is_said(line, said) -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], STATELESS)
+    before = director.desired
+    run = Run(director, line.split())
+    assert said in run.err
+    assert run.status == 255
+    assert director.desired == before
+
+
 def test_thresholds_are_not_saved_and_all_else_is() -> None:
     director = DesiredDirector()
     text = (
@@ -132,7 +184,7 @@ def test_thresholds_are_not_saved_and_all_else_is() -> None:
 
 
 OPTIONS = "-A -E -D -C -L -a -e -d -S -Z -R -h --set -t -f -6 -r -s -p -m -i -w -n --fullnat"
-VALUES = "10.0.0.1:80 [fd00::1]:80 1 rr x 192.168.0.1 ipvsadm # --local-address"
+VALUES = "10.0.0.1:80 [fd00::1]:80 1 rr mh x 192.168.0.1 ipvsadm # --local-address --stateless"
 LINE = st.lists(st.sampled_from([*OPTIONS.split(), *VALUES.split()]), max_size=7).map(" ".join)
 LINES = st.lists(LINE, max_size=6).map("\n".join)
 
