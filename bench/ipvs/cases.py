@@ -29,14 +29,16 @@ class Case(NamedTuple):
     protocol: str
 
 
-def items(methods: Sequence[str], hooks: Sequence[str]) -> list[str]:
-    """What the guest is to set up, a word each: ``DIRECTOR`` or ``DIRECTOR:METHOD``."""
+def items(methods: Sequence[str], hooks: Sequence[str], *, alone: bool) -> list[str]:
+    """What the guest is to set up, a word each: ``DIRECTOR`` or ``DIRECTOR:METHOD``.
+
+    ``alone``: without what xlvs is compared with.
+    """
+    ours = [f"xlvs-{hook}:{method}" for hook in hooks for method in methods]
+    if alone:
+        return [GENERATOR, *ours]
     compared = dict.fromkeys(ipvs_method(method) for method in methods)
-    return [
-        *FLOORS,
-        *(f"{IPVS}:{method}" for method in compared),
-        *(f"xlvs-{hook}:{method}" for hook in hooks for method in methods),
-    ]
+    return [*FLOORS, *(f"{IPVS}:{method}" for method in compared), *ours]
 
 
 def ipvs_method(method: str) -> str:

@@ -26,14 +26,22 @@ class Figure(NamedTuple):
     """Address and port of the last packet that a real server got."""
 
 
+class Profile(NamedTuple):
+    """Where a packet's instructions are, most first."""
+
+    symbols: dict[str, float]
+    """By the kernel's function, or BPF program or subprogram."""
+    lines: dict[str, float]
+    """By source line of the BPF programs, as far as they have such information."""
+
+
 @dataclass
 class Run:
     """All that one boot said."""
 
     guest: dict[str, Any] = field(default_factory=dict)
     figures: dict[Case, Figure] = field(default_factory=dict)
-    profiles: dict[Case, dict[str, float]] = field(default_factory=dict)
-    """Instructions per packet by the kernel's symbol, most first."""
+    profiles: dict[Case, Profile] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     """Sentences: what was not what it should be."""
     script: list[str] = field(default_factory=list)
@@ -97,9 +105,11 @@ def _profile(run: Run, said: dict[str, Any]) -> None:
     """Of the figure's total: the sampled run is slower, but the shares are the same."""
     case = _case(said)
     total, samples = run.figures[case].total, said["samples"]
-    run.profiles[case] = {
-        name: round(total * count / samples, 1) for name, count in said["symbols"].items()
-    }
+
+    def scaled(counts: dict[str, int]) -> dict[str, float]:
+        return {name: round(total * count / samples, 1) for name, count in counts.items()}
+
+    run.profiles[case] = Profile(scaled(said["symbols"]), scaled(said["lines"]))
 
 
 _READERS = {"K": _guest, "M": _measurement, "P": _profile}

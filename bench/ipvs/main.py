@@ -40,6 +40,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--method", action="append", choices=METHODS, help="only this method (repeatable)")
     add("--hook", action="append", choices=HOOKS, help="only this hook (repeatable)")
     add("--flows", action="append", choices=FLOWS, help="only so many flows (repeatable)")
+    add("--alone", action="store_true", help="xlvs only: no IPVS, no plain forwarding")
     add("--packets", type=int, metavar="N", help=f"per case; {PACKETS}, quick {QUICK_PACKETS}")
     add("--profile", action="store_true", help="also where the instructions go, by symbol")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
@@ -60,8 +61,9 @@ def settings(asked: argparse.Namespace) -> str:
     methods = asked.method or (QUICK_METHODS if asked.quick else METHODS)
     flows = asked.flows or (QUICK_FLOWS if asked.quick else FLOWS)
     packets = asked.packets or (QUICK_PACKETS if asked.quick else PACKETS)
+    words = items(methods, asked.hook or HOOKS, alone=asked.alone)
     return (
-        f'ITEMS="{" ".join(items(methods, asked.hook or HOOKS))}"\n'
+        f'ITEMS="{" ".join(words)}"\n'
         f'FLOWS="{" ".join(flows)}"\n'
         f"PACKETS={packets}\nPROFILE={int(asked.profile)}\n"
         f"export PYTHON={image.python()}\n"

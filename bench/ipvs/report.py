@@ -90,8 +90,9 @@ def _profiles(run: Run) -> Iterator[str]:
     for case, profile in run.profiles.items():
         total = run.figures[case].total
         yield f"\n{_title(*case[:3])}, {case.protocol}: {total:.0f} instructions, of these"
-        for name, value in list(profile.items())[:PROFILE_LINES]:
-            yield f"  {value:7.1f}  {name}"
+        for part in profile:
+            for name, value in list(part.items())[:PROFILE_LINES]:
+                yield f"  {value:7.1f}  {name}"
 
 
 def document(run: Run) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _entry(run: Run, case: Case, figure: Figure) -> dict[str, Any]:
     return {
         **case._asdict(),
         **figure._asdict(),
-        "profile": run.profiles.get(case, {}),
+        **(run.profiles[case]._asdict() if case in run.profiles else {}),
         "net": net(run.figures, case),
         "of_ipvs": None if case.director in FLOORS else of_ipvs(run.figures, case),
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the instructions go: the program counter, every 10 007 ns of guest time
- * (the kernel's least is 10 000), counted by the kernel's symbols.
+ * (the kernel's least is 10 000), counted by the kernel's symbols, and by source lines
+ * in BPF programs.
  */
 #include "tool.h"
 
@@ -19,6 +20,7 @@
 #define PAGE 4096
 #define NAME 64
 #define SYMBOLS_SHOWN 40
+#define LINES_SHOWN 80
 
 struct symbol {
 	uint64_t address;
@@ -112,6 +114,42 @@ static struct symbol *find(struct symbol *all, size_t n, uint64_t ip)
 	return all + low;
 }
 
+static void count_sample(struct symbol *all, size_t n, uint64_t ip)
+{
+	struct symbol *symbol = find(all, n, ip);
+	struct source_line *line;
+
+	symbol->samples++;
+	if (strncmp(symbol->name, "bpf_prog_", 9))
+		return;
+	line = line_of(symbol->address, ip);
+	if (line)
+		line->samples++;
+}
+
+static void print_symbols(struct symbol *all, size_t n)
+{
+	qsort(all, n, sizeof(*all), by_samples);
+	printf(",\"symbols\":{");
+	for (size_t i = 0; i < n && i < SYMBOLS_SHOWN && all[i].samples; i++)
+		printf("%s\"%s\":%llu", i ? "," : "", all[i].name,
+		       (unsigned long long)all[i].samples);
+	printf("}");
+}
+
+static void print_lines(void)
+{
+	struct source_line *line;
+	size_t n;
+
+	line = lines_sorted(&n);
+	printf(",\"lines\":{");
+	for (size_t i = 0; i < n && i < LINES_SHOWN && line[i].samples; i++)
+		printf("%s\"%s:%u\":%llu", i ? "," : "", line[i].file, line[i].line,
+		       (unsigned long long)line[i].samples);
+	printf("}");
+}
+
 void samples_print(void)
 {
 	struct symbol *all;
@@ -121,20 +159,18 @@ void samples_print(void)
 	if (event < 0)
 		return;
 	all = read_symbols(&n);
+	lines_read();
 	for (uint64_t at = ring->data_tail; at < ring->data_head;) {
 		struct sample *s = (void *)((char *)ring + PAGE + at % (PAGES * PAGE));
 
 		if (s->header.type == PERF_RECORD_SAMPLE) {
-			find(all, n, s->ip)->samples++;
+			count_sample(all, n, s->ip);
 			total++;
 		}
 		at += s->header.size;
 	}
-	qsort(all, n, sizeof(*all), by_samples);
-	printf(",\"samples\":%llu,\"symbols\":{", (unsigned long long)total);
-	for (size_t i = 0; i < SYMBOLS_SHOWN && all[i].samples; i++)
-		printf("%s\"%s\":%llu", i ? "," : "", all[i].name,
-		       (unsigned long long)all[i].samples);
-	printf("}");
+	printf(",\"samples\":%llu", (unsigned long long)total);
+	print_symbols(all, n);
+	print_lines();
 	free(all);
 }
