@@ -155,7 +155,7 @@ class Harness:
 
 
 class Forget:
-    """The program that ends connections of one data path."""
+    """The program that ends the half-open connections of one data path."""
 
     def __init__(self, path: DataPath, objects: Path) -> None:
         pins = path.pins / "maps"
@@ -170,10 +170,12 @@ class Forget:
             self._object.close()
             raise
         self._program = self._object.program_fds()["bench_forget"]
+        lines = (path.map(name).info.max_entries for name in ("connections4", "connections6"))
+        self._lines = struct.pack("=II", *lines)
 
-    def __call__(self, first: int, number: int) -> None:
-        """End the connections of ``number`` (a power of two) slots, from ``first`` on."""
-        libbpf.test_run(self._program, None, struct.pack("=II", first, number - 1), 0, 0)
+    def __call__(self) -> None:
+        """End what runs of the rows "new" have opened."""
+        libbpf.test_run(self._program, None, self._lines, 0, 0)
 
     def close(self) -> None:
         """Free it."""

@@ -105,7 +105,7 @@ class Bench:
         reasons = {name: n - counted[name] for name, n in world.reasons().items()}
         _check(row, run, packets, {name: n for name, n in reasons.items() if n}, created)
         if new:
-            world.forget(self._effort.new)
+            world.forget()
         return each
 
     def _packets(self, row: Row) -> int:

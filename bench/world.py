@@ -57,7 +57,6 @@ SIZES = Sizes(
     services=64,
     destinations=256,
     service_destinations=1024,
-    local_addresses=16,
     port_blocks=128,
 )
 TABLE_MIN = Sizes().connections
@@ -204,7 +203,7 @@ class World:
         for flags in (SYN, ACK):
             harness.run(program, client(Kind.TCP4, flags), flows, flows.number)
         if Kind.UDP4 in kinds(self.key):
-            harness.run(program, client(Kind.UDP4), Flows(1), 1)
+            harness.run(program, client(Kind.UDP4), Flows(1), 2)  # the first is half-open
         if Kind.TCP6 in kinds(self.key):
             for flags in (SYN, ACK):
                 harness.run(program, client(Kind.TCP6, flags), Flows(1), 1)
@@ -213,7 +212,7 @@ class World:
         if used != self.established:
             raise SystemExit(f"{used} connections instead of {self.established} in {self.key}")
 
-    def table(self) -> records.Table:
+    def table(self) -> TableUse:
         """How full the table is."""
         return self._kernel.table()
 
@@ -221,9 +220,9 @@ class World:
         """Packets by what became of them."""
         return {name: stats.packets for name, stats in self._kernel.reasons().items()}
 
-    def forget(self, number: int) -> None:
-        """End the connections that a run has opened; ``number``: slots that runs may use."""
-        self._forget(self.established, number)
+    def forget(self) -> None:
+        """End the connections that a run has opened: they are half-open."""
+        self._forget()
         left = self.table().used - self.established
         if left:
             raise SystemExit(f"{left} connections are left of a run on {self.key}")
@@ -253,7 +252,6 @@ def world(
                 services=SIZES.services,
                 destinations=SIZES.destinations,
                 service_destinations=SIZES.service_destinations,
-                local_addresses=SIZES.local_addresses,
                 port_blocks=SIZES.port_blocks,
             ),
         )

@@ -441,6 +441,7 @@ enum xlvs_address_role {
 	XLVS_ADDRESS_VIRTUAL = 1 << 0, /* of a service, also one removed whose connections live */
 	XLVS_ADDRESS_LOCAL = 1 << 1,   /* FULLNAT's */
 	XLVS_ADDRESS_SERVER = 1 << 2,  /* a real server whose answers pass the director */
+	XLVS_ADDRESS_STATELESS = 1 << 3, /* of a stateless service */
 };
 #define XLVS_ADDRESS_SLOTS 65536
 struct xlvs_addresses {

@@ -51,16 +51,20 @@ static __always_inline void connection_forget(const struct packet *p)
 }
 
 /* Returns XLVS_REASON_NONE and p->c, or why there is no connection. */
-subprogram int connection_open(struct packet *p, __u32 service, __u32 destination)
+subprogram int connection_open(struct packet *p, __u32 destination)
 {
 	struct xlvs_destination *d = destination_get(destination);
-	struct xlvs_service *s = bpf_map_lookup_elem(&services, &service);
 	struct xlvs_settings *settings = settings_get();
+	__u32 word, mine, service;
 	enum xlvs_method method;
-	__u32 word, mine;
+	struct xlvs_service *s;
 	int rc;
 
-	if (!d || !s || !p || !settings)
+	if (!d || !p || !settings)
+		return XLVS_REASON_DROP_INTERNAL;
+	service = d->service;
+	s = bpf_map_lookup_elem(&services, &service);
+	if (!s)
 		return XLVS_REASON_DROP_INTERNAL;
 	method = d->method;
 	word = word_of_protocol(p->protocol);

@@ -19,6 +19,7 @@
 #include "stages/4_schedule.h"
 #include "stages/5_forward.h"
 #include "stages/6_account.h"
+#include "stages/stateless.h"
 
 /* Counts the packet under its reason and turns the reason into the hook's verdict. */
 static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
@@ -57,14 +58,15 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	service = bpf_map_lookup_elem(&services, &id);
 	if (!service)
 		return XLVS_REASON_DROP_INTERNAL;
-	destination = schedule(id, service->scheduler);
+	destination = schedule(id, service->scheduler, schedule_key(p, service->flags),
+			       service->flags);
 	if (destination == SCHEDULE_NONE)
 		return icmp_error_no_destination(ctx, p);
 	if (destination < 0)
 		return XLVS_REASON_DROP_CONTENDED;
 	/* IPVS: one-packet scheduling is for datagrams only. */
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
-	return connection_open(p, id, destination);
+	return connection_open(p, destination);
 }
 
 /* A packet of the server's: to the client, in the virtual service's name. */
@@ -110,17 +112,24 @@ static __noinline bool pipeline_icmp_right(hook_ctx *ctx, const struct packet *p
 }
 
 /* For packets whose tuple is not their own addresses: quoted in an ICMP error. */
-static __noinline int pipeline_find(struct packet *p)
+static __noinline int pipeline_find(struct packet *p, struct xlvs_settings *s)
 {
+	int result;
+
 	p->roles = table_roles(address_slot(&p->tuple.src), address_slot(&p->tuple.dst));
-	return table_find(p);
+	if (table_find(p))
+		return 1;
+	if (!(p->roles & XLVS_ADDRESS_STATELESS))
+		return 0;
+	result = stateless_choose(p, s);
+	return result == STATELESS_SENT || result == STATELESS_OPEN;
 }
 
 /*
  * An ICMP error about IP in IP: if the outer packet was a tunnel packet of ours,
  * the inner one names the connection.
  */
-subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
+subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	struct icmp_error e = {};
 	struct xlvs_destination *d;
@@ -147,13 +156,13 @@ subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
 	if (p->l3 + p->length < e.quote_at)
 		return XLVS_REASON_PASS_MALFORMED;
 	e.quote_length = p->l3 + p->length - e.quote_at;
-	e.to_client = 1;
+	e.routed = 1;
 	p->tuple.src = v.src;
 	p->tuple.dst = v.dst;
 	p->tuple.sport = ports->source;
 	p->tuple.dport = ports->dest;
 	p->tuple.protocol = v.protocol;
-	if (!pipeline_find(p) || p->reply || word_method(p->c.word) != XLVS_METHOD_TUN)
+	if (!pipeline_find(p, s) || p->reply || word_method(p->c.word) != XLVS_METHOD_TUN)
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
 	d = destination_get(p->c.destination);
 	if (!d)
@@ -165,7 +174,7 @@ subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p)
 	return icmp_forward_tunnel(ctx, p, d, &e);
 }
 
-subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
+subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	struct xlvs_destination *d;
 
@@ -173,7 +182,7 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
 		return XLVS_REASON_PASS_ICMP;
-	if (!pipeline_find(p))
+	if (!pipeline_find(p, s))
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
 	if (!pipeline_icmp_right(ctx, p))
 		return XLVS_REASON_DROP_ICMP_CHECKSUM;
@@ -184,12 +193,43 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p)
 	return p->reply ? icmp_forward_out(ctx, p) : icmp_forward_in(ctx, p, d);
 }
 
+/* A stateless service whose servers all have weight 0. */
+static __noinline int pipeline_refuse(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	return service_opens(p, s) ? icmp_error_no_destination(ctx, p) : XLVS_REASON_PASS_NOT_SYN;
+}
+
+/*
+ * The usual way to a connection: a known one, or a new one. XLVS_REASON_NONE and p->c;
+ * an answer's p->reply is set.
+ */
+static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
+					       struct xlvs_settings *s)
+{
+	struct xlvs_destination *d;
+
+	if (!table_find(p))
+		return pipeline_open(ctx, p, s);
+	if (p->reply)
+		return XLVS_REASON_NONE;
+	d = destination_get(p->c.destination);
+	if (!d)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (likely(!connection_starts_anew(p, d, s))) {
+		if (likely(d->flags & XLVS_DESTINATION_AVAILABLE))
+			return XLVS_REASON_NONE;
+		if (!s->expire_nodest_conn)
+			return XLVS_REASON_DROP_DESTINATION_REMOVED;
+	}
+	table_replace(p);
+	return pipeline_open(ctx, p, s);
+}
+
 static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_settings *s = settings_get();
+	int why, stateless = STATELESS_NOT;
 	struct xlvs_destination *d;
-	bool known;
-	int why;
 
 	if (!s || !s->services)
 		return XLVS_REASON_PASS_DISABLED;
@@ -202,41 +242,33 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 	p->now = clock_ticks();
 	p->pmtu_disc = s->pmtu_disc;
 	if (unlikely(p->icmp_type))
-		return p->tuple.protocol == IPPROTO_IPIP ? pipeline_icmp_tunnel(ctx, p) :
-							   pipeline_icmp(ctx, p);
+		return p->tuple.protocol == IPPROTO_IPIP ? pipeline_icmp_tunnel(ctx, p, s) :
+							   pipeline_icmp(ctx, p, s);
 
-	known = table_find(p);
-	if (known) {
-		d = destination_get(p->c.destination);
-		if (!d)
-			return XLVS_REASON_DROP_INTERNAL;
-		if (p->reply)
-			return pipeline_reply(ctx, p, d, s);
-		if (unlikely(connection_starts_anew(p, d, s))) {
-			table_replace(p);
-			known = false;
-		} else if (unlikely(!(d->flags & XLVS_DESTINATION_AVAILABLE))) {
-			if (!s->expire_nodest_conn)
-				return XLVS_REASON_DROP_DESTINATION_REMOVED;
-			table_replace(p);
-			known = false;
-		}
+	if (unlikely(p->roles & XLVS_ADDRESS_STATELESS)) {
+		stateless = stateless_choose(p, s);
+		if (stateless == STATELESS_NONE)
+			return pipeline_refuse(ctx, p, s);
 	}
-	if (!known) {
-		why = pipeline_open(ctx, p, s);
-		if (why)
-			return why;
-		d = destination_get(p->c.destination);
-		if (!d)
-			return XLVS_REASON_DROP_INTERNAL;
-	}
+	if (stateless == STATELESS_NOT)
+		why = pipeline_connection(ctx, p, s);
+	else if (stateless == STATELESS_OPEN)
+		why = connection_open(p, p->c.destination);
+	if (why)
+		return why;
+	d = destination_get(p->c.destination);
+	if (!d)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (p->reply)
+		return pipeline_reply(ctx, p, d, s);
 	account_packet(p, d);
 	if (unlikely(p->one_packet)) {
 		why = forward_in(ctx, p, d);
 		connection_forget(p);
 		return why;
 	}
-	connection_advance(p, s);
+	if (stateless != STATELESS_SENT)
+		connection_advance(p, s);
 	return forward_in(ctx, p, d);
 }
 

@@ -278,7 +278,7 @@ static __always_inline __u8 table_roles(__u32 src_slot, __u32 dst_slot)
 
 	if (!a)
 		return 0;
-	return (address_roles(a, dst_slot) & (XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_LOCAL)) |
+	return (address_roles(a, dst_slot) & (XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_LOCAL | XLVS_ADDRESS_STATELESS)) |
 	       (address_roles(a, src_slot) & XLVS_ADDRESS_SERVER);
 }
 

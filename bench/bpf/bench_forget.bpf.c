@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Ends all connections at once, so that the next run meets an empty table. It does
- * what the sweep does when their time is over.
+ * Ends the half-open connections, which runs of new ones have left, so that the next
+ * run meets the same table. It does what the sweep does when their time is over.
  */
 #include "sweep.h"
 
@@ -14,7 +14,7 @@ static __always_inline void bench_end(bool v6, __u32 at, const struct xlvs_entry
 {
 	__u32 word = READ_ONCE(e->word);
 
-	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) == XLVS_CONNECTION_LIVE)
+	if (word & XLVS_CONNECTION_LIVE && word & XLVS_CONNECTION_HALF_OPEN)
 		table_end(v6, at, word, 0);
 }
 

@@ -123,6 +123,8 @@ subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p,
 		e->rest = 0;
 	}
 	p->unresolved = 0;
+	if (next_hop_route(ctx, p, &p->tuple.dst, &p->tuple.src, 0))
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
 	return icmp_error_make(ctx, p, e, XLVS_REASON_REPLY_TUNNEL_ERROR);
 }
 

@@ -18,7 +18,7 @@
 struct icmp_error {
 	__u32 quote_at;     /* offset of the quoted IP header */
 	__u32 quote_length; /* its IP bytes */
-	__u32 to_client;    /* 1: route to the client; 0: back to the station that sent the frame */
+	__u32 routed;       /* 1: to p->next_hop; 0: back to the station that sent the frame */
 	__be32 rest;
 	__u8 type;
 	__u8 code;
@@ -76,12 +76,8 @@ subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_erro
 		return XLVS_REASON_DROP_HEADROOM;
 	if (hook_trim(ctx, e->quote_at + quoted))
 		return XLVS_REASON_DROP_HEADROOM;
-	if (e->to_client) {
-		if (next_hop_route(ctx, p, &p->tuple.dst, &p->tuple.src, 0))
-			return XLVS_REASON_DROP_NO_NEXT_HOP;
-	} else if (hook_turn_around(ctx, p)) {
+	if (!e->routed && hook_turn_around(ctx, p))
 		return XLVS_REASON_DROP_HEADROOM;
-	}
 	headers = sizeof(icmp) + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	room = (int)headers - (int)(e->quote_at - p->l3);
 	if (hook_reframe(ctx, p, room, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),

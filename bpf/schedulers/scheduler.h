@@ -15,6 +15,8 @@ struct schedule_walk {
 	struct xlvs_server_list list;
 	__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
 	__u32 weight; /* wrr: current weight */
+	__u32 key;    /* hash schedulers: of the client */
+	__u32 flags;  /* enum xlvs_service_flags */
 	/* scratch */
 	__u32 at;
 	__u32 passes;

@@ -8,6 +8,7 @@
 
 #include "lib/checksum.h"
 #include "packet.h"
+#include "table.h"
 
 #define IPV6_EXTENSIONS_MAX 6
 
@@ -182,6 +183,10 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	p->length = v.length;
 	if (why)
 		return why;
+	p->roles = table_roles(address_slot(&v.src), address_slot(&v.dst));
+	/* Most of what passes a director that is a router too; ICMP may quote ours. */
+	if (!p->roles && (v.protocol == IPPROTO_TCP || v.protocol == IPPROTO_UDP))
+		return XLVS_REASON_PASS_NO_SERVICE;
 	if (p->family == AF_INET && unlikely(!parse_ipv4_sum(ctx, p->l3, v.l4 - p->l3)))
 		return XLVS_REASON_PASS_MALFORMED;
 	/* A frame may be padded (RFC 894), a packet may not be cut. */
@@ -195,7 +200,6 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	p->tuple.src = v.src;
 	p->tuple.dst = v.dst;
 	p->tuple.protocol = v.protocol;
-	p->roles = table_roles(address_slot(&v.src), address_slot(&v.dst));
 
 	if (v.protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = view(ctx, v.l4, struct tcphdr);

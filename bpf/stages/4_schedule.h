@@ -3,7 +3,9 @@
 #ifndef XLVS_SCHEDULE_H
 #define XLVS_SCHEDULE_H
 
+#include "packet.h"
 #include "schedulers/lc.h"
+#include "schedulers/mh.h"
 #include "schedulers/rr.h"
 #include "schedulers/wlc.h"
 #include "schedulers/wrr.h"
@@ -17,8 +19,21 @@
 struct schedule_attempt {
 	__u32 service;
 	__u32 scheduler;
+	__u32 key;
+	__u32 flags;
 	__s32 result;
 };
+
+/* What hash schedulers know of a client: its address folded, and its port if asked for. */
+static __always_inline __u32 schedule_key(const struct packet *p, __u32 flags)
+{
+	const struct xlvs_addr *a = &p->tuple.src;
+	__u32 key = p->family == AF_INET ?
+			    bpf_ntohl(a->word[3]) :
+			    bpf_ntohl(a->word[0] ^ a->word[1] ^ a->word[2] ^ a->word[3]);
+
+	return flags & XLVS_SERVICE_HASH_PORT ? key + bpf_ntohs(p->tuple.sport) : key;
+}
 
 static long schedule_try(__u32 i, void *data)
 {
@@ -34,6 +49,8 @@ static long schedule_try(__u32 i, void *data)
 	w.list = s->list[WORD_GENERATION(word) & 1];
 	w.cursor = WORD_CURSOR(word);
 	w.weight = WORD_WEIGHT(word);
+	w.key = a->key;
+	w.flags = a->flags;
 	switch (a->scheduler) {
 	case XLVS_SCHED_RR:
 		rr_choose(&w);
@@ -47,14 +64,18 @@ static long schedule_try(__u32 i, void *data)
 	case XLVS_SCHED_WLC:
 		wlc_choose(&w);
 		break;
+	case XLVS_SCHED_MH:
+		mh_choose(&w);
+		break;
 	}
 	if (w.chosen < 0) {
 		a->result = SCHEDULE_NONE;
 		return 1;
 	}
-	/* lc and wlc keep nothing, but a new list must not be overtaken either. */
 	next = WORD(WORD_GENERATION(word), w.cursor, w.weight);
-	if (__sync_val_compare_and_swap(&s->word, word, next) != word)
+	/* lc, wlc and mh keep nothing, but a new list must not be overtaken either. */
+	if (next == word ? READ_ONCE(s->word) != word :
+			   __sync_val_compare_and_swap(&s->word, word, next) != word)
 		return 0;
 	a->result = w.destination;
 	return 1;
@@ -65,11 +86,13 @@ static long schedule_try(__u32 i, void *data)
  * one order per service: each takes the cursor that the one before left, whatever
  * CPU it ran on.
  */
-subprogram int schedule(__u32 service, __u32 scheduler)
+subprogram int schedule(__u32 service, __u32 scheduler, __u32 key, __u32 flags)
 {
 	struct schedule_attempt a = {
 		.service = service,
 		.scheduler = scheduler,
+		.key = key,
+		.flags = flags,
 		.result = SCHEDULE_CONTENDED,
 	};
 
