@@ -23,8 +23,8 @@ SMALL = Sizes(
     services=64,
     destinations=256,
     service_destinations=1024,
-    local_addresses=16,
     port_blocks=16,
+    hash_slots=64,
 )
 
 
@@ -78,9 +78,12 @@ def shared_path(_loaded: DataPath) -> Iterator[DataPath]:
 
 
 def empty(path: DataPath) -> None:
-    """Clear every map, but for the timer and the ring buffer. Loading takes far longer."""
+    """Clear every map, but for the timer, the ring buffer, and what the loader wrote once.
+
+    Loading takes far longer.
+    """
     for each in path.maps():
-        if each.name not in ("sweepers", "events"):
+        if each.name not in ("sweepers", "events", "geometry"):
             each.clear()
 
 

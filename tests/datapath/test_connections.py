@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -97,9 +99,8 @@ def test_syn_on_a_closed_connection_is_scheduled_in_the_same_packet(director: Wo
     assert director.state() == "CLOSE"
     second = chosen(director.client(tcp("S")))
     assert {first, second} == {1, 2}
-    old, new = sorted(director.connections(), key=lambda c: c.timeout)
-    assert old.timeout == 0
-    assert new.word & 0xFF == r.State.SYN_RECV
+    (new,) = (c for c in director.connections() if not c.replaced)
+    assert new.state == "SYN_RECV"
     assert chosen(director.client(tcp("A"))) == second
 
 
@@ -117,8 +118,8 @@ def test_a_removed_server_gets_nothing_and_its_answers_are_translated(director: 
     director.client(tcp("S"))
     director.client(tcp("A"))
     director.change(number, flags=r.DestinationFlag.RESOLVED)
+    director.age(10)
     before = director.connections()[0]
-    time.sleep(0.02)
     out = director.client(tcp("FA"))
     assert (out.verdict, out.reason) == ("drop", "drop_destination_removed")
     assert director.connections()[0] == before, "neither state nor timer"
@@ -163,48 +164,113 @@ def test_no_service_at_all_switches_off(director: World) -> None:
 def test_connections_expire_in_the_kernel(director: World) -> None:
     (number,) = nat(director)
     director.path.start_sweep()
-    timeouts = list(director._settings.timeout)
-    timeouts[r.State.SYN_RECV] = 100
-    director.set(timeout=tuple(timeouts))
     for sport in range(40000, 40010):
         director.client(tcp("S", sport))
     assert director.load(number) == (10, 0)
     assert director.table().used == 10
+    assert all(59 < director.left(each) <= 60.25 for each in director.connections())
+    director.age(60)
     deadline = time.monotonic() + 5
     while director.table().used and time.monotonic() < deadline:
         time.sleep(0.02)
     assert director.table().used == 0
     assert director.load(number) == (0, 0)
-    assert list(director.path.map("connection_index").items()) == []
-    assert director.table().expired == 10
-    # the slots are used again
-    director.client(tcp("S", 40000))
-    assert director.table().fresh == 10
+    assert director.left_behind() == []
+    assert director.table().ended == 10
+    assert director.table().half_open == 0
 
 
 def test_an_entry_whose_time_is_over_is_gone_before_the_sweep(director: World) -> None:
     nat(director, 2)
-    timeouts = [0] * len(r.State)
-    director.set(timeout=tuple(timeouts))
     first = chosen(director.client(tcp("S")))
-    time.sleep(0.02)
+    director.age(61)
     assert chosen(director.client(tcp("S"))) != first
 
 
-def test_a_full_table_is_counted_and_survived(director: World) -> None:
-    service = director.service(port=53, protocol=w.UDP)
-    number = director.destination(service, 1, Method.DR, port=53)
-    size = w.SMALL.connections
-    for i in range(size):
-        source = f"198.51.{i // 250}.{i % 250 + 1}"
-        director.client(IP(src=source, dst=w.VIP) / UDP(sport=4000, dport=53))
-    assert director.table().used == size
-    out = director.client(IP(src=w.CLIENT, dst=w.VIP) / UDP(sport=4000, dport=53))
-    assert (out.verdict, out.reason) == ("drop", "drop_table_full")
-    assert director.table().full == 1
-    assert director.load(number) == (0, size)
-    known = IP(src="198.51.0.1", dst=w.VIP) / UDP(sport=4000, dport=53)
-    assert director.client(known).reason == "fwd_dr"
+@pytest.fixture(scope="module")
+def _crowded() -> Iterator[World]:
+    sizes = replace(w.SMALL, connections=64, connections6=64)
+    with w.world("xdp", sizes) as made:
+        yield made
+
+
+@pytest.fixture
+def crowded(hook: str, _crowded: World) -> World:
+    """An empty director with room for few connections."""
+    _crowded.hook = hook
+    _crowded.reset()
+    return _crowded
+
+
+def places(director: World) -> int:
+    """As many IPv4 connections as the table can hold at the very most."""
+    return r.WAYS4 * (director.path.sizes.connections + r.CHAIN - 1)
+
+
+def from_client(i: int, flags: str) -> IP:
+    return IP(src=f"198.51.{i // 250}.{i % 250 + 1}", dst=w.VIP) / TCP(dport=80, flags=flags)
+
+
+def test_a_full_table_is_counted_and_what_is_established_goes_on(crowded: World) -> None:
+    number = crowded.destination(crowded.service(), 1, Method.DR)
+    established = []
+    for i in range(1000):
+        out = crowded.client(from_client(i, "S"))
+        if out.reason == "fwd_dr":
+            assert crowded.client(from_client(i, "A")).reason == "fwd_dr"
+            established.append(i)
+        else:
+            assert (out.verdict, out.reason) == ("drop", "drop_table_full")
+    assert 0.9 * places(crowded) < len(established) <= places(crowded)
+    table = crowded.table()
+    assert (table.used, table.full) == (len(established), 1000 - len(established))
+    assert (table.evicted, table.half_open) == (0, 0)
+    assert crowded.load(number) == (len(established), 0)
+    for i in established:
+        assert crowded.client(from_client(i, "PA")).reason == "fwd_dr"
+    crowded.path.start_sweep()
+    crowded.age(1000)
+    deadline = time.monotonic() + 5
+    while crowded.table().used and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert crowded.left_behind() == []
+    assert crowded.load(number) == (0, 0)
+
+
+def test_clients_that_never_answer_make_room_for_others(crowded: World) -> None:
+    number = crowded.destination(crowded.service(), 1, Method.DR)
+    for flags in "SA":
+        crowded.client(tcp(flags))
+    for i in range(1000):
+        assert crowded.client(from_client(i, "S")).reason == "fwd_dr"
+    assert crowded.client(tcp("PA")).reason == "fwd_dr", "established ones are never evicted"
+    table = crowded.table()
+    assert table.used <= places(crowded)
+    assert (table.evicted, table.full) == (1001 - table.used, 0)
+    assert table.half_open == table.used - 1
+    assert crowded.load(number) == (table.used, 0)
+
+
+def test_a_flood_of_half_open_connections_leaves_room(crowded: World) -> None:
+    """Far from full: above their maximum half-open ones take each other's places."""
+    crowded.destination(crowded.service(), 1, Method.DR)
+    crowded.path.start_sweep()
+    limit = crowded.table().half_open_max
+    for i in range(limit):
+        crowded.client(from_client(i, "S"))
+    seen = crowded.path.map("table")
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        record = crowded.layout.unpack(r.Table, seen.lookup(0) or b"")
+        if record.half_open >= limit:
+            break
+        time.sleep(0.01)
+    for i in range(limit, limit + 500):
+        assert crowded.client(from_client(i, "S")).reason == "fwd_dr"
+    table = crowded.table()
+    assert table.full == 0
+    assert table.evicted > 400
+    assert table.half_open < places(crowded) * 0.9
 
 
 @pytest.mark.parametrize("lower", [0, 2])
@@ -290,4 +356,4 @@ def test_one_packet_scheduling_remembers_nothing(director: World, method: Method
     assert [director.load(number) for number in numbers] == [(0, 0), (0, 0)]
     assert director.stats("service", service).connections == 4
     assert director.table().used == 0
-    assert director.table().fresh == 1, "the slot goes back"
+    assert director.left_behind() == []

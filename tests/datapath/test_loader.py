@@ -21,6 +21,7 @@ from xlvs.datapath.problems import DataPathProblem
 from .conftest import SMALL
 
 MAPS = {
+    "services_by_key4",
     "services_by_key",
     "services",
     "schedules",
@@ -31,18 +32,29 @@ MAPS = {
     "service_stats",
     "destination_stats",
     "reasons",
-    "local_addresses",
+    "hash_slots",
+    "port_blocks",
     "local_ports",
-    "connections",
-    "connection_index",
-    "free_slots",
+    "addresses",
+    "geometry",
+    "connections4",
+    "connections6",
     "table",
+    "table_counts",
+    "next_hops",
     "sweepers",
     "settings",
     "interfaces",
     "events",
 }
-PROGRAMS = {"xlvs_xdp", "xlvs_tc_ingress", "xlvs_tc_egress", "xlvs_commit", "xlvs_start_sweep"}
+PROGRAMS = {
+    "xlvs_xdp",
+    "xlvs_tc_ingress",
+    "xlvs_tc_egress",
+    "xlvs_commit",
+    "xlvs_now",
+    "xlvs_start_sweep",
+}
 
 
 def pinned_program(folder: Path, name: str) -> int:
@@ -64,13 +76,49 @@ def test_a_fresh_start_pins_everything(data_path: DataPath, pin_folder: Path) ->
 
 def test_sizes_reach_every_map(data_path: DataPath) -> None:
     entries = {name: data_path.map(name).info.max_entries for name in MAPS}
-    assert entries["connections"] == entries["free_slots"] == SMALL.connections
-    assert entries["connection_index"] == 2 * SMALL.connections
+    assert entries["connections4"] == SMALL.connections + records.CHAIN - 1
+    assert entries["connections6"] == SMALL.connections6 + records.CHAIN - 1
+    assert entries["services_by_key4"] == entries["services_by_key"] == SMALL.services
     assert entries["services"] == entries["schedules"] == entries["service_stats"] == SMALL.services
     assert entries["remap"] == entries["service_destinations"] == SMALL.service_destinations
     assert entries["destination_load"] == entries["destinations"] == SMALL.destinations
-    assert (entries["local_addresses"], entries["local_ports"]) == (16, 16)
+    assert (entries["port_blocks"], entries["local_ports"]) == (16, 16)
+    assert entries["hash_slots"] == SMALL.hash_slots
     assert entries["reasons"] > max(data_path.layout.reasons)
+
+
+def test_the_geometry_is_written_once(data_path: DataPath, pin_folder: Path) -> None:
+    first = data_path.geometry
+    assert first.secret[1] & 1
+    assert 0 not in first.secret
+    assert (first.lines4, first.lines6) == (SMALL.connections, SMALL.connections6)
+    assert first.half_open_max == SMALL.connections // 4
+    data_path.close()
+    again = DataPath.open(pin_folder, replace(SMALL, connections=8))
+    assert again.geometry == first
+    again.close()
+
+
+def test_ticks_go_by_as_the_geometry_says(data_path: DataPath) -> None:
+    begin, ticks = time.monotonic(), data_path.ticks()
+    time.sleep(0.2)
+    passed = (data_path.ticks() - ticks & 0xFFFFFFFF) / data_path.geometry.hz
+    assert abs(passed - (time.monotonic() - begin)) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"port_blocks": 65535}, "there can be 65534 pairs of local address and real server"),
+        ({"connections": 1 << 31}, "--table-size"),
+    ],
+)
+def test_sizes_that_no_number_has_room_for(
+    pin_folder: Path, changes: dict[str, int], words: str
+) -> None:
+    with pytest.raises(DataPathProblem, match=words):
+        DataPath.open(pin_folder, replace(SMALL, **changes))
+    assert not pin_folder.exists()
 
 
 def test_adoption_keeps_maps_and_exchanges_programs(data_path: DataPath, pin_folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from xlvs.datapath import libbpf
 from xlvs.datapath.libbpf import RingBuffer
 from xlvs.datapath.loader import DataPath
-from xlvs.datapath.records import Connection, Flow, Interface, Slot
+from xlvs.datapath.records import Interface, Line4, ServiceKey
 
 
 def test_array(shared_path: DataPath) -> None:
@@ -25,17 +25,17 @@ def test_array(shared_path: DataPath) -> None:
 
 
 def test_hash(shared_path: DataPath) -> None:
-    index, layout = shared_path.map("connection_index"), shared_path.layout
-    pairs = [(layout.pack(Flow(sport=i)), layout.pack(Slot(i))) for i in range(2000)]
-    assert index.update_many(pairs) == 2000
-    assert sorted(index.items()) == sorted(pairs)
-    assert index.delete(pairs[0][0])
-    assert not index.delete(pairs[0][0])
-    assert index.lookup(pairs[0][0]) is None
+    keys, layout = shared_path.map("services_by_key"), shared_path.layout
+    pairs = [(layout.pack(ServiceKey(port=i)), i.to_bytes(4, "little")) for i in range(60)]
+    assert keys.update_many(pairs) == 60
+    assert sorted(keys.items()) == sorted(pairs)
+    assert keys.delete(pairs[0][0])
+    assert not keys.delete(pairs[0][0])
+    assert keys.lookup(pairs[0][0]) is None
     with pytest.raises(FileExistsError):
-        index.update(*pairs[1], flags=libbpf.BPF_NOEXIST)
-    assert index.clear() == 1999
-    assert list(index.items()) == []
+        keys.update(*pairs[1], flags=libbpf.BPF_NOEXIST)
+    assert keys.clear() == 59
+    assert list(keys.items()) == []
 
 
 def test_small_hash(shared_path: DataPath) -> None:
@@ -57,17 +57,17 @@ def test_percpu(shared_path: DataPath) -> None:
     assert stats.lookup_percpu(3) == [bytes(len(value))] * libbpf.possible_cpus()
 
 
-def test_stack(shared_path: DataPath) -> None:
-    free = shared_path.map("free_slots")
-    free.update(None, b"\1\0\0\0")
-    free.update(None, b"\2\0\0\0")
-    assert libbpf.map_pop(free.fd, 4) == b"\2\0\0\0"
-    assert free.clear() == 1
-    assert libbpf.map_pop(free.fd, 4) is None
-
-
 @pytest.mark.parametrize(
-    "name", ["connections", "table", "local_ports", "destination_load", "schedules"]
+    "name",
+    [
+        "connections4",
+        "connections6",
+        "addresses",
+        "table",
+        "local_ports",
+        "destination_load",
+        "schedules",
+    ],
 )
 def test_memory_views(shared_path: DataPath, name: str) -> None:
     found = shared_path.map(name)
@@ -83,10 +83,10 @@ def test_memory_views(shared_path: DataPath, name: str) -> None:
 
 
 def test_a_view_outlives_the_descriptor(data_path: DataPath) -> None:
-    codec = data_path.layout.codec(Connection)
-    view = data_path.map("connections").view()
+    codec = data_path.layout.codec(Line4)
+    view = data_path.map("connections4").view()
     data_path.close()
-    assert codec.unpack(view, 5 * codec.size) == Connection()
+    assert codec.unpack(view, 5 * codec.size) == Line4()
     with pytest.raises(TypeError):
         view[0] = 1
     view.release()

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from math import gcd
@@ -29,7 +29,9 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
 
 from xlvs.datapath import records as r
+from xlvs.datapath.addresses import slot
 from xlvs.datapath.loader import DataPath, Sizes, remove
+from xlvs.datapath.port import TableUse
 from xlvs.datapath.testrun import tc_context, test_run, xdp_context
 
 CLIENT = "203.0.113.1"
@@ -45,30 +47,36 @@ CLIENT_MAC = "02:00:00:00:01:fe"
 TCP, UDP = 6, 17
 SWEEP_TICK = 0.05  # seconds, SWEEP_TICK_NS in bpf/sweep.h
 SMALL = Sizes(
-    connections=4096,
+    connections=16384,
     services=64,
     destinations=256,
     service_destinations=4096,
-    local_addresses=16,
     port_blocks=16,
+    hash_slots=4096,
 )
 TIMEOUTS = {
-    r.State.NONE: 2000,
-    r.State.ESTABLISHED: 900000,
-    r.State.SYN_SENT: 120000,
-    r.State.SYN_RECV: 60000,
-    r.State.FIN_WAIT: 120000,
-    r.State.TIME_WAIT: 120000,
-    r.State.CLOSE: 10000,
-    r.State.CLOSE_WAIT: 60000,
-    r.State.LAST_ACK: 30000,
-    r.State.LISTEN: 120000,
-    r.State.SYNACK: 120000,
-    r.State.UDP: 300000,
+    r.State.NONE: 2,
+    r.State.ESTABLISHED: 900,
+    r.State.SYN_SENT: 120,
+    r.State.SYN_RECV: 60,
+    r.State.FIN_WAIT: 120,
+    r.State.TIME_WAIT: 120,
+    r.State.CLOSE: 10,
+    r.State.CLOSE_WAIT: 60,
+    r.State.LAST_ACK: 30,
+    r.State.LISTEN: 120,
+    r.State.SYNACK: 120,
+    r.State.UDP: 300,
 }
+"""Seconds."""
+
+_TICKS = 0xFFFFFFFF
+_TAKEN = r.ConnectionFlag.LIVE | r.ConnectionFlag.CLAIMED
+_KIND = r.ConnectionFlag.LIVE | r.ConnectionFlag.ANSWER
 
 
 MAPS = (
+    "services_by_key4",
     "services_by_key",
     "services",
     "schedules",
@@ -76,13 +84,16 @@ MAPS = (
     "destination_load",
     "service_stats",
     "destination_stats",
-    "local_addresses",
+    "port_blocks",
     "local_ports",
-    "connections",
-    "connection_index",
-    "free_slots",
+    "addresses",
+    "hash_slots",
+    "connections4",
+    "connections6",
     "table",
+    "table_counts",
 )
+TABLES = (("connections4", False), ("connections6", True))
 
 
 def server(n: int) -> str:
@@ -116,6 +127,38 @@ class Out(NamedTuple):
     raw: bytes
 
 
+class Connection(NamedTuple):
+    """A connection of either family; addresses as text, ``expires`` a tick.
+
+    ``at``: the map and the byte where its entry begins. ``block`` and ``local_port``
+    say something of FULLNAT only.
+    """
+
+    word: int
+    state: str
+    expires: int
+    destination: int
+    client: str
+    client_port: int
+    virtual_address: str
+    virtual_port: int
+    block: int
+    local_port: int
+    protocol: r.Transport
+    method: r.Method
+    at: tuple[str, int]
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another connection has its ports by now."""
+        return bool(self.word & r.ConnectionFlag.REPLACED)
+
+    @property
+    def half_open(self) -> bool:
+        """Whether its client has not proved itself."""
+        return bool(self.word & r.ConnectionFlag.HALF_OPEN)
+
+
 class World:
     """One loaded data path, used through one hook."""
 
@@ -126,26 +169,36 @@ class World:
         self.layout = path.layout
         self.destinations: dict[int, r.Destination] = {}
         self.lists: dict[int, list[int]] = {}
+        self.vips: dict[int, str] = {}
+        self.local: dict[int, tuple[str, ...]] = {}
         self.services = 0
+        self.hz = path.geometry.hz
+        self._views = {name: path.map(name).view(writable=True) for name, _ in TABLES}
+        self._roles = path.map("addresses").view(writable=True)
         self._next_destination = 0
         self._sweeping = False
         self._settings = r.Settings(
-            conn_reuse_mode=1,
-            pmtu_disc=1,
-            timeout=tuple(TIMEOUTS[s] for s in r.State),
+            conn_reuse_mode=1, pmtu_disc=1, opening=3 * self.hz, timeout=self._timeouts()
         )
         self.set()
+
+    def close(self) -> None:
+        """Let go of the maps' memory."""
+        for view in (*self._views.values(), self._roles):
+            view.release()
 
     def reset(self) -> None:
         """As freshly loaded: for the next test, without another look of the verifier."""
         self._sweeping = self._sweeping or bool(self.table().sweeps)
         if self._sweeping:
             # A sweep in the middle of its walk would still count what it saw.
-            self.path.map("connections").clear()
+            for name, _ in TABLES:
+                self.path.map(name).clear()
             time.sleep(2 * SWEEP_TICK)
         for name in MAPS:
             self.path.map(name).clear()
         self.destinations, self.lists = {}, {}
+        self.vips, self.local = {}, {}
         self.services = self._next_destination = 0
         self._settings = self._settings._replace(
             services=0,
@@ -154,15 +207,24 @@ class World:
             expire_nodest_conn=0,
             sloppy_tcp=0,
             pmtu_disc=1,
-            timeout=tuple(TIMEOUTS[s] for s in r.State),
+            timeout=self._timeouts(),
         )
         self.set()
+
+    def _timeouts(self) -> tuple[int, ...]:
+        return tuple(TIMEOUTS[s] * self.hz for s in r.State)
 
     # -- configuration ---------------------------------------------------------
 
     def set(self, **changes: object) -> None:
         self._settings = self._settings._replace(**changes)
         self.path.map("settings").update(0, self.layout.pack(self._settings))
+
+    def set_timeout(self, state: r.State, seconds: float) -> None:
+        """How long a connection stays in a state without a packet."""
+        timeouts = list(self._settings.timeout)
+        timeouts[state] = round(seconds * self.hz)
+        self.set(timeout=tuple(timeouts))
 
     def service(
         self,
@@ -181,20 +243,21 @@ class World:
             protocol=protocol,
             family=2 if ":" not in vip else 10,
         )
-        base = number * 4
-        for i, address in enumerate(local):
-            self.path.map("local_addresses").update(
-                base + i, self.layout.pack(r.LocalAddress(packed(address)))
-            )
+        self.vips[number], self.local[number] = vip, local
+        self.role(vip, r.AddressRole.VIRTUAL)
         record = r.Service(
             flags=r.ServiceFlag.USED,
             scheduler=scheduler,
-            local_base=base,
             local_count=len(local),
             key=key,
         )
         self.path.map("services").update(number, self.layout.pack(record))
-        self.path.map("services_by_key").update(self.layout.pack(key), number.to_bytes(4, "little"))
+        raw = number.to_bytes(4, "little")
+        if key.family == 2:
+            short = r.ServiceKey4(int(ip_address(vip)), port, protocol)
+            self.path.map("services_by_key4").update(self.layout.pack(short), raw)
+        else:
+            self.path.map("services_by_key").update(self.layout.pack(key), raw)
         self.lists[number] = []
         self.commit(number, scheduler, reset=1)
         self.set(services=self.services)
@@ -241,7 +304,21 @@ class World:
         self.commit(service, r.Scheduler(scheduler))
         return number
 
+    def role(self, address: str | bytes, role: r.AddressRole) -> None:
+        """Tell packets what an address is."""
+        raw = address if isinstance(address, bytes) else packed(address)
+        self._roles[slot(raw)] |= role
+
     def write(self, number: int, record: r.Destination) -> None:
+        self.role(record.address, r.AddressRole.SERVER)
+        untranslated = record.method in (r.Method.DR, r.Method.TUN)
+        if untranslated and record.flags & r.DestinationFlag.LOCAL:
+            self.role(self.vips[record.service], r.AddressRole.SERVER)
+        if record.method == r.Method.FULLNAT:
+            for block, local in enumerate(self.local[record.service], record.port_block):
+                self.role(local, r.AddressRole.LOCAL)
+                value = self.layout.pack(r.PortBlock(packed(local)))
+                self.path.map("port_blocks").update(block, value)
         self.destinations[number] = record
         self.path.map("destinations").update(number, self.layout.pack(record))
 
@@ -318,21 +395,59 @@ class World:
             if name != "max"
         }
 
-    def connections(self) -> list[r.Connection]:
-        codec = self.layout.codec(r.Connection)
-        table = self.layout.unpack(r.Table, self.path.map("table").lookup(0) or b"")
-        found = []
-        for slot in range(table.fresh):
-            value = codec.unpack(self.path.map("connections").lookup(slot) or b"")
-            if value.word & r.ConnectionFlag.LIVE:
-                found.append(value)
+    def connections(self) -> list[Connection]:
+        """All that are in the table, also what is over and waits for the sweep."""
+        return [found for name, v6 in TABLES for found in self._connections(name, v6)]
+
+    def _connections(self, name: str, v6: bool) -> Iterator[Connection]:
+        line = self.layout.codec(r.Line6) if v6 else self.layout.codec(r.Line4)
+        place = self.layout.codec(r.Entry6) if v6 else self.layout.codec(r.Entry4)
+        raw = bytes(self._views[name])
+        first, empty = line.offsets["way"], bytes(line.size)
+        for start in range(0, len(raw), line.size):
+            if raw[start : start + line.size] == empty:
+                continue
+            for at in range(start + first, start + line.size - place.size + 1, place.size):
+                found = place.unpack(raw, at)
+                if found.entry.word & _KIND == r.ConnectionFlag.LIVE:
+                    yield _connection(found, (name, at))
+
+    def age(self, seconds: float, connections: Iterable[Connection] | None = None) -> None:
+        """Let time pass for connections, all if none are given: they end so much earlier."""
+        expires = self.layout.codec(r.Entry).offsets["expires"]
+        for each in self.connections() if connections is None else connections:
+            name, at = each.at
+            ticks = each.expires - round(seconds * self.hz) & _TICKS
+            start = at + expires
+            self._views[name][start : start + 4] = ticks.to_bytes(4, "little")
+
+    def left_behind(self) -> list[r.Line4 | r.Line6]:
+        """Lines that still hold something; none when all connections have ended."""
+        found: list[r.Line4 | r.Line6] = []
+        for name, v6 in TABLES:
+            line = self.layout.codec(r.Line6) if v6 else self.layout.codec(r.Line4)
+            raw = bytes(self._views[name])
+            for start in range(0, len(raw), line.size):
+                record = line.unpack(raw, start)
+                words = [place.entry.word for place in record.way]
+                if record.lock or record.passed or any(w & _TAKEN for w in words):
+                    found.append(record)
         return found
 
-    def state(self, index: int = 0) -> str:
-        return r.State(self.connections()[index].word & r.CONNECTION_STATE).name
+    def left(self, connection: Connection) -> float:
+        """Seconds until a connection is over."""
+        ticks = connection.expires - self.path.ticks() & _TICKS
+        return (ticks - (ticks >> 31 << 32)) / self.hz
 
-    def table(self) -> r.Table:
-        return self.layout.unpack(r.Table, self.path.map("table").lookup(0) or b"")
+    def state(self, index: int = 0) -> str:
+        return self.connections()[index].state
+
+    def table(self) -> TableUse:
+        seen = self.layout.unpack(r.Table, self.path.map("table").lookup(0) or b"")
+        codec = self.layout.codec(r.TableCounts)
+        counts = map(codec.unpack, self.path.map("table_counts").lookup_percpu(0))
+        total = r.TableCounts(*map(sum, zip(*counts, strict=True)))
+        return TableUse.of(seen, total, self.path.geometry)
 
     def load(self, destination: int) -> tuple[int, int]:
         raw = self.path.map("destination_load").lookup(destination) or b""
@@ -343,6 +458,25 @@ class World:
         codec = self.layout.codec(r.Stats)
         values = [codec.unpack(v) for v in self.path.map(f"{kind}_stats").lookup_percpu(number)]
         return r.Stats(*(sum(column) for column in zip(*values, strict=True)))
+
+
+def _connection(place: r.Entry4 | r.Entry6, at: tuple[str, int]) -> Connection:
+    entry = place.entry
+    return Connection(
+        word=entry.word,
+        state=r.State(entry.word & r.CONNECTION_STATE).name,
+        expires=entry.expires,
+        destination=entry.destination,
+        client=str(ip_address(place.src)),
+        client_port=place.sport,
+        virtual_address=str(ip_address(place.dst)),
+        virtual_port=place.dport,
+        block=entry.block,
+        local_port=entry.local_port,
+        protocol=r.Transport(entry.word >> r.CONNECTION_PROTOCOL_SHIFT & 7),
+        method=r.Method(entry.word >> r.CONNECTION_METHOD_SHIFT & 3),
+        at=at,
+    )
 
 
 def right(packet: Packet) -> bool:
@@ -397,7 +531,9 @@ def world(hook: str, sizes: Sizes = SMALL) -> Iterator[World]:
     with network() as ifindex:
         path = DataPath.open(pins, sizes)
         try:
-            yield World(path, hook, ifindex)
+            made = World(path, hook, ifindex)
+            yield made
+            made.close()
         finally:
             path.close()
             remove(pins)

@@ -8,14 +8,13 @@ to counters and connections is replayed against a running director elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 import pytest
 
 from xlvs.cli.ipvsadm import sorting
-from xlvs.model.service import Address, Protocol
+from xlvs.model.service import Protocol
 from xlvs.wire.messages import ConnectionView, Counters, ServiceList
 
 from . import facts
@@ -191,7 +190,7 @@ _NAMES = {
 def _connection(line: str) -> ConnectionView:
     protocol, left, state, *ends = line.split()
     minutes, seconds = left.split(":")
-    points: Sequence[tuple[Address, int]] = [_point(end) for end in ends]
+    points: Sequence[tuple[str, int]] = [_point(end) for end in ends]
     return ConnectionView(
         protocol=Protocol(protocol.lower()),
         state=state,
@@ -206,7 +205,7 @@ def _connection(line: str) -> ConnectionView:
     )
 
 
-def _point(text: str) -> tuple[Address, int]:
+def _point(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
-    return ip_address(_NAMES.get(host, host)), int(_NAMES.get(port, port))
+    return _NAMES.get(host, host), int(_NAMES.get(port, port))

@@ -108,8 +108,11 @@ def status(director: Director, facts: Facts) -> Status:
         size=port.connections_size,
         used=table.used,
         high_water=table.high_water,
+        half_open=table.half_open,
+        half_open_max=table.half_open_max,
         created=table.created,
-        expired=table.expired,
+        expired=table.ended,
+        evicted=table.evicted,
         full=table.full,
     )
     return Status(

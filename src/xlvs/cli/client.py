@@ -62,8 +62,8 @@ class Client:
         """The connection table, as it streams in."""
         answer = self._answer("GET", "/v1/connections", None)
         try:
-            for line in answer.lines():
-                yield self._decode(line, ConnectionView)
+            for block in answer.blocks():
+                yield from self._decode_lines(block, ConnectionView)
         except (OSError, HttpError) as error:
             raise self._broken(error) from error
         finally:
@@ -110,11 +110,20 @@ class Client:
         try:
             return codec.decode(content, kind)
         except msgspec.DecodeError as error:
-            raise Problem(
-                Code.INTERNAL,
-                f"xlvsd (instance {self.instance!r}) is of another version than this command: "
-                f"restart it ({error})",
-            ) from error
+            raise self._foreign(error) from error
+
+    def _decode_lines(self, content: bytes, kind: type[T]) -> list[T]:
+        try:
+            return codec.decode_lines(content, kind)
+        except msgspec.DecodeError as error:
+            raise self._foreign(error) from error
+
+    def _foreign(self, error: Exception) -> Problem:
+        return Problem(
+            Code.INTERNAL,
+            f"xlvsd (instance {self.instance!r}) is of another version than this command: "
+            f"restart it ({error})",
+        )
 
     def _broken(self, error: Exception) -> Problem:
         return Problem(

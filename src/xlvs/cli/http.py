@@ -38,12 +38,16 @@ class Answer:
         """All of the body."""
         return b"".join(self._pieces())
 
-    def lines(self) -> Iterator[bytes]:
-        """The body line by line, while it comes in; empty lines are left out."""
+    def blocks(self) -> Iterator[bytes]:
+        """The body while it comes in, many lines at a time, cut at their ends."""
         rest = b""
         for piece in self._pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            yield from filter(None, whole)
+            whole, end, begun = piece.rpartition(b"\n")
+            if end:
+                yield rest + whole
+                rest = begun
+            else:
+                rest += begun
         if rest:
             yield rest
 

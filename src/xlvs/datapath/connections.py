@@ -1,81 +1,181 @@
 # SPDX-License-Identifier: Apache-2.0
 """The connection table as an operator sees it, read from the mapped memory.
 
-Pure: bytes and the time in, views out. Packets write meanwhile, so an entry is
-looked at again after it was copied.
+Pure: bytes and the time in, views out. There may be ten million connections, so what
+is done for each of them is little: lines are read by the thousand, and what many
+connections share, such as their server, is looked up once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Self
 
-from xlvs.datapath.addresses import unpacked
-from xlvs.datapath.layout import Codec
-from xlvs.datapath.records import CONNECTION_STATE, Connection, ConnectionFlag, Method, State
+from xlvs.datapath.addresses import text
+from xlvs.datapath.layout import Layout
+from xlvs.datapath.records import (
+    CONNECTION_GENERATION_SHIFT,
+    CONNECTION_METHOD_SHIFT,
+    CONNECTION_PROTOCOL_SHIFT,
+    CONNECTION_STATE,
+    ConnectionFlag,
+    Entry4,
+    Entry6,
+    Line4,
+    Line6,
+    Method,
+    State,
+    Transport,
+)
 from xlvs.model.service import Protocol
 from xlvs.wire.messages import ConnectionView
 
-_PROTOCOLS = {6: Protocol.TCP, 17: Protocol.UDP, 132: Protocol.SCTP}
-_WORD = 4  # bytes of Connection.word
+LINES = 1024
+"""Lines that are read at once: 64 KiB."""
+
+_STATES = tuple(State(i).name for i in range(len(State)))
+_METHODS = tuple(Method(i).name.lower() for i in range(len(Method)))
+_METHOD_MASK = len(Method) - 1
+_PROTOCOLS: dict[int, Protocol] = {
+    Transport.TCP: Protocol.TCP,
+    Transport.UDP: Protocol.UDP,
+    Transport.SCTP: Protocol.SCTP,
+}
+_PROTOCOL_MASK = 7
+_FULLNAT = _METHODS[Method.FULLNAT]
+
+_KIND = int(ConnectionFlag.LIVE | ConnectionFlag.ANSWER)
+_LIVE = int(ConnectionFlag.LIVE)
+_REPLACED = int(ConnectionFlag.REPLACED)
+_SAME = _KIND | 0xFFFFFFFF >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
+
+_TICKS = 0xFFFFFFFF
 _HALF = 1 << 31
+_WORD = 4  # bytes
+
+# Ports lie in network byte order among numbers in ours; a list is faster than a call.
+_PORTS = [socket.ntohs(port) for port in range(1 << 16)]
+
+# An entry without its word: expires, destination, block, local port, then whose it is.
+_PLACE4 = struct.Struct("=4xIIHH4s4sHH")
+_PLACE6 = struct.Struct("=4xIIHH16s16sHH")
 
 
-def live_slots(view: memoryview, stride: int, word_at: int, slots: int) -> list[int]:
-    """Slots of the table that hold a connection. ``slots``: how many were ever used."""
-    words = view.cast("I")[word_at // _WORD :: stride // _WORD]
-    live = int(ConnectionFlag.LIVE)
-    return [slot for slot, word in enumerate(words[:slots]) if word & live]
+class Shape(NamedTuple):
+    """How the lines of one family lie in memory; sizes in bytes."""
+
+    v6: bool
+    line: int
+    place: int
+    first: int  # of the first place in the line
+    ways: int
+
+    @classmethod
+    def of(cls, layout: Layout, *, v6: bool) -> Self:
+        """As the object that is loaded has it."""
+        line = layout.codec(Line6) if v6 else layout.codec(Line4)
+        place = layout.size(Entry6 if v6 else Entry4)
+        first = line.offsets["way"]
+        return cls(v6, line.size, place, first, (line.size - first) // place)
 
 
-def read(
-    view: memoryview, stride: int, codec: Codec[Connection], slots: list[int], now: int
-) -> Iterator[ConnectionView]:
-    """The connections of these slots that are not over.
+class Server(NamedTuple):
+    """The real server of connections."""
 
-    ``now``: milliseconds of CLOCK_MONOTONIC. A connection that a new one replaced is
-    shown with no time left until the sweep meets it, as IPVS does.
+    address: str
+    port: int
+
+
+class Listing:
+    """Views of connections. ``server`` by destination's id, ``local`` by block of ports.
+
+    Both are asked once for each; ``server`` says None for an id that nobody has.
     """
-    for slot in slots:
-        at = slot * stride
-        c = codec.unpack(view, at)
-        again = codec.unpack(view, at)
-        if c.generation != again.generation or not again.word & ConnectionFlag.LIVE:
-            continue
-        shown = connection_view(c, now)
-        if shown is not None:
-            yield shown
+
+    def __init__(
+        self, hz: int, server: Callable[[int], Server | None], local: Callable[[int], str]
+    ) -> None:
+        self._hz = hz
+        self._server = server
+        self._local = local
+        self._servers: dict[int, Server | None] = {}
+        self._locals: dict[int, str] = {}
+        self._virtual: dict[bytes, str] = {}
+
+    def read(self, lines: memoryview, shape: Shape, now: int) -> list[ConnectionView]:
+        """The connections in whole lines that are not over at the tick ``now``.
+
+        A connection that a new one replaced is shown with no time left until the sweep
+        meets it, as IPVS does.
+        """
+        return [
+            view
+            for way in range(shape.ways)
+            for word, at, copy in _live(lines, shape, way)
+            if (view := self._view(word, at, copy, shape, now)) is not None
+        ]
+
+    def _view(
+        self, word: int, at: int, copy: bytes, shape: Shape, now: int
+    ) -> ConnectionView | None:
+        expires, destination, block, local_port, src, dst, sport, dport = (
+            _PLACE6 if shape.v6 else _PLACE4
+        ).unpack_from(copy, at)
+        left = expires - now & _TICKS
+        if word & _REPLACED:
+            left = 0
+        elif not left or left >= _HALF:
+            return None  # it is over and only waits for the sweep
+        protocol = _PROTOCOLS.get(word >> CONNECTION_PROTOCOL_SHIFT & _PROTOCOL_MASK)
+        server = self._server_of(destination)
+        if protocol is None or server is None:
+            return None
+        method = _METHODS[word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK]
+        translated = method is _FULLNAT
+        return ConnectionView(
+            protocol=protocol,
+            state=_STATES[word & CONNECTION_STATE],
+            expires=left // self._hz,
+            client=text(src),
+            client_port=_PORTS[sport],
+            virtual=self._virtual.get(dst) or self._virtual.setdefault(dst, text(dst)),
+            virtual_port=_PORTS[dport],
+            destination=server.address,
+            destination_port=server.port,
+            method=method,
+            local=self._local_of(block) if translated else None,
+            local_port=_PORTS[local_port] if translated else 0,
+        )
+
+    def _server_of(self, destination: int) -> Server | None:
+        try:
+            return self._servers[destination]
+        except KeyError:
+            return self._servers.setdefault(destination, self._server(destination))
+
+    def _local_of(self, block: int) -> str:
+        try:
+            return self._locals[block]
+        except KeyError:
+            return self._locals.setdefault(block, self._local(block))
 
 
-def milliseconds_left(connection: Connection, now: int) -> int:
-    """Until it is over; 0 or less when it is. Clocks are compared modulo 2**32."""
-    age = (now - connection.last_seen) & 0xFFFFFFFF
-    if age >= _HALF:  # seen after we looked at the clock
-        age = 0
-    return connection.timeout - age
+def _live(lines: memoryview, shape: Shape, way: int) -> Iterator[tuple[int, int, bytes]]:
+    """Connections in one of each line's places: word, where, and in a copy of which bytes.
 
-
-def connection_view(c: Connection, now: int) -> ConnectionView | None:
-    """One connection, or None if it is over and only waits for the sweep."""
-    left = milliseconds_left(c, now)
-    if c.word & ConnectionFlag.REPLACED:
-        left = 0
-    elif left <= 0:
-        return None
-    protocol = _PROTOCOLS.get(c.protocol)
-    if protocol is None:
-        return None
-    translated = c.method == Method.FULLNAT
-    return ConnectionView(
-        protocol=protocol,
-        state=State(c.word & CONNECTION_STATE).name,
-        expires=left // 1000,
-        client=unpacked(c.client),
-        client_port=c.client_port,
-        virtual=unpacked(c.virtual_address),
-        virtual_port=c.virtual_port,
-        destination=unpacked(c.server),
-        destination_port=c.destination_port,
-        method=Method(c.method).name.lower(),
-        local=unpacked(c.local) if translated else None,
-        local_port=c.local_port if translated else 0,
-    )
+    Packets write meanwhile. What does not change of a connection lies between two looks
+    at its word: if the place changed hands, the copy is of two connections.
+    """
+    place = shape.first + way * shape.place
+    words = lines.cast("I")[place // _WORD :: shape.line // _WORD]
+    before = words.tolist()
+    found = [i for i, word in enumerate(before) if word & _KIND == _LIVE]
+    if not found:
+        return
+    copy = bytes(lines)
+    after = words.tolist()
+    for i in found:
+        if not (before[i] ^ after[i]) & _SAME:
+            yield after[i], i * shape.line + place, copy

@@ -23,7 +23,16 @@ from xlvs.datapath.records import (
     Settings,
     State,
 )
-from xlvs.datapath.tables import EMPTY, NO_BLOCK, BlockKey, Capacity, Have, Servers, Tables
+from xlvs.datapath.tables import (
+    EMPTY,
+    NO_BLOCK,
+    BlockKey,
+    Capacity,
+    Have,
+    Release,
+    Servers,
+    Tables,
+)
 from xlvs.model import service as model
 from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
@@ -45,11 +54,19 @@ TIMEOUTS = {
 }
 """Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c and _udp.c)."""
 
+OPENING = 3
+"""Seconds that a connection lives until its first state says otherwise (IPVS: 3 * HZ)."""
+
+# Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
+# whose clock is some ticks behind the writer's.
+_TICKS_MAX = (1 << 31) - (1 << 16)
 
 # Plain numbers: there may be thousands of destinations.
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
+_FULLNAT = support.METHODS[model.Method.FULLNAT]
+NOTHING_RELEASED = Release()
 
 
 class Options(NamedTuple):
@@ -108,25 +125,27 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     options: Options,
     have: Have,
     capacity: Capacity,
-    release: frozenset[int] = frozenset(),
+    release: Release = NOTHING_RELEASED,
 ) -> Effective:
     """What the maps should hold.
 
-    ``have`` decides ids only: what is there keeps its id. ``release``: removed
-    destinations that no connection names and that need not be kept any longer.
+    ``have`` decides ids and the clock's rate only: what is there keeps its id.
+    ``release``: what no connection names and need not be kept any longer.
     Raises Problem: no room, or FULLNAT without local addresses.
     """
     there = have.tables
     pools = {s.key: _pool(s, d, options) for s, d in desired.services.values()}
-    moved = _moved(pools, there)
-    ids = Identities(have, capacity, release, moved)
-    work = _Work(desired, observed, options, ids, there)
+    there_pools = there.pools()
+    moved = _moved(pools, there, there_pools)
+    ids = Identities(have, capacity, release.destinations, moved)
+    work = _Work(desired, observed, options, ids, have)
     work.pools = pools
+    work.there_pools = there_pools
     work.moved = moved
     work.fullnat_left = {
         d.service
         for id_, d in there.destinations.items()
-        if d.method == support.METHODS[model.Method.FULLNAT] and id_ not in release
+        if d.method == _FULLNAT and id_ not in release.destinations
     }
     for service, destinations in desired.services.values():
         work.add(service, destinations)
@@ -168,11 +187,15 @@ def _pool(
     return tuple(pool)
 
 
-def _moved(pools: Mapping[model.ServiceKey, tuple[bytes, ...]], there: Tables) -> frozenset[int]:
-    """Services that had other local addresses than they get."""
-    ids = {service.key: id_ for id_, service in there.services.items() if service.local_count}
+def _moved(
+    pools: Mapping[model.ServiceKey, tuple[bytes, ...]],
+    there: Tables,
+    there_pools: Mapping[int, tuple[bytes, ...]],
+) -> frozenset[int]:
+    """Services that had other local addresses than they get, or whose nobody knows any more."""
+    ids = {service.key: id_ for id_, service in there.services.items()}
     found = ((ids.get(service_key(key)), pool) for key, pool in pools.items() if pool)
-    return frozenset(id_ for id_, pool in found if id_ is not None and there.pool(id_) != pool)
+    return frozenset(id_ for id_, pool in found if id_ is not None and there_pools.get(id_) != pool)
 
 
 class _Work:
@@ -184,31 +207,31 @@ class _Work:
         observed: Observed,
         options: Options,
         ids: Identities,
-        there: Tables,
+        have: Have,
     ) -> None:
         self._desired = desired
         self._observed = observed
         self._options = options
         self._ids = ids
-        self._there = there
+        self._there = have.tables
+        self._hz = have.hz
         self._keys: dict[ServiceKey, int] = {}
         self._services: dict[int, Service] = {}
         self._destinations: dict[int, Destination] = {}
-        self._local_addresses: dict[int, bytes] = {}
+        self._port_blocks: dict[int, bytes] = {}
         self._ways: dict[Address, Way] = {}
         self._service_ids: dict[model.ServiceKey, int] = {}
         self._destination_ids: dict[model.ServiceKey, tuple[int, ...]] = {}
         self.servers: dict[int, Servers] = {}
         self.fullnat_left: set[int] = set()
         self.pools: Mapping[model.ServiceKey, tuple[bytes, ...]] = EMPTY
+        self.there_pools: Mapping[int, tuple[bytes, ...]] = EMPTY
         self.moved: frozenset[int] = frozenset()
 
     def add(self, service: model.Service, destinations: tuple[model.Destination, ...]) -> None:
         key = service_key(service.key)
         id_ = self._ids.service(key)
         pool = self._pool(service.key, id_)
-        base = self._ids.local_range(pool) if pool else 0
-        self._local_addresses.update(enumerate(pool, base))
         ids = tuple(self._add_destination(id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED
         if service.one_packet:
@@ -219,7 +242,6 @@ class _Work:
         self._services[id_] = Service(
             flags=int(flags),
             scheduler=int(support.scheduler(service)),
-            local_base=base,
             local_count=len(pool),
             key=key,
         )
@@ -234,7 +256,8 @@ class _Work:
         they say whose the port blocks of its removed servers are. Without them the
         blocks would count as free and be given away a second time.
         """
-        return self.pools[key] or (self._there.pool(id_) if id_ in self.fullnat_left else ())
+        kept = self.there_pools.get(id_, ()) if id_ in self.fullnat_left else ()
+        return self.pools[key] or kept
 
     def _add_destination(
         self, service: int, key: ServiceKey, pool: tuple[bytes, ...], wanted: model.Destination
@@ -253,6 +276,7 @@ class _Work:
         block = 0
         if wanted.method is model.Method.FULLNAT:
             block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
+            self._port_blocks.update(enumerate(pool, block))
         self._destinations[id_] = Destination(
             address=raw,
             gateway=packed(way.gateway) if way.gateway is not None else NO_ADDRESS,
@@ -282,28 +306,26 @@ class _Work:
             return 0
         return (there.overload_epoch + (upper > there.upper_threshold)) & 0xFFFFFFFF
 
-    def keep_removed(self, release: frozenset[int]) -> None:
-        """Removed destinations stay, as removed ones, and so do their services."""
+    def keep_removed(self, release: Release) -> None:
+        """Removed destinations stay, as removed ones, and so do services and port blocks."""
         for id_, destination in self._there.destinations.items():
-            if id_ in self._destinations or id_ in release:
+            if id_ in self._destinations or id_ in release.destinations:
                 continue
-            flags = destination.flags & ~_AVAILABLE
-            block = NO_BLOCK if destination.service in self.moved else destination.port_block
-            self._destinations[id_] = destination._replace(flags=flags, port_block=block)
+            moved = destination.method == _FULLNAT and destination.service in self.moved
+            self._destinations[id_] = destination._replace(
+                flags=destination.flags & ~_AVAILABLE,
+                port_block=NO_BLOCK if moved else destination.port_block,
+            )
             self._keep_service(destination.service)
+        for block, local in self._there.port_blocks.items():
+            if block not in release.blocks:
+                self._port_blocks.setdefault(block, local)
 
     def _keep_service(self, id_: int) -> None:
-        there = self._there
-        service = there.services.get(id_)
-        if service is None:
-            return
-        if id_ not in self._services:
+        service = self._there.services.get(id_)
+        if service is not None and id_ not in self._services:
             self._services[id_] = service._replace(flags=0, scheduler=int(Scheduler.NONE))
             self.servers[id_] = Servers()
-        kept = self._services[id_]
-        for i in range(kept.local_base, kept.local_base + kept.local_count):
-            if i in there.local_addresses:
-                self._local_addresses.setdefault(i, there.local_addresses[i])
 
     def result(self) -> Effective:
         tables = Tables(
@@ -311,7 +333,7 @@ class _Work:
             services=self._services,
             servers=self.servers,
             destinations=self._destinations,
-            local_addresses=self._local_addresses,
+            port_blocks=self._port_blocks,
             interfaces=interfaces(self._observed),
             settings=self._settings(),
         )
@@ -332,5 +354,6 @@ class _Work:
             sloppy_tcp=values.get("sloppy_tcp", 0),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
-            timeout=tuple(min(seconds[state] * 1000, 0xFFFFFFFF) for state in State),
+            opening=OPENING * self._hz,
+            timeout=tuple(min(seconds[state] * self._hz, _TICKS_MAX) for state in State),
         )

@@ -8,7 +8,7 @@ was removed: adding it again finds the same id, with its connections and counter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from xlvs.datapath.records import ServiceKey
 from xlvs.datapath.tables import BlockKey, Capacity, Have
@@ -45,7 +45,6 @@ class Identities:
         }
         self._service_ids = _Free(self._services.values(), capacity.services)
         self._destination_ids = _Free(self._destinations.values(), capacity.destinations)
-        self._ranges = _Ranges(tables.local_addresses, capacity.local_addresses)
         known = tables.blocks(without=moved)
         left = (have.busy_blocks | tables.blocks().keys()) - known.keys()
         self._blocks = _Blocks(known, left, capacity.port_blocks)
@@ -70,10 +69,6 @@ class Identities:
             self._destinations[key] = found
         return found
 
-    def local_range(self, addresses: tuple[bytes, ...]) -> int:
-        """First index of these local addresses, in this order."""
-        return self._ranges.find(addresses)
-
     def blocks(self, keys: Sequence[BlockKey]) -> int:
         """First of as many blocks of local ports in a row, one per key."""
         return self._blocks.find(keys)
@@ -94,33 +89,6 @@ class _Free:
             raise Problem(Code.NO_SPACE, complaint)
         self._taken.add(self._next)
         return self._next
-
-
-class _Ranges:
-    """Runs of local addresses; equal runs are shared."""
-
-    def __init__(self, taken: Mapping[int, bytes], size: int) -> None:
-        self._taken = dict(taken)
-        self._size = size
-        self._known: dict[tuple[bytes, ...], int] = {}
-
-    def find(self, addresses: tuple[bytes, ...]) -> int:
-        known = self._known.get(addresses)
-        if known is None:
-            known = self._place(addresses)
-            self._known[addresses] = known
-        return known
-
-    def _place(self, addresses: tuple[bytes, ...]) -> int:
-        wanted = len(addresses)
-        for base in range(self._size - wanted + 1):
-            if all(self._taken.get(base + i) == a for i, a in enumerate(addresses)):
-                return base
-        for base in range(self._size - wanted + 1):
-            if not any(base + i in self._taken for i in range(wanted)):
-                self._taken.update(enumerate(addresses, base))
-                return base
-        raise Problem(Code.NO_SPACE, f"there is no room for {wanted} more local addresses")
 
 
 class _Blocks:

@@ -8,6 +8,7 @@ half a second.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ R = TypeVar("R", bound=tuple[Any, ...])
 _ADDRESS = "xlvs_addr"
 _BIG_ENDIAN = frozenset({"__be16", "__be32", "__be64"})
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_PADDING = "pad"
+_PADDING = re.compile(r"pad\d*")
 
 
 class LayoutError(ValueError):
@@ -156,7 +157,7 @@ class Layout:
             raise LayoutError(msg)
         found = self._struct(name)
         hints = get_type_hints(record)
-        members = [m for m in found.members if m.name != _PADDING]
+        members = [m for m in found.members if not _PADDING.fullmatch(m.name)]
         spelled = [m.name for m in members]
         if spelled != list(hints):
             _complain(name, spelled, list(hints))
@@ -215,6 +216,13 @@ class Layout:
         if element.kind is not Kind.STRUCT or records.STRUCTS.get(inner) != element.name:
             return False, None
         nested = self.codec(cast("type[tuple[Any, ...]]", inner))
+        if found.count == 1:  # one value, which is handed over without a sequence around it
+            return True, _Field(
+                f"{nested.size}s",
+                1,
+                lambda values: nested.pack(values[0]),
+                lambda value: (nested.unpack(value),),
+            )
 
         def encode(values: tuple[Any, ...]) -> list[bytes]:
             return [nested.pack(value) for value in values]

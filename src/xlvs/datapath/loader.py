@@ -16,6 +16,7 @@ off, and is cleared away.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,23 +35,76 @@ OBJECTS = Path(__file__).parent / "objects"
 OBJECT_FILES = ("xdp.bpf.o", "tc.bpf.o", "control.bpf.o")
 COMMIT_PROGRAM = "xlvs_commit"
 SWEEP_PROGRAM = "xlvs_start_sweep"
+NOW_PROGRAM = "xlvs_now"
 
 _LAYOUT_BYTES = 1 << 16
+_CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
+_TICKS = 1 << 32  # as many as the maps tell apart
+_SECRET_BYTES = 8
+
+CONNECTIONS_MAX = (1 << 32) // records.WAYS4 - records.CHAIN
+"""A place in the table has a number of 32 bits."""
+
+PORT_BLOCKS_MAX = (1 << 16) - 2
+"""A connection names its block in 16 bits; there has to be a number for none."""
+
+_LINES6_MIN = 1024
+_HALF_OPEN_MIN = 64
+_SHARE = 4  # a quarter of the table may be IPv6's, and half-open
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Numbers of entries; fixed when an instance's maps are made."""
+    """Numbers of entries; fixed when an instance's maps are made.
+
+    ``connections``: for so many the table is rated. It has twice as many places for
+    them, of 32 bytes: half full, hardly one connection finds its places taken.
+    ``connections6``: places of IPv6, of 64 bytes; 0 stands for a quarter.
+    """
 
     connections: int = 262144
     services: int = 4096
     destinations: int = 16384
     service_destinations: int = 65536
-    local_addresses: int = 1024
     port_blocks: int = 1024
+    hash_slots: int = 1 << 18
+    connections6: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.connections6:
+            lines = max(min(_LINES6_MIN, self.connections), self.connections // _SHARE)
+            object.__setattr__(self, "connections6", lines)
+
+    def check(self) -> None:
+        """Raises DataPathProblem if the maps cannot be that big whatever the memory."""
+        for wanted, most, what in (
+            (self.connections, CONNECTIONS_MAX, "connections in the table (--table-size)"),
+            (self.connections6, CONNECTIONS_MAX, "places for IPv6 connections"),
+            (self.port_blocks, PORT_BLOCKS_MAX, "pairs of local address and real server"),
+        ):
+            if wanted > most:
+                raise DataPathProblem(
+                    Code.INVALID, f"there can be {most} {what} at most, not {wanted}"
+                )
+
+
+def geometry(sizes: Sizes) -> records.Geometry:
+    """What packets must know of the table. Each call has other secrets."""
+    secret = [int.from_bytes(os.urandom(_SECRET_BYTES), "little") for _ in range(2)]
+    return records.Geometry(
+        secret=(secret[0], secret[1] | 1),  # the second one is a factor: odd loses nothing
+        lines4=sizes.connections,
+        lines6=sizes.connections6,
+        hz=round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE)),
+        half_open_max=max(sizes.connections // _SHARE, _HALF_OPEN_MIN),
+    )
+
+
+# A chain of lines that begins at the last one must not wrap.
+_BEHIND = records.CHAIN - 1
 
 _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
+    "services_by_key4": lambda s: s.services,
     "services_by_key": lambda s: s.services,
     "services": lambda s: s.services,
     "schedules": lambda s: s.services,
@@ -60,23 +114,30 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "destinations": lambda s: s.destinations,
     "destination_load": lambda s: s.destinations,
     "destination_stats": lambda s: s.destinations,
-    "local_addresses": lambda s: s.local_addresses,
+    "hash_slots": lambda s: s.hash_slots,
+    "port_blocks": lambda s: s.port_blocks,
     "local_ports": lambda s: s.port_blocks,
-    "connections": lambda s: s.connections,
-    "connection_index": lambda s: 2 * s.connections,  # one entry for each direction
-    "free_slots": lambda s: s.connections,
+    "connections4": lambda s: s.connections + _BEHIND,
+    "connections6": lambda s: s.connections6 + _BEHIND,
 }
 """Map -> its size; maps not named here keep the size that C gives them."""
 
-# The map that tells each size of a running data path.
-_MEASURE = {
-    "connections": "connections",
-    "services": "services",
-    "destinations": "destinations",
-    "service_destinations": "service_destinations",
-    "local_addresses": "local_addresses",
-    "port_blocks": "local_ports",
-}
+
+def _sizes(maps: Mapping[str, Map]) -> Sizes:
+    """The sizes of a running data path."""
+
+    def entries(name: str) -> int:
+        return maps[name].info.max_entries
+
+    return Sizes(
+        connections=entries("connections4") - _BEHIND,
+        services=entries("services"),
+        destinations=entries("destinations"),
+        service_destinations=entries("service_destinations"),
+        port_blocks=entries("port_blocks"),
+        hash_slots=entries("hash_slots"),
+        connections6=entries("connections6") - _BEHIND,
+    )
 
 
 class DataPath:
@@ -98,8 +159,10 @@ class DataPath:
         self.programs = programs
         """Program name -> descriptor."""
         self._maps = maps
-        self.sizes = Sizes(**{f: maps[m].info.max_entries for f, m in _MEASURE.items()})
+        self.sizes = _sizes(maps)
         """Sizes in effect: those of the first start if adopted."""
+        self.geometry = layout.unpack(records.Geometry, maps["geometry"].lookup(0) or b"")
+        """The table's, and ``hz``: ticks per second."""
 
     @classmethod
     def open(
@@ -115,6 +178,8 @@ class DataPath:
         _check_library()
         _check_objects(objects)
         place = pins.reach(pin_folder)
+        sizes = sizes or Sizes()
+        sizes.check()
         layout = _read_layout(objects / OBJECT_FILES[0])
         adopted = _check_pinned(place, layout, pin_folder)
         if adopted:
@@ -124,7 +189,10 @@ class DataPath:
         try:
             for name in ("maps", "progs", "links"):
                 (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            maps, programs = _load(place, objects, sizes or Sizes())
+            maps, programs = _load(place, objects, sizes)
+            if not adopted:
+                # Before anything is attached: it decides where connections are.
+                maps["geometry"].update(0, layout.pack(geometry(sizes)))
             path = cls(place, layout, maps, programs, adopted=adopted)
             path._settle()
         except BaseException:
@@ -191,6 +259,13 @@ class DataPath:
                 Code.INTERNAL,
                 f"the expiry of connections did not start (code {run.retval}): report it",
             )
+
+    def ticks(self) -> int:
+        """The present tick, to compare with the maps' times by difference."""
+        codec = self.layout.codec(records.Now)
+        with explained("reading the data path's clock"):
+            run = libbpf.test_run(self.programs[NOW_PROGRAM], None, codec.pack(records.Now()), 0, 0)
+        return codec.unpack(run.ctx_out).ticks % _TICKS
 
     def close(self) -> None:
         """Close the descriptors; the data path goes on."""

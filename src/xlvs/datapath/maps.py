@@ -14,7 +14,6 @@ from xlvs.datapath import libbpf
 
 _HASH_TYPES = frozenset({1, 5, 9, 10})  # HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
 _PERCPU_TYPES = frozenset({5, 6, 10})  # PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
-_STACK_TYPES = frozenset({22, 23})  # QUEUE, STACK
 _BATCH = 4096
 _U32 = struct.Struct("=I")
 
@@ -63,9 +62,9 @@ class Map:
         raw = self.lookup(key)
         return [] if raw is None else self._split(raw)
 
-    def update(self, key: Key | None, value: bytes, flags: int = libbpf.BPF_ANY) -> None:
+    def update(self, key: Key, value: bytes, flags: int = libbpf.BPF_ANY) -> None:
         """Write a value; on a per-CPU map the same on each CPU. Raises OSError."""
-        libbpf.map_update(self.fd, None if key is None else _key(key), self._widened(value), flags)
+        libbpf.map_update(self.fd, _key(key), self._widened(value), flags)
 
     def update_many(self, pairs: Iterable[tuple[Key, bytes]]) -> int:
         """Write many entries with few system calls; returns how many."""
@@ -133,12 +132,7 @@ class Map:
         return memoryview(area)[:length]
 
     def clear(self) -> int:
-        """Empty a hash or stack, zero every entry of an array; returns how many entries."""
-        if self.info.type in _STACK_TYPES:
-            count = 0
-            while libbpf.map_pop(self.fd, self.info.value_size) is not None:
-                count += 1
-            return count
+        """Empty a hash, zero every entry of an array; returns how many entries."""
         if self.info.type in _HASH_TYPES:
             keys = [key for key, _ in self.items()]
             return sum(self.delete(key) for key in keys)

@@ -8,13 +8,15 @@ step says which packet another order would misroute.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
+from operator import ne
 from typing import NamedTuple
 
 from xlvs.datapath.records import (
     CURSOR_HEAD,
     Destination,
     DestinationFlag,
-    LocalAddress,
+    PortBlock,
     Scheduler,
     Service,
     Settings,
@@ -30,7 +32,8 @@ from xlvs.datapath.writes import (
     PutDestination,
     PutInterface,
     PutKey,
-    PutLocalAddress,
+    PutPortBlock,
+    PutRoles,
     PutService,
     PutSettings,
     Write,
@@ -74,7 +77,7 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
         if isinstance(write, Commit):
             current, _ = regions.get(write.service, (NOWHERE, NOWHERE))
             regions[write.service] = (write.region, current)
-    return Have(want, regions, have.busy_blocks)
+    return have._replace(tables=want, regions=regions, roles=want.roles())
 
 
 def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tuple[int, ...]:
@@ -99,6 +102,8 @@ class _Plan:
         self._want = want
         self._renewal = renewal
         self._space = _Space(have.regions, capacity.service_destinations)
+        self._roles = want.roles()
+        self._suspended: set[int] = set()
         # New to packets: the key is not there, or it was deleted in between.
         self._new = {
             id_
@@ -107,9 +112,10 @@ class _Plan:
         }
 
     def writes(self) -> Iterator[Write]:
-        # A FULLNAT packet that finds a service must find its addresses, and the
-        # reply's next hop its interface.
-        yield from self._local_addresses()
+        # A packet between addresses without a role is not looked at any further.
+        roles = _union(self._have.roles, self._roles)
+        yield from _roles(self._have.roles, roles)
+        # A reply's next hop must find its interface.
         yield from self._interfaces_added()
         # A counter of servers on the director itself that is too low would let their
         # replies leave untranslated; too high costs a look-up.
@@ -117,12 +123,14 @@ class _Plan:
         # Before any client finds less: a service that goes is unknown first, so that
         # its clients meet the director's own stack, not a service without servers.
         yield from self._keys_dropped()
-        # Addresses and blocks of ports belong together. A packet that met the one new and
-        # the other old would take a port in another's block, so for the moment between,
-        # such a service takes no new FULLNAT connection.
+        # The number of local addresses and the blocks belong together. A packet that met
+        # the one new and the other old would take a port in another's block, so for the
+        # moment between, such a service takes no new FULLNAT connection.
         yield from self._pools_suspended()
         # An id may serve somebody new now; before its first packet it counts nothing.
         yield from self._cleared()
+        # A connection that gets a port must find the address to go with it.
+        yield from self._port_blocks_assigned()
         # A list must not name a server that is not described yet: its connections
         # would go to address zero, or to the id's last owner.
         yield from self._destinations(available=True)
@@ -138,14 +146,26 @@ class _Plan:
         yield from self._destinations(available=False)
         yield from self._destinations_freed()
         yield from self._services_freed()
+        yield from self._port_blocks_freed()
         yield from self._interfaces_dropped()
         if self._settings_now != self._want.settings:
             yield PutSettings(self._want.settings)
+        # Last: until here packets of what goes were still ours.
+        yield from _roles(roles, self._roles)
 
-    def _local_addresses(self) -> Iterator[Write]:
-        for index, address in self._want.local_addresses.items():
-            if self._there.local_addresses.get(index) != address:
-                yield PutLocalAddress(index, LocalAddress(address))
+    def _port_blocks_assigned(self) -> Iterator[Write]:
+        for block, local in self._want.port_blocks.items():
+            if self._there.port_blocks.get(block) != local and self._unused(block):
+                yield PutPortBlock(block, PortBlock(local))
+
+    def _port_blocks_freed(self) -> Iterator[Write]:
+        for block in self._there.port_blocks.keys() - self._want.port_blocks.keys():
+            if self._unused(block):
+                yield PutPortBlock(block, PortBlock())
+
+    def _unused(self, block: int) -> bool:
+        """Going back after a failure, a block may have connections; they keep it."""
+        return block not in self._have.busy_blocks
 
     def _interfaces_added(self) -> Iterator[Write]:
         for ifindex, interface in self._want.interfaces.items():
@@ -184,8 +204,7 @@ class _Plan:
         there = self._there.blocks()
         before = {owner: block for block, owner in there.items()}
         for block, owner in self._want.blocks().items():
-            # Going back after a failure, a block may have connections; they keep it.
-            if there.get(block) != owner and block not in self._have.busy_blocks:
+            if there.get(block) != owner and self._unused(block):
                 yield ClearBlock(block, before.get(owner))
         for id_, destination in self._want.destinations.items():
             known = self._there.destinations.get(id_)
@@ -208,18 +227,25 @@ class _Plan:
     def _services_before(self) -> Iterator[Write]:
         for id_, service in self._want.services.items():
             there = self._there.services.get(id_)
-            if there is None or (id_ in self._new and there != service):
+            changed = there != service or id_ in self._suspended
+            if there is None or (id_ in self._new and changed):
                 yield PutService(id_, service)
 
     def _pools_suspended(self) -> Iterator[Write]:
+        pools, wanted = self._there.pools(), self._want.pools()
         for id_, service in self._want.services.items():
             there = self._there.services.get(id_)
-            if there is not None and there.local_count and _pool(there) != _pool(service):
+            if there is None or not there.local_count or not service.local_count:
+                continue
+            if pools.get(id_) != wanted.get(id_):
+                self._suspended.add(id_)
                 yield PutService(id_, there._replace(local_count=0))
 
     def _services_after(self) -> Iterator[Write]:
         for id_, service in self._want.services.items():
-            if id_ not in self._new and self._there.services.get(id_, service) != service:
+            if id_ in self._new or id_ not in self._there.services:
+                continue
+            if self._there.services[id_] != service or id_ in self._suspended:
                 yield PutService(id_, service)
 
     def _services_freed(self) -> Iterator[Write]:
@@ -293,5 +319,12 @@ def _available(flags: int) -> bool:
     return bool(flags & _AVAILABLE)
 
 
-def _pool(service: Service) -> tuple[int, int]:
-    return service.local_base, service.local_count
+def _union(old: bytes, new: bytes) -> bytes:
+    both = int.from_bytes(old, "little") | int.from_bytes(new, "little")
+    return both.to_bytes(len(new), "little")
+
+
+def _roles(old: bytes, new: bytes) -> Iterator[Write]:
+    """The bytes of ``addresses`` that change, if any."""
+    if old != new:
+        yield PutRoles(tuple(compress(enumerate(new), map(ne, old, new))))

@@ -4,9 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
-from xlvs.datapath.records import DestinationLoad, ReasonStats, Stats, Table
+from xlvs.datapath.records import (
+    DestinationLoad,
+    Geometry,
+    ReasonStats,
+    Stats,
+    Table,
+    TableCounts,
+)
 from xlvs.datapath.tables import Capacity, Have
 from xlvs.datapath.writes import Write
 from xlvs.wire.messages import ConnectionView
@@ -17,6 +24,40 @@ class PortUse(NamedTuple):
 
     used: int
     exhausted: int
+
+
+class TableUse(NamedTuple):
+    """How full the connection table is, and what became of connections.
+
+    ``used``, ``half_open`` now; ``high_water`` the most at once, as far as the sweep
+    saw it; ``evicted`` half-open ones that made room; ``full`` refused for want of it.
+    """
+
+    used: int = 0
+    high_water: int = 0
+    half_open: int = 0
+    half_open_max: int = 0
+    created: int = 0
+    ended: int = 0
+    evicted: int = 0
+    full: int = 0
+    sweeps: int = 0
+
+    @classmethod
+    def of(cls, seen: Table, counts: TableCounts, geometry: Geometry) -> Self:
+        """From what the maps hold; ``counts`` summed over all CPUs."""
+        used = counts.created - counts.ended
+        return cls(
+            used=used,
+            high_water=max(seen.high_water, used),
+            half_open=counts.half_opened - counts.half_closed,
+            half_open_max=geometry.half_open_max,
+            created=counts.created,
+            ended=counts.ended,
+            evicted=counts.evicted,
+            full=counts.full,
+            sweeps=seen.sweeps,
+        )
 
 
 class Attached(Protocol):
@@ -44,7 +85,7 @@ class Port(Protocol):
 
     @property
     def connections_size(self) -> int:
-        """How many connections the table holds at most."""
+        """For how many connections the table is rated."""
 
     def have(self) -> Have:
         """What the maps hold now."""
@@ -64,14 +105,14 @@ class Port(Protocol):
     def reasons(self) -> Mapping[str, ReasonStats]:
         """Packets by what became of them."""
 
-    def table(self) -> Table:
+    def table(self) -> TableUse:
         """How full the connection table is."""
 
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         """Use of blocks of local ports."""
 
-    def connections(self, now: int) -> Iterator[list[ConnectionView]]:
-        """All connections, some hundreds at a time. ``now``: ms of CLOCK_MONOTONIC."""
+    def connections(self) -> Iterator[list[ConnectionView]]:
+        """All connections, some thousands at a time, also none: whoever waits can go on."""
 
     def attach(self, ifname: str, hook: str) -> None:
         """Run on an interface. Raises Problem."""

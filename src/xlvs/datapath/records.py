@@ -3,8 +3,9 @@
 
 ``layout.Layout`` compares each record with the BTF of the object that is loaded
 and packs it; a field that C does not know, or knows otherwise, is an error that
-names it. Addresses are 16 bytes (IPv4 as ::ffff:a.b.c.d), ports plain numbers,
-``pad`` fields are left out: they are always zero.
+names it. Addresses are 16 bytes (IPv4 as ::ffff:a.b.c.d), those that C has in four
+bytes and ports plain numbers, ``pad`` fields are left out: they are always zero.
+Times are ticks, see abi.h.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ CURSOR_HEAD = 0xFFFF
 LOCAL_PORT_FIRST = 1024
 LOCAL_PORT_WORDS = 1008
 LOCAL_PORT_SUMMARY = 16
-CONNECTION_STATE = 0xFF
-SLOT_REPLY = 0x80000000
+NO_DESTINATION = 0xFFFFFFFF
+CHAIN = 16
+WAYS4 = 2
+WAYS6 = 1
+CONNECTION_STATE = 0x1F
+CONNECTION_PROTOCOL_SHIFT = 5
+CONNECTION_METHOD_SHIFT = 16
+CONNECTION_GENERATION_SHIFT = 20
+ADDRESS_SLOTS = 65536
 
 
 class Method(IntEnum):
@@ -41,6 +49,17 @@ class Scheduler(IntEnum):
     WRR = 2
     LC = 3
     WLC = 4
+    MH = 5
+
+
+class Transport(IntEnum):
+    """enum xlvs_protocol: the protocols that have connections."""
+
+    TCP = 0
+    UDP = 1
+    SCTP = 2
+    AH = 3
+    ESP = 4
 
 
 class State(IntEnum):
@@ -66,6 +85,9 @@ class ServiceFlag(IntFlag):
     USED = 1
     ONE_PACKET = 2
     PERSISTENT = 4
+    STATELESS = 8
+    HASH_FALLBACK = 16
+    HASH_PORT = 32
 
 
 class DestinationFlag(IntFlag):
@@ -77,27 +99,51 @@ class DestinationFlag(IntFlag):
 
 
 class ConnectionFlag(IntFlag):
-    """enum xlvs_connection_flags, bits of ``Connection.word`` above the state."""
+    """enum xlvs_connection_flags, bits of ``Entry.word`` above state and protocol."""
 
     LIVE = 1 << 8
-    INACTIVE = 1 << 9
-    NO_OUTPUT = 1 << 10
-    REPLACED = 1 << 11
+    CLAIMED = 1 << 9
+    INACTIVE = 1 << 10
+    NO_OUTPUT = 1 << 11
+    REPLACED = 1 << 12
+    HALF_OPEN = 1 << 13
+    ON_DIRECTOR = 1 << 14
+    ANSWER = 1 << 15
+    SHADOWED = 1 << 18
+
+
+class AddressRole(IntFlag):
+    """enum xlvs_address_role: what an address may be to a packet."""
+
+    VIRTUAL = 1
+    LOCAL = 2
+    SERVER = 4
+    STATELESS = 8
 
 
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
+    "xlvs_protocol": ("XLVS_PROTOCOL_", Transport),
     "xlvs_state": ("XLVS_STATE_", State),
     "xlvs_service_flags": ("XLVS_SERVICE_", ServiceFlag),
     "xlvs_destination_flags": ("XLVS_DESTINATION_", DestinationFlag),
     "xlvs_connection_flags": ("XLVS_CONNECTION_", ConnectionFlag),
+    "xlvs_address_role": ("XLVS_ADDRESS_", AddressRole),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
 
 
+class ServiceKey4(NamedTuple):
+    """Key of services_by_key4: what a client of IPv4 addresses."""
+
+    address: int = 0
+    port: int = 0
+    protocol: int = 0
+
+
 class ServiceKey(NamedTuple):
-    """Key of services_by_key: what a client addresses."""
+    """Key of services_by_key, and within Service of any: what a client addresses."""
 
     address: bytes = NO_ADDRESS
     fwmark: int = 0
@@ -113,6 +159,16 @@ class ServerList(NamedTuple):
     count: int = 0  # type: ignore[assignment]  # C's name; nobody needs tuple.count
     gcd: int = 1
     max_weight: int = 0
+    hash_base: int = 0
+    hash_size: int = 0
+
+
+class HashSlot(NamedTuple):
+    """Value of hash_slots: whose a slot is, whose it was, and since when it is not."""
+
+    destination: int = 0
+    previous: int = 0
+    changed_at: int = 0
 
 
 class Service(NamedTuple):
@@ -120,7 +176,6 @@ class Service(NamedTuple):
 
     flags: int = 0
     scheduler: int = 0
-    local_base: int = 0
     local_count: int = 0
     key: ServiceKey = ServiceKey()
 
@@ -201,10 +256,10 @@ class ReasonStats(NamedTuple):
     bytes: int = 0
 
 
-class LocalAddress(NamedTuple):
-    """Value of local_addresses: an address that FULLNAT may use as source."""
+class PortBlock(NamedTuple):
+    """Value of port_blocks: the local address of a block of local ports."""
 
-    address: bytes = NO_ADDRESS
+    local: bytes = NO_ADDRESS
 
 
 class LocalPorts(NamedTuple):
@@ -217,63 +272,99 @@ class LocalPorts(NamedTuple):
     taken: tuple[int, ...] = (0,) * LOCAL_PORT_WORDS
 
 
-class Connection(NamedTuple):
-    """Value of connections, by slot. Times in milliseconds, see abi.h."""
+class Entry(NamedTuple):
+    """What a place of the connection table says besides whose it is."""
 
     word: int = 0
-    generation: int = 0
-    last_seen: int = 0
-    timeout: int = 0
+    expires: int = 0
     destination: int = 0
-    service: int = 0
-    client_port: int = 0
-    virtual_port: int = 0
-    destination_port: int = 0
+    block: int = 0
     local_port: int = 0
-    client: bytes = NO_ADDRESS
-    virtual_address: bytes = NO_ADDRESS
-    server: bytes = NO_ADDRESS
-    local: bytes = NO_ADDRESS
-    protocol: int = 0
-    method: int = 0
-    family: int = 0
-    server_family: int = 0
-    port_block: int = 0
-    on_director: int = 0
 
 
-class Flow(NamedTuple):
-    """Key of connection_index (struct xlvs_tuple)."""
+class Entry4(NamedTuple):
+    """A place for an IPv4 connection; ``src`` and ``dst`` of the client's packets."""
 
+    entry: Entry = Entry()
+    src: int = 0
+    dst: int = 0
+    sport: int = 0
+    dport: int = 0
+
+
+class Line4(NamedTuple):
+    """Value of connections4."""
+
+    lock: int = 0
+    passed: int = 0
+    way: tuple[Entry4, ...] = (Entry4(),) * WAYS4
+
+
+class Entry6(NamedTuple):
+    """A place for an IPv6 connection."""
+
+    entry: Entry = Entry()
     src: bytes = NO_ADDRESS
     dst: bytes = NO_ADDRESS
     sport: int = 0
     dport: int = 0
-    protocol: int = 0
 
 
-class Slot(NamedTuple):
-    """Value of connection_index."""
+class Line6(NamedTuple):
+    """Value of connections6."""
 
-    slot: int = 0
-    generation: int = 0
+    lock: int = 0
+    passed: int = 0
+    way: tuple[Entry6, ...] = (Entry6(),) * WAYS6
+
+
+class Geometry(NamedTuple):
+    """The one value of geometry: what is fixed when the maps are made."""
+
+    secret: tuple[int, ...] = (0, 0)
+    lines4: int = 0
+    lines6: int = 0
+    hz: int = 0
+    half_open_max: int = 0
+
+
+class TableCounts(NamedTuple):
+    """The one value of table_counts, per CPU; sums are exact."""
+
+    created: int = 0
+    ended: int = 0
+    half_opened: int = 0
+    half_closed: int = 0
+    evicted: int = 0
+    full: int = 0
 
 
 class Table(NamedTuple):
-    """The one value of table: how full the connection table is."""
+    """The one value of table: what the sweep saw."""
 
     used: int = 0
+    half_open: int = 0
     high_water: int = 0
-    fresh: int = 0
     sweep_at: int = 0
-    created: int = 0
-    expired: int = 0
-    full: int = 0
     sweeps: int = 0
+    rounds: int = 0
+
+
+class Now(NamedTuple):
+    """Output of the program xlvs_now."""
+
+    ticks: int = 0
+
+
+class NextHopRow(NamedTuple):
+    """Value of next_hops: a way to clients."""
+
+    state: int = 0
+    next_hop: NextHop = NextHop()
 
 
 class Settings(NamedTuple):
-    """The one value of settings; ``timeout`` in milliseconds by state."""
+    """The one value of settings; ``timeout`` by state."""
 
     services: int = 0
     local_destinations: int = 0
@@ -282,7 +373,14 @@ class Settings(NamedTuple):
     sloppy_tcp: int = 0
     pmtu_disc: int = 0
     nat_icmp_send: int = 0
+    opening: int = 0
     timeout: tuple[int, ...] = (0,) * len(State)
+
+
+class Addresses(NamedTuple):
+    """The one value of addresses: roles by ``addresses.slot``."""
+
+    roles: bytes = bytes(ADDRESS_SLOTS)
 
 
 class Interface(NamedTuple):
@@ -305,8 +403,10 @@ class Event(NamedTuple):
 
 
 STRUCTS: dict[type[NamedTuple], str] = {
+    ServiceKey4: "xlvs_service_key4",
     ServiceKey: "xlvs_service_key",
     ServerList: "xlvs_server_list",
+    HashSlot: "xlvs_hash_slot",
     Service: "xlvs_service",
     Schedule: "xlvs_schedule",
     Commit: "xlvs_commit",
@@ -315,13 +415,20 @@ STRUCTS: dict[type[NamedTuple], str] = {
     DestinationLoad: "xlvs_destination_load",
     Stats: "xlvs_stats",
     ReasonStats: "xlvs_reason_stats",
-    LocalAddress: "xlvs_local_address",
+    PortBlock: "xlvs_port_block",
     LocalPorts: "xlvs_local_ports",
-    Connection: "xlvs_connection",
-    Flow: "xlvs_tuple",
-    Slot: "xlvs_slot",
+    Entry: "xlvs_entry",
+    Entry4: "xlvs_entry4",
+    Line4: "xlvs_line4",
+    Entry6: "xlvs_entry6",
+    Line6: "xlvs_line6",
+    Geometry: "xlvs_geometry",
+    TableCounts: "xlvs_table_counts",
     Table: "xlvs_table",
+    Now: "xlvs_now",
+    NextHopRow: "xlvs_next_hop_row",
     Settings: "xlvs_settings",
+    Addresses: "xlvs_addresses",
     Interface: "xlvs_interface",
     Event: "xlvs_event",
 }

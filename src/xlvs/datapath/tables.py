@@ -6,12 +6,16 @@ Both have the same type, so a difference needs no translation and "applied" mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from xlvs.datapath.addresses import with_role
 from xlvs.datapath.records import (
+    ADDRESS_SLOTS,
+    AddressRole,
     Destination,
+    DestinationFlag,
     Interface,
     Method,
     Scheduler,
@@ -26,6 +30,10 @@ EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 NO_BLOCK = 0xFFFFFFFF
 """Port block of a removed destination whose service has other local addresses by now."""
+
+_STATELESS = int(ServiceFlag.STATELESS)
+_LOCAL = int(DestinationFlag.LOCAL)
+_UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
 
 class Servers(NamedTuple):
@@ -46,13 +54,17 @@ class BlockKey(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Everything that the daemon writes, by id."""
+    """Everything that the daemon writes, by id.
+
+    ``port_blocks``: the local address of each block of FULLNAT's ports, also of blocks
+    that no destination names any more but connections may.
+    """
 
     keys: Mapping[ServiceKey, int] = EMPTY
     services: Mapping[int, Service] = EMPTY
     servers: Mapping[int, Servers] = EMPTY
     destinations: Mapping[int, Destination] = EMPTY
-    local_addresses: Mapping[int, bytes] = EMPTY
+    port_blocks: Mapping[int, bytes] = EMPTY
     interfaces: Mapping[int, Interface] = EMPTY
     settings: Settings = Settings()
 
@@ -66,34 +78,69 @@ class Tables(NamedTuple):
         found = self.services.get(service)
         return Scheduler.NONE if found is None else found.scheduler
 
-    def pool(self, service: int) -> tuple[bytes, ...]:
-        """A service's local addresses."""
-        record = self.services.get(service)
-        if record is None:
-            return ()
-        places = range(record.local_base, record.local_base + record.local_count)
-        found = map(self.local_addresses.get, places)
-        return tuple(address for address in found if address is not None)
+    def pools(self) -> dict[int, tuple[bytes, ...]]:
+        """Services' local addresses, read off the blocks of their destinations."""
+        found: dict[int, tuple[bytes, ...]] = {}
+        for destination, count in self._with_blocks():
+            if destination.service not in found:
+                blocks = range(destination.port_block, destination.port_block + count)
+                pool = tuple(self.port_blocks[i] for i in blocks if i in self.port_blocks)
+                if len(pool) == count:
+                    found[destination.service] = pool
+        return found
 
-    def blocks(self, without: frozenset[int] = frozenset()) -> dict[int, BlockKey]:
-        """Blocks of local ports by index, read off the destinations that name them.
+    def blocks(
+        self,
+        without: frozenset[int] = frozenset(),
+        without_destinations: frozenset[int] = frozenset(),
+    ) -> dict[int, BlockKey]:
+        """Blocks of local ports by index, as far as a destination names them.
 
-        ``without``: services whose destinations are left out.
+        ``without``: services whose destinations are left out, and single destinations.
         """
         found = {}
-        for destination in self.destinations.values():
-            service = self.services.get(destination.service)
-            if service is None or destination.method != Method.FULLNAT:
+        for destination, count in self._with_blocks(without_destinations):
+            if destination.service in without:
                 continue
-            if destination.port_block == NO_BLOCK or destination.service in without:
-                continue
-            for i in range(service.local_count):
-                local = self.local_addresses.get(service.local_base + i)
+            protocol = self.services[destination.service].key.protocol
+            for block in range(destination.port_block, destination.port_block + count):
+                local = self.port_blocks.get(block)
                 if local is not None:
-                    found[destination.port_block + i] = BlockKey(
-                        local, destination.address, destination.port, service.key.protocol
-                    )
+                    found[block] = BlockKey(local, destination.address, destination.port, protocol)
         return found
+
+    def _with_blocks(
+        self, without: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[Destination, int]]:
+        """Destinations that have blocks of local ports, and how many."""
+        for id_, destination in self.destinations.items():
+            service = self.services.get(destination.service)
+            if service is None or destination.method != Method.FULLNAT or id_ in without:
+                continue
+            if service.local_count and destination.port_block != NO_BLOCK:
+                yield destination, service.local_count
+
+    def roles(self) -> bytes:
+        """What the map ``addresses`` must tell of addresses.
+
+        Whatever has connections keeps its roles: services and destinations that were
+        removed are here as long as connections name them, and so are blocks of ports.
+        """
+        roles = bytearray(ADDRESS_SLOTS)
+        virtual = {s.key.address for s in self.services.values() if not s.key.fwmark}
+        with_role(roles, virtual, AddressRole.VIRTUAL)
+        stateless = {s.key.address for s in self.services.values() if s.flags & _STATELESS}
+        with_role(roles, stateless, AddressRole.STATELESS)
+        with_role(roles, set(self.port_blocks.values()), AddressRole.LOCAL)
+        with_role(roles, {d.address for d in self.destinations.values()}, AddressRole.SERVER)
+        # On the director itself a server answers by DR or TUN in the VIP's name.
+        answering = {
+            self.services[d.service].key.address
+            for d in self.destinations.values()
+            if d.flags & _LOCAL and d.method in _UNTRANSLATED and d.service in self.services
+        }
+        with_role(roles, answering, AddressRole.SERVER)
+        return bytes(roles)
 
 
 class Region(NamedTuple):
@@ -108,11 +155,21 @@ class Have(NamedTuple):
 
     ``regions``: per service, the list in use and the one before, which a packet may
     still be reading. ``busy_blocks``: blocks of local ports with connections.
+    ``roles``: all of the map ``addresses``. ``hz``: ticks per second, as of the start.
     """
 
     tables: Tables = Tables()
     regions: Mapping[int, tuple[Region, Region]] = EMPTY
     busy_blocks: frozenset[int] = frozenset()
+    roles: bytes = bytes(ADDRESS_SLOTS)
+    hz: int = 250
+
+
+class Release(NamedTuple):
+    """What nobody refers to any more: removed destinations, blocks of local ports."""
+
+    destinations: frozenset[int] = frozenset()
+    blocks: frozenset[int] = frozenset()
 
 
 class Capacity(Protocol):
@@ -129,10 +186,6 @@ class Capacity(Protocol):
     @property
     def service_destinations(self) -> int:
         """Places in all lists together."""
-
-    @property
-    def local_addresses(self) -> int:
-        """FULLNAT's local addresses."""
 
     @property
     def port_blocks(self) -> int:

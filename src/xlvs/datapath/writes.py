@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xlvs.datapath.records import (
     Destination,
     Interface,
-    LocalAddress,
+    PortBlock,
     Service,
     ServiceKey,
     Settings,
@@ -43,11 +43,17 @@ class PutDestination(NamedTuple):
     value: Destination
 
 
-class PutLocalAddress(NamedTuple):
-    """One of FULLNAT's local addresses."""
+class PutPortBlock(NamedTuple):
+    """The local address of a block of ports; all zero: nobody's block."""
 
     id: int
-    value: LocalAddress
+    value: PortBlock
+
+
+class PutRoles(NamedTuple):
+    """Roles of addresses, as pairs of ``addresses.slot`` and what its byte is to be."""
+
+    slots: tuple[tuple[int, int], ...]
 
 
 class PutInterface(NamedTuple):
@@ -124,7 +130,8 @@ Write = (
     | DropKey
     | PutService
     | PutDestination
-    | PutLocalAddress
+    | PutPortBlock
+    | PutRoles
     | PutInterface
     | DropInterface
     | PutSettings

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from xlvs.datapath import support
 from xlvs.datapath.addresses import AF_INET6, unpacked
 from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State
-from xlvs.datapath.tables import Have, Tables
+from xlvs.datapath.tables import Have
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved
 from xlvs.model import service as model
@@ -59,7 +59,7 @@ def desired_of(saved: Saved) -> Desired:
 
 
 def _from_maps(have: Have, why: str) -> Adopted:
-    desired = desired_from(have.tables)
+    desired = desired_from(have)
     if not desired.services:
         return Adopted(have, desired, Ledger())
     remark = (
@@ -69,13 +69,14 @@ def _from_maps(have: Have, why: str) -> Adopted:
     return Adopted(have, desired, Ledger(), (remark,))
 
 
-def desired_from(tables: Tables) -> Desired:
+def desired_from(have: Have) -> Desired:
     """What is wanted, as far as the maps tell."""
+    tables, pools = have.tables, have.tables.pools()
     services = {}
     for id_, record in tables.services.items():
         if not record.flags & ServiceFlag.USED:
             continue
-        service = _service(record, tables)
+        service = _service(record, pools.get(id_, ()))
         listed = tables.servers[id_].ids if id_ in tables.servers else ()
         destinations = tuple(
             model.Destination(
@@ -89,7 +90,7 @@ def desired_from(tables: Tables) -> Desired:
             if d.flags & DestinationFlag.AVAILABLE
         )
         services[service.key] = (service, destinations)
-    seconds = [milliseconds // 1000 for milliseconds in tables.settings.timeout]
+    seconds = [ticks // have.hz for ticks in tables.settings.timeout]
     timeouts = Timeouts()
     if any(seconds):
         timeouts = Timeouts(
@@ -100,7 +101,7 @@ def desired_from(tables: Tables) -> Desired:
     return Desired(services=services, timeouts=timeouts)
 
 
-def _service(record: Service, tables: Tables) -> model.Service:
+def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
     key = record.key
     if key.fwmark:
         inet6 = key.family == AF_INET6
@@ -113,15 +114,10 @@ def _service(record: Service, tables: Tables) -> model.Service:
         found = model.ServiceKey(
             protocol=_PROTOCOLS[key.protocol], address=unpacked(key.address), port=key.port
         )
-    local = tuple(
-        unpacked(tables.local_addresses[i])
-        for i in range(record.local_base, record.local_base + record.local_count)
-        if i in tables.local_addresses
-    )
     return model.Service(
         key=found,
         scheduler=_SCHEDULERS.get(record.scheduler, "wlc"),
         one_packet=bool(record.flags & ServiceFlag.ONE_PACKET),
         persistence_timeout=300 if record.flags & ServiceFlag.PERSISTENT else 0,
-        local_addresses=local,
+        local_addresses=tuple(map(unpacked, pool)),
     )

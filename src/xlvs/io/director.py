@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from xlvs.datapath.effective import Effective, Options, effective
+from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
 from xlvs.datapath.history import NO_CHANGES, Changes, fold
 from xlvs.datapath.observed import Observed
 from xlvs.datapath.plan import Renewal, after, diff
 from xlvs.datapath.port import Port
 from xlvs.datapath.records import DestinationFlag
 from xlvs.datapath.renewal import renewal
-from xlvs.datapath.tables import Have
+from xlvs.datapath.tables import Have, Release
 from xlvs.datapath.writes import Write
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
@@ -109,12 +109,16 @@ class Director:
         self._sweeps = sweeps
 
     def reap(self, now: float) -> None:
-        """Let go of removed destinations whose last connection ended a while ago."""
+        """Let go of removed destinations whose last connection ended a while ago.
+
+        Also of blocks of local ports that nobody names and no connection uses any more.
+        """
         idle = self._idle()
         self._idle_since = {id_: self._idle_since.get(id_, now) for id_ in idle}
         rested = {id_ for id_, since in self._idle_since.items() if now - since >= REST}
-        if rested:
-            self._change(self.desired, NO_CHANGES, frozenset(rested))
+        release = self._release(frozenset(rested))
+        if any(release):
+            self._change(self.desired, NO_CHANGES, release)
 
     def _zero(self, changes: Changes) -> None:
         for key in changes.zeroed:
@@ -128,7 +132,7 @@ class Director:
             self._remember(self.desired)
 
     def _change(
-        self, desired: Desired, changes: Changes, release: frozenset[int] = frozenset()
+        self, desired: Desired, changes: Changes, release: Release = NOTHING_RELEASED
     ) -> tuple[Write, ...]:
         """Make ``desired`` true, or leave everything as it was and raise Problem."""
         found = self._effective(desired, changes, release)
@@ -150,27 +154,32 @@ class Director:
         return writes
 
     def _effective(
-        self, desired: Desired, changes: Changes, release: frozenset[int]
+        self, desired: Desired, changes: Changes, release: Release
     ) -> tuple[Effective, Renewal, Have]:
-        have = self._have
-        if self.options.local_addresses or any(
-            s.local_count for s in have.tables.services.values()
-        ):
-            have = have._replace(busy_blocks=self._busy_blocks())
+        have = self._have._replace(busy_blocks=self._busy_blocks())
         capacity = self.port.capacity
         try:
             want = effective(desired, self.observed, self.options, have, capacity, release)
         except Problem as problem:
-            if problem.code is not Code.NO_SPACE or release:
+            if problem.code is not Code.NO_SPACE or any(release):
                 raise
             # Removed destinations that only rest make room at once.
-            idle = frozenset(self._idle())
+            idle = self._release(frozenset(self._idle()))
             want = effective(desired, self.observed, self.options, have, capacity, idle)
         return want, renewal(want, have, changes), have
 
     def _busy_blocks(self) -> frozenset[int]:
-        use = self.port.port_use(range(self.port.capacity.port_blocks))
+        use = self.port.port_use(self._have.tables.port_blocks)
         return frozenset(block for block, ports in use.items() if ports.used)
+
+    def _release(self, destinations: frozenset[int]) -> Release:
+        """These removed destinations, and blocks that nobody needs then."""
+        tables = self._have.tables
+        named = tables.blocks(without_destinations=destinations).keys()
+        blocks = tables.port_blocks.keys() - named
+        if blocks:
+            blocks -= self._busy_blocks()
+        return Release(destinations, frozenset(blocks))
 
     def _idle(self) -> list[int]:
         """Removed destinations without connections."""

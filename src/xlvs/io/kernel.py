@@ -4,23 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
 from typing import Any, TypeVar, cast
 
-from xlvs.datapath import connections, records
+from xlvs.datapath import records
 from xlvs.datapath import writes as w
+from xlvs.datapath.addresses import AF_INET, packed, text, unpacked
+from xlvs.datapath.connections import LINES, Listing, Server, Shape
 from xlvs.datapath.loader import DataPath, Sizes
-from xlvs.datapath.port import Attached, PortUse
+from xlvs.datapath.maps import Map
+from xlvs.datapath.port import Attached, PortUse, TableUse
 from xlvs.datapath.problems import explained
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.wire.messages import ConnectionView
 
-_CHUNK = 512
 _ID_BYTES = 4
 
 _PLAIN: Mapping[type, str] = {
     w.PutService: "services",
     w.PutDestination: "destinations",
-    w.PutLocalAddress: "local_addresses",
+    w.PutPortBlock: "port_blocks",
     w.PutInterface: "interfaces",
 }
 """Writes of a number and a record -> the map."""
@@ -48,7 +51,7 @@ class Kernel:
 
     @property
     def connections_size(self) -> int:
-        """How many connections the table holds at most."""
+        """For how many connections the table is rated."""
         return self._path.sizes.connections
 
     # ---- reading what the daemon wrote
@@ -76,45 +79,51 @@ class Kernel:
             if current.count or id_ in services:
                 ids = self._list(current)
                 servers[id_] = Servers(ids, current.gcd or 1, current.max_weight)
+        blocks = self._port_blocks()
         tables = Tables(
             keys=self._keys(),
             services=services,
             servers=servers,
             destinations=destinations,
-            local_addresses=self._local_addresses(services),
+            port_blocks=blocks,
             interfaces={
                 int.from_bytes(key, "little"): self._layout.unpack(records.Interface, value)
                 for key, value in self._path.map("interfaces").items()
             },
             settings=self._one("settings", records.Settings),
         )
-        return Have(tables, regions, self._busy_blocks())
+        busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
+        roles = self._one("addresses", records.Addresses).roles
+        return Have(tables, regions, busy, roles, self._path.geometry.hz)
 
     def _keys(self) -> dict[records.ServiceKey, int]:
-        return {
+        found = {
             self._layout.unpack(records.ServiceKey, key): int.from_bytes(value, "little")
             for key, value in self._path.map("services_by_key").items()
         }
+        for raw, value in self._path.map("services_by_key4").items():
+            key = self._layout.unpack(records.ServiceKey4, raw)
+            address = packed(IPv4Address(key.address))
+            whole = records.ServiceKey(address, 0, key.port, key.protocol, AF_INET)
+            found[whole] = int.from_bytes(value, "little")
+        return found
+
+    def _place_of_key(self, key: records.ServiceKey) -> tuple[Map, bytes]:
+        """The map that packets look in, and the key as it has it."""
+        if key.family == AF_INET and not key.fwmark:
+            address = int(unpacked(key.address))
+            short = records.ServiceKey4(address, key.port, key.protocol)
+            return self._path.map("services_by_key4"), self._layout.pack(short)
+        return self._path.map("services_by_key"), self._layout.pack(key)
 
     def _list(self, servers: records.ServerList) -> tuple[int, ...]:
         lists = self._path.map("service_destinations")
         found = (lists.lookup(servers.base + i) for i in range(servers.count))
         return tuple(int.from_bytes(value or b"", "little") for value in found)
 
-    def _local_addresses(self, services: Mapping[int, records.Service]) -> dict[int, bytes]:
-        """Those that a service names; others are left-overs."""
-        addresses = self._path.map("local_addresses")
-        found = {}
-        for service in services.values():
-            for i in range(service.local_base, service.local_base + service.local_count):
-                raw = addresses.lookup(i)
-                if raw is not None:
-                    found[i] = self._layout.unpack(records.LocalAddress, raw).address
-        return found
-
-    def _busy_blocks(self) -> frozenset[int]:
-        use = self.port_use(range(self._path.sizes.port_blocks))
-        return frozenset(block for block, ports in use.items() if ports.used)
+    def _port_blocks(self) -> dict[int, bytes]:
+        blocks = self._entries("port_blocks", records.PortBlock)
+        return {block: record.local for block, record in blocks.items()}
 
     # ---- reading what packets write
 
@@ -137,9 +146,11 @@ class Kernel:
             for index, name in self._layout.reasons.items()
         }
 
-    def table(self) -> records.Table:
+    def table(self) -> TableUse:
         """How full the connection table is."""
-        return self._at("table", records.Table, 0)
+        seen = self._at("table", records.Table, 0)
+        counts = self._summed("table_counts", records.TableCounts, 0)
+        return TableUse.of(seen, counts, self._path.geometry)
 
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         """Use of blocks of local ports."""
@@ -155,14 +166,25 @@ class Kernel:
             )
         return found
 
-    def connections(self, now: int) -> Iterator[list[ConnectionView]]:
-        """All connections, some hundreds at a time."""
-        view, stride = self._view("connections")
-        codec = self._layout.codec(records.Connection)
-        fresh = min(self.table().fresh, self.connections_size)
-        slots = connections.live_slots(view, stride, codec.offsets["word"], fresh)
-        for at in range(0, len(slots), _CHUNK):
-            yield list(connections.read(view, stride, codec, slots[at : at + _CHUNK], now))
+    def connections(self) -> Iterator[list[ConnectionView]]:
+        """All connections, some thousands at a time, also none: whoever waits can go on."""
+        listing = Listing(self._path.geometry.hz, self._server, self._local)
+        for name, v6 in (("connections4", False), ("connections6", True)):
+            shape = Shape.of(self._layout, v6=v6)
+            view, stride = self._view(name)
+            for at in range(0, len(view), LINES * stride):
+                yield listing.read(view[at : at + LINES * stride], shape, self._path.ticks())
+
+    def _server(self, destination: int) -> Server | None:
+        raw = self._path.map("destinations").lookup(destination)
+        if raw is None:
+            return None
+        found = self._layout.unpack(records.Destination, raw)
+        return Server(text(found.address), found.port)
+
+    def _local(self, block: int) -> str:
+        raw = self._path.map("port_blocks").lookup(block) or bytes(len(records.NO_ADDRESS))
+        return text(self._layout.unpack(records.PortBlock, raw).local)
 
     # ---- writing
 
@@ -179,9 +201,13 @@ class Kernel:
             return
         match write:
             case w.PutKey(key, service):
-                self._put("services_by_key", self._layout.pack(key), _number(service))
+                place, raw = self._place_of_key(key)
+                place.update(raw, _number(service))
             case w.DropKey(key):
-                self._path.map("services_by_key").delete(self._layout.pack(key))
+                place, raw = self._place_of_key(key)
+                place.delete(raw)
+            case w.PutRoles(slots):
+                self._put_roles(slots)
             case w.DropInterface(ifindex):
                 self._path.map("interfaces").delete(ifindex)
             case w.PutSettings(value):
@@ -227,6 +253,13 @@ class Kernel:
             )
         )
 
+    def _put_roles(self, slots: tuple[tuple[int, int], ...]) -> None:
+        # In place: an update of the whole value would take more time, and each byte
+        # says something by itself.
+        roles, _ = self._view("addresses", writable=True)
+        for slot, role in slots:
+            roles[slot] = role
+
     def _put(self, name: str, key: int | bytes, value: bytes) -> None:
         self._path.map(name).update(key, value)
 
@@ -268,10 +301,10 @@ class Kernel:
 
     # ---- bytes
 
-    def _view(self, name: str) -> tuple[memoryview, int]:
+    def _view(self, name: str, *, writable: bool = False) -> tuple[memoryview, int]:
         found = self._path.map(name)
         if name not in self._views:
-            self._views[name] = found.view()
+            self._views[name] = found.view(writable=writable)
         return self._views[name], found.stride
 
     def _at(self, name: str, record: type[R], index: int) -> R:

@@ -40,3 +40,8 @@ def encode_lines(messages: Iterable[object]) -> bytes:
 def decode(data: bytes, kind: type[T]) -> T:
     """The message in this JSON. Raises msgspec.DecodeError, which says where it is wrong."""
     return msgspec.json.decode(data, type=kind, dec_hook=_decode)
+
+
+def decode_lines(data: bytes, kind: type[T]) -> list[T]:
+    """The messages of NDJSON. Raises msgspec.DecodeError."""
+    return msgspec.json.Decoder(kind, dec_hook=_decode).decode_lines(data)

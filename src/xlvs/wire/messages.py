@@ -100,19 +100,22 @@ class ServiceList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection. ``expires``: seconds left, rounded down, 0 when it is over."""
+    """One connection. ``expires``: seconds left, rounded down, 0 when it is over.
+
+    Addresses are plain text: there may be ten million of them.
+    """
 
     protocol: Protocol
     state: str
     expires: int
-    client: Address
+    client: str
     client_port: int
-    virtual: Address
+    virtual: str
     virtual_port: int
-    destination: Address
+    destination: str
     destination_port: int
     method: str
-    local: Address | None = None
+    local: str | None = None
     local_port: int = 0
 
 
@@ -148,12 +151,15 @@ class InterfaceView(msgspec.Struct, frozen=True, kw_only=True):
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
     """How full the connection table is."""
 
-    size: int
+    size: int  # connections that it is rated for
     used: int
     high_water: int
+    half_open: int  # whose clients have not proved themselves: they make room if need be
+    half_open_max: int  # above it they make room for one another
     created: int
     expired: int
-    full: int
+    evicted: int  # half-open ones that made room
+    full: int  # refused: no room among established ones
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ import http.client
 import json
 import socket
 import stat
-from ipaddress import ip_address
 
 import pytest
 from tests.unit.datapath_plan.build import World, real
@@ -17,8 +16,8 @@ from xlvs.api import server
 from xlvs.api.app import Api
 from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
-from xlvs.datapath.port import PortUse
-from xlvs.datapath.records import DestinationLoad, Stats, Table
+from xlvs.datapath.port import PortUse, TableUse
+from xlvs.datapath.records import DestinationLoad, Stats
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
 from xlvs.wire.messages import ConnectionView
@@ -216,11 +215,11 @@ def test_connections_are_one_per_line(served):
         protocol=Protocol.TCP,
         state="ESTABLISHED",
         expires=899,
-        client=ip_address("192.168.100.9"),
+        client="192.168.100.9",
         client_port=30000,
-        virtual=ip_address("10.0.0.1"),
+        virtual="10.0.0.1",
         virtual_port=80,
-        destination=real(1),
+        destination=str(real(1)),
         destination_port=80,
         method="nat",
     )
@@ -245,7 +244,9 @@ def test_status_tells_all(served):
 
     def conversation(ask):
         ask("POST", "/v1/edits", {"edits": [service(), destination(1, method="fullnat")]})
-        port.table_now = Table(used=1000, high_water=1001, created=2000, expired=1000)
+        port.table_now = TableUse(
+            used=1000, high_water=1001, created=2000, ended=1000, half_open=7, evicted=8
+        )
         port.ports[0] = PortUse(12, 3)
         return ask("GET", "/v1/status")[1]
 
@@ -255,7 +256,8 @@ def test_status_tells_all(served):
     assert shown["reasons"] == {"fwd_nat": {"packets": 3, "bytes": 180}}
     (ports,) = shown["local_ports"]
     assert (ports["used"], ports["free"], ports["exhausted"]) == (12, 64500, 3)
-    assert shown["table"]["used"] == 1000
+    assert (shown["table"]["used"], shown["table"]["expired"]) == (1000, 1000)
+    assert (shown["table"]["half_open"], shown["table"]["evicted"]) == (7, 8)
     problems = "\n".join(shown["problems"])
     for words in (
         "net.ipv4.vs.secure_tcp is not in the data path yet",
@@ -271,7 +273,7 @@ def test_expiry_that_stands_still_is_told(served, monkeypatch):
     director.estimate()
     director.estimate()
     assert not director.expiry_stands_still
-    monkeypatch.setattr(served.world.port, "table", lambda: Table(sweeps=2))
+    monkeypatch.setattr(served.world.port, "table", lambda: TableUse(sweeps=2))
     director.estimate()
     problems = served.talk(lambda ask: ask("GET", "/v1/status"))[1]["problems"]
     assert any("connections do not expire" in problem for problem in problems)

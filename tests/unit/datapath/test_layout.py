@@ -53,25 +53,25 @@ def test_byte_order_follows_the_typedef() -> None:
 
 
 def test_padding_stays_zero() -> None:
-    record = records.Flow(b"\xff" * 16, b"\xff" * 16, 0xFFFF, 0xFFFF, 0xFF)
-    codec = LAYOUT.codec(records.Flow)
-    assert codec.pack(record)[codec.offsets["pad"] :] == bytes(3)
+    record = records.ServiceKey4(0xFFFFFFFF, 0xFFFF, 0xFF)
+    codec = LAYOUT.codec(records.ServiceKey4)
+    assert codec.pack(record) == b"\xff" * 7 + b"\0"
 
 
 def test_a_field_that_c_lacks_is_named(btf: Btf) -> None:
-    struct = btf.find(Kind.STRUCT, "xlvs_slot")
+    struct = btf.find(Kind.STRUCT, "xlvs_reason_stats")
     assert struct is not None
-    wrong = changed(btf, "xlvs_slot", members=(struct.members[0],))
-    with pytest.raises(LayoutError, match="xlvs_slot: field 1 is None in C and generation"):
+    wrong = changed(btf, "xlvs_reason_stats", members=(struct.members[0],))
+    with pytest.raises(LayoutError, match="xlvs_reason_stats: field 1 is None in C and bytes"):
         Layout(wrong)
 
 
 def test_a_renamed_field_is_named(btf: Btf) -> None:
-    struct = btf.find(Kind.STRUCT, "xlvs_slot")
+    struct = btf.find(Kind.STRUCT, "xlvs_reason_stats")
     assert struct is not None
-    members = (replace(struct.members[0], name="place"), struct.members[1])
-    with pytest.raises(LayoutError, match="field 0 is place in C and slot in Python"):
-        Layout(changed(btf, "xlvs_slot", members=members))
+    members = (replace(struct.members[0], name="frames"), struct.members[1])
+    with pytest.raises(LayoutError, match="field 0 is frames in C and packets in Python"):
+        Layout(changed(btf, "xlvs_reason_stats", members=members))
 
 
 def test_a_field_of_another_type_is_named(btf: Btf) -> None:
@@ -115,9 +115,9 @@ def test_fingerprints_that_differ_say_where(layout: Layout) -> None:
     ours = layout.fingerprint()
     assert difference(ours, ours) == ""
     theirs = json.loads(ours)
-    theirs["structs"]["xlvs_slot"]["size"] = 12
+    theirs["structs"]["xlvs_reason_stats"]["size"] = 24
     text = difference(ours, json.dumps(theirs).encode())
-    assert text == "structs xlvs_slot size is 12 in the pinned maps and 8 in this version"
+    assert text == "structs xlvs_reason_stats size is 24 in the pinned maps and 16 in this version"
     assert "cannot be read" in difference(ours, b"\xff")
 
 

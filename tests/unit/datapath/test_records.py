@@ -23,4 +23,4 @@ def test_constant_is_the_same_in_python(name: str) -> None:
 
 
 def test_macros_were_found() -> None:
-    assert {"CURSOR_HEAD", "SLOT_REPLY"} <= MACROS.keys()
+    assert {"CURSOR_HEAD", "NO_DESTINATION"} <= MACROS.keys()

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from xlvs.datapath import writes as w
-from xlvs.datapath.port import PortUse
+from xlvs.datapath.addresses import slot
+from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import (
+    ADDRESS_SLOTS,
     CURSOR_HEAD,
+    NO_ADDRESS,
+    AddressRole,
     Destination,
     DestinationFlag,
     DestinationLoad,
@@ -23,13 +27,13 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
     Stats,
-    Table,
 )
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.model.problem import Code, Problem
 from xlvs.wire.messages import ConnectionView
 
 NOWHERE = Region(0, 0)
+HZ = 250
 
 
 class Sizes(NamedTuple):
@@ -37,7 +41,6 @@ class Sizes(NamedTuple):
     services: int = 16
     destinations: int = 64
     service_destinations: int = 256
-    local_addresses: int = 32
     port_blocks: int = 64
 
 
@@ -63,7 +66,8 @@ class FakePort:
         self.keys: dict[ServiceKey, int] = {}
         self.services: dict[int, Service] = {}
         self.destinations: dict[int, Destination] = {}
-        self.local_addresses: dict[int, bytes] = {}
+        self.port_blocks: dict[int, bytes] = {}
+        self.roles = bytearray(ADDRESS_SLOTS)
         self.interfaces: dict[int, Interface] = {}
         self.settings = Settings()
         self.lists = [0] * self.capacity.service_destinations
@@ -76,7 +80,7 @@ class FakePort:
         self.connected: dict[int, DestinationLoad] = {}
         self.ports: dict[int, PortUse] = {}
         self.attached: list[Attached] = []
-        self.table_now = Table()
+        self.table_now = TableUse()
         self.sweeps = 0
         self.table_views: list[ConnectionView] = []
 
@@ -96,22 +100,17 @@ class FakePort:
                 servers[id_] = Servers(self.ids(id_), current.gcd, current.max_weight)
         for id_ in self.services:
             servers.setdefault(id_, Servers())
-        used = {
-            index
-            for service in self.services.values()
-            for index in range(service.local_base, service.local_base + service.local_count)
-        }
         tables = Tables(
             dict(self.keys),
             dict(self.services),
             servers,
             dict(self.destinations),
-            {i: a for i, a in self.local_addresses.items() if i in used},
+            dict(self.port_blocks),
             dict(self.interfaces),
             self.settings,
         )
         busy = frozenset(block for block, use in self.ports.items() if use.used)
-        return Have(tables, regions, busy)
+        return Have(tables, regions, busy, bytes(self.roles), HZ)
 
     def ids(self, service: int) -> tuple[int, ...]:
         """The list that packets of a service walk now."""
@@ -144,8 +143,14 @@ class FakePort:
             case w.PutDestination(id_, value):
                 assert 0 <= id_ < self.capacity.destinations
                 _put(self.destinations, id_, value, Destination())
-            case w.PutLocalAddress(id_, value):
-                self.local_addresses[id_] = value.address
+            case w.PutPortBlock(id_, value):
+                assert 0 <= id_ < self.capacity.port_blocks
+                assert not self._connected_by(id_), "a connection has a port of this block"
+                _put(self.port_blocks, id_, value.local, NO_ADDRESS)
+            case w.PutRoles(slots):
+                for place, role in slots:
+                    assert self.roles[place] != role
+                    self.roles[place] = role
             case w.PutInterface(ifindex, value):
                 self.interfaces[ifindex] = value
             case w.DropInterface(ifindex):
@@ -159,13 +164,16 @@ class FakePort:
                 if load:
                     assert id_ not in self.connected, "a connection uses this id"
             case w.ClearBlock(block, _):
-                assert not self.ports.get(block, PortUse(0, 0)).used
+                assert not self._connected_by(block)
                 self.ports.pop(block, None)
             case w.WriteList(region, ids):
                 self._check_unread(region)
                 self.lists[region.base : region.base + region.size] = ids
             case w.Commit():
                 self._commit(write)
+
+    def _connected_by(self, block: int) -> int:
+        return self.ports.get(block, PortUse(0, 0)).used
 
     def _check_unread(self, region: Region) -> None:
         for id_, versions in self.versions.items():
@@ -214,6 +222,7 @@ class FakePort:
         local = sum(1 for d in self.destinations.values() if d.flags & DestinationFlag.LOCAL)
         assert self.settings.local_destinations >= local, f"{write}: local replies unseen"
         self._check_blocks(write)
+        self._check_roles(write)
 
     def _check_blocks(self, write: w.Write) -> None:
         """One block of local ports never serves two pairs of local address and server."""
@@ -226,13 +235,29 @@ class FakePort:
                 continue
             for i in range(service.local_count):
                 owner = (
-                    self.local_addresses[service.local_base + i],
+                    self.port_blocks[destination.port_block + i],
                     destination.address,
                     destination.port,
                     service.key.protocol,
                 )
                 block = destination.port_block + i
                 assert owners.setdefault(block, owner) == owner, f"{write}: shared block {block}"
+
+    def _check_roles(self, write: w.Write) -> None:
+        """Whatever a packet of ours may be sent to or come from has its role."""
+
+        def check(address: bytes, role: AddressRole) -> None:
+            assert self.roles[slot(address)] & role, f"{write}: {role.name} is missed"
+
+        for key in self.keys:
+            check(key.address, AddressRole.VIRTUAL)
+        for destination in self.destinations.values():
+            check(destination.address, AddressRole.SERVER)
+            service = self.services.get(destination.service)
+            if service is not None:
+                check(service.key.address, AddressRole.VIRTUAL)
+        for local in self.port_blocks.values():
+            check(local, AddressRole.LOCAL)
 
     # ---- what packets write
 
@@ -248,15 +273,15 @@ class FakePort:
     def reasons(self) -> dict[str, ReasonStats]:
         return {"fwd_nat": ReasonStats(3, 180), "drop_no_next_hop": ReasonStats()}
 
-    def table(self) -> Table:
+    def table(self) -> TableUse:
         self.sweeps += 1
         return self.table_now._replace(sweeps=self.sweeps)
 
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         return {block: self.ports.get(block, PortUse(0, 0)) for block in blocks}
 
-    def connections(self, now: int) -> Iterator[list[ConnectionView]]:
-        assert 0 <= now < 1 << 32
+    def connections(self) -> Iterator[list[ConnectionView]]:
+        yield []
         yield self.table_views
 
     # ---- hooks

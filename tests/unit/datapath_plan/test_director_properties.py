@@ -79,12 +79,14 @@ def test_clear_and_rest_leave_nothing(sequence, connected):
     world.do(Clear())
     world.director.reap(1000.0)
     world.port.connected.clear()
+    world.port.ports.clear()
     world.director.reap(1001.0)
     world.director.reap(1001.0 + REST)
     left = world.port.have().tables
     assert left._replace(interfaces={}, settings=Tables().settings) == Tables()
     assert left.settings.services == 0
     assert left.settings.local_destinations == 0
+    assert not any(world.port.roles)
 
 
 @given(batches, busy, st.booleans())

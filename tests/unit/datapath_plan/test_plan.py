@@ -7,6 +7,7 @@ import pytest
 from tests.unit.datapath_plan.build import (
     KEY,
     LOCAL,
+    VIP,
     World,
     add,
     add_service,
@@ -15,13 +16,20 @@ from tests.unit.datapath_plan.build import (
     observed,
     real,
 )
-from tests.unit.datapath_plan.fake import FakePort, Sizes
+from tests.unit.datapath_plan.fake import HZ, FakePort, Sizes
 
 from xlvs.datapath import writes as w
+from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.effective import Options
 from xlvs.datapath.plan import remap
 from xlvs.datapath.port import PortUse
-from xlvs.datapath.records import CURSOR_HEAD, DestinationFlag, DestinationLoad, Stats
+from xlvs.datapath.records import (
+    CURSOR_HEAD,
+    AddressRole,
+    DestinationFlag,
+    DestinationLoad,
+    Stats,
+)
 from xlvs.io.director import REST
 from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetTimeouts
 from xlvs.model.problem import Code, Problem
@@ -129,7 +137,7 @@ def test_one_line_too_many_does_not_spoil_the_others():
     results = world.director.edit(edits, go_on=True)
     assert [bool(each) for each in results] == [False, False, False, True, False]
     assert world.servers() == [2, 1]
-    assert world.port.settings.timeout[11] == 77_000
+    assert world.port.settings.timeout[11] == 77 * HZ
 
 
 def test_wrr_follows_each_change_by_itself(world):
@@ -274,6 +282,87 @@ def test_a_higher_threshold_ends_an_overload(world):
 
 def test_timeouts_go_to_the_settings(world):
     world.do(SetTimeouts(tcp=10, tcp_fin=20))
-    assert world.port.settings.timeout[1] == 10_000
-    assert world.port.settings.timeout[4] == 20_000
-    assert world.port.settings.timeout[11] == 300_000
+    assert world.port.settings.timeout[1] == 10 * HZ
+    assert world.port.settings.timeout[4] == 20 * HZ
+    assert world.port.settings.timeout[11] == 300 * HZ
+    assert world.port.settings.opening == 3 * HZ
+
+
+def roles_of(world, address):
+    return world.port.roles[slot(packed(address))]
+
+
+def test_addresses_have_the_roles_that_packets_look_for():
+    world = World(options=Options(local_addresses=(real(9),)))
+    world.do(add_service(), add(1), add(2, method=Method.FULLNAT))
+    assert roles_of(world, VIP) == AddressRole.VIRTUAL
+    assert roles_of(world, real(1)) == roles_of(world, real(2)) == AddressRole.SERVER
+    assert roles_of(world, real(9)) == AddressRole.LOCAL
+    assert roles_of(world, real(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "role"),
+    [
+        (Method.DR, AddressRole.VIRTUAL | AddressRole.SERVER),
+        (Method.TUN, AddressRole.VIRTUAL | AddressRole.SERVER),
+        (Method.NAT, AddressRole.VIRTUAL),
+    ],
+)
+def test_on_the_director_itself_the_virtual_address_answers(world, method, role):
+    world.do(add(0, method=method))
+    assert roles_of(world, VIP) == role
+    assert roles_of(world, LOCAL) == AddressRole.SERVER
+
+
+def test_roles_come_first_and_go_last(world):
+    world.do(add(4))
+    assert type(world.port.written[0]) is w.PutRoles
+    world.do(drop(4))
+    world.director.reap(0.0)
+    world.port.written.clear()
+    world.director.reap(REST)
+    assert type(world.port.written[-1]) is w.PutRoles
+    assert roles_of(world, real(4)) == 0
+
+
+def test_roles_stay_as_long_as_connections_may(world):
+    id_ = world.port.ids(0)[0]
+    world.port.connected[id_] = DestinationLoad(inactive=2)
+    world.do(DeleteService(key=KEY))
+    world.director.reap(0.0)
+    world.director.reap(REST)
+    assert roles_of(world, VIP) == AddressRole.VIRTUAL
+    assert roles_of(world, real(3)) == AddressRole.SERVER
+    assert roles_of(world, real(2)) == 0
+
+
+def test_a_local_address_goes_when_no_connection_has_a_port_of_it():
+    world = World()
+    world.do(add_service(local_addresses=(real(7),)), add(1, method=Method.FULLNAT))
+    world.port.ports[0] = PortUse(1, 0)
+    world.do(EditService(service=Service(key=KEY, scheduler="rr", local_addresses=(real(8),))))
+    assert world.port.port_blocks == {0: packed(real(7)), 1: packed(real(8))}
+    world.director.reap(0.0)
+    assert roles_of(world, real(7)) == AddressRole.LOCAL
+    world.port.ports.clear()
+    world.director.reap(1.0)
+    assert world.port.port_blocks == {1: packed(real(8))}
+    assert roles_of(world, real(7)) == 0
+    assert roles_of(world, real(8)) == AddressRole.LOCAL
+
+
+def test_a_killed_directors_roles_are_repaired(world):
+    world.port.roles[slot(packed(VIP))] = 0
+    world.port.roles[7] |= AddressRole.SERVER
+    world.port.keys.clear()  # so far it came
+    world.start()
+    assert roles_of(world, VIP) == AddressRole.VIRTUAL
+    assert world.port.roles[7] == 0
+
+
+def test_services_with_as_many_other_local_addresses_go_on():
+    world = World()
+    world.do(add_service(local_addresses=(real(7),)), add(1, method=Method.FULLNAT))
+    world.do(EditService(service=Service(key=KEY, scheduler="rr", local_addresses=(real(8),))))
+    assert world.port.services[0].local_count == 1

@@ -55,16 +55,17 @@ def test_lines_are_one_message_each() -> None:
         protocol=Protocol.UDP,
         state="UDP",
         expires=299,
-        client=ip_address("1.2.3.4"),
+        client="1.2.3.4",
         client_port=5,
-        virtual=ip_address("10.0.0.1"),
+        virtual="10.0.0.1",
         virtual_port=53,
-        destination=ip_address("192.168.0.1"),
+        destination="192.168.0.1",
         destination_port=53,
         method="nat",
     )
     lines = codec.encode_lines([view, view]).splitlines()
     assert [codec.decode(line, ConnectionView) for line in lines] == [view, view]
+    assert codec.decode_lines(b"\n".join(lines) + b"\n", ConnectionView) == [view, view]
 
 
 @pytest.mark.parametrize(

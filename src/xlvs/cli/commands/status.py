@@ -86,6 +86,13 @@ def _head(status: Status) -> RenderableType:
         f"at most {connections.high_water}; {connections.created} made, "
         f"{connections.expired} ended, {connections.full} refused",
     )
+    crowded = connections.half_open >= connections.half_open_max
+    colour = "yellow" if crowded or connections.evicted else "green"
+    table.add_row(
+        "Half-open",
+        f"[{colour}]{connections.half_open}[/] of {connections.half_open_max}; "
+        f"{connections.evicted} made room for others",
+    )
     rates = status.rates
     table.add_row(
         "Traffic",

@@ -46,7 +46,6 @@ from xlvs.datapath.libbpf.maps import (
     map_delete,
     map_lookup,
     map_lookup_batch,
-    map_pop,
     map_update,
     map_update_batch,
 )
@@ -85,7 +84,6 @@ __all__ = [
     "map_delete",
     "map_lookup",
     "map_lookup_batch",
-    "map_pop",
     "map_update",
     "map_update_batch",
     "mount_bpffs",

@@ -43,7 +43,6 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_create": (_int, (_int, _text, u32, u32, u32, ptr)),
     "bpf_map_update_elem": (_int, (_int, ptr, ptr, ctypes.c_uint64)),
     "bpf_map_lookup_elem": (_int, (_int, ptr, ptr)),
-    "bpf_map_lookup_and_delete_elem": (_int, (_int, ptr, ptr)),
     "bpf_map_delete_elem": (_int, (_int, ptr)),
     "bpf_map_lookup_batch": (_int, (_int, ptr, ptr, ptr, ptr, ptr, ptr)),
     "bpf_map_update_batch": (_int, (_int, ptr, ptr, ptr, ptr)),

@@ -28,8 +28,8 @@ def map_create(kind: int, name: str, key_size: int, value_size: int, entries: in
     )
 
 
-def map_update(fd: int, key: bytes | None, value: bytes, flags: int = BPF_ANY) -> None:
-    """Write one entry; ``key`` None for stacks and queues."""
+def map_update(fd: int, key: bytes, value: bytes, flags: int = BPF_ANY) -> None:
+    """Write one entry."""
     call("bpf_map_update_elem", fd, key, value, flags)
 
 
@@ -38,16 +38,6 @@ def map_lookup(fd: int, key: bytes, size: int) -> bytes | None:
     value = ctypes.create_string_buffer(size)
     try:
         call("bpf_map_lookup_elem", fd, key, value)
-    except FileNotFoundError:
-        return None
-    return value.raw
-
-
-def map_pop(fd: int, size: int) -> bytes | None:
-    """Take the next entry off a stack or queue, or None."""
-    value = ctypes.create_string_buffer(size)
-    try:
-        call("bpf_map_lookup_and_delete_elem", fd, None, value)
     except FileNotFoundError:
         return None
     return value.raw

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The port over real maps: what the daemon writes is what it reads back, and what it lists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from tests.unit.datapath_plan.build import KEY, add, add_service, observed, real
+
+from xlvs.datapath.addresses import packed, slot
+from xlvs.datapath.effective import Options
+from xlvs.datapath.loader import DataPath, Sizes
+from xlvs.datapath.records import (
+    CONNECTION_METHOD_SHIFT,
+    AddressRole,
+    ConnectionFlag,
+    Entry,
+    Entry4,
+    Entry6,
+    Line4,
+    Line6,
+    Method,
+    State,
+    TableCounts,
+)
+from xlvs.io.adoption import adopt
+from xlvs.io.director import Director
+from xlvs.io.kernel import Kernel
+from xlvs.model import service as model
+from xlvs.model.edit import DeleteService
+from xlvs.model.service import Protocol, ServiceKey
+
+KEY6 = ServiceKey(protocol=Protocol.TCP, address=ip_address("fd00:1::1"), port=80)
+MARK = ServiceKey(protocol=Protocol.FWM, fwmark=7)
+OPTIONS = Options(local_addresses=(real(8), real(9)))
+
+
+@pytest.fixture
+def kernel(data_path: DataPath) -> Iterator[Kernel]:
+    made = Kernel(data_path)
+    yield made
+    made.close()
+
+
+def director(kernel: Kernel, *, running: bool) -> Director:
+    made = Director(kernel, OPTIONS, lambda _: None)
+    assert made.start(adopt(kernel.have(), lambda: None, running=running), observed()) is not None
+    return made
+
+
+def test_what_is_written_is_read_back(kernel: Kernel) -> None:
+    made = director(kernel, running=False)
+    edits = [
+        add_service("wrr"),
+        add(1, 3),
+        add(2, 5, model.Method.FULLNAT),
+        add_service("rr", KEY6),
+        add_service("lc", MARK),
+        add(0, 1, model.Method.DR, MARK),
+    ]
+    assert made.edit(edits, go_on=False) == [None] * len(edits)
+    have = kernel.have()
+    assert have.tables == made.effective.tables
+    assert have.tables.pools() == {0: (packed(real(8)), packed(real(9)))}
+    assert have.roles == have.tables.roles()
+    assert have.roles[slot(packed(ip_address("10.0.0.1")))] & AddressRole.VIRTUAL
+    assert have.roles[slot(packed(real(9)))] & AddressRole.LOCAL
+    again = Director(kernel, OPTIONS, lambda _: None)
+    assert again.start(adopt(have, lambda: None, running=True), observed()) == ()
+    assert again.desired.timeouts == made.desired.timeouts
+    made.edit([DeleteService(key=key) for key in (KEY, KEY6, MARK)], go_on=False)
+    assert kernel.have().tables.keys == {}
+    made.reap(0.0)
+    made.reap(1000.0)
+    left = kernel.have()
+    assert not any(left.roles)
+    assert left.tables.port_blocks == {}
+    assert left.tables.destinations == {}
+
+
+def test_the_table_is_summed_over_all_cpus(kernel: Kernel, data_path: DataPath) -> None:
+    counts = TableCounts(10, 4, 3, 1, 2, 5)
+    data_path.map("table_counts").update(0, data_path.layout.pack(counts))
+    cpus = len(data_path.map("table_counts").lookup_percpu(0))
+    table = kernel.table()
+    assert (table.used, table.half_open) == (6 * cpus, 2 * cpus)
+    assert (table.created, table.ended) == (10 * cpus, 4 * cpus)
+    assert (table.evicted, table.full) == (2 * cpus, 5 * cpus)
+    assert table.high_water == table.used
+    assert table.half_open_max == data_path.sizes.connections // 4
+
+
+def test_connections_of_both_families_are_listed(kernel: Kernel, data_path: DataPath) -> None:
+    made = director(kernel, running=False)
+    made.edit([add_service(), add(1, 1, model.Method.FULLNAT)], go_on=False)
+    expires = data_path.ticks() + 60 * data_path.geometry.hz & 0xFFFFFFFF
+    word = State.ESTABLISHED | ConnectionFlag.LIVE
+    entry = Entry(word | Method.FULLNAT << CONNECTION_METHOD_SHIFT, expires, 0, 1, 2000)
+    client, vip = ip_address("192.168.100.9"), ip_address("10.0.0.1")
+    line = Line4(way=(Entry4(), Entry4(entry, int(client), int(vip), 30000, 80)))
+    last = data_path.sizes.connections + 6
+    data_path.map("connections4").update(last, data_path.layout.pack(line))
+    client6, vip6 = ip_address("2001:db8::9"), ip_address("fd00:1::1")
+    entry6 = Entry6(Entry(word, expires), packed(client6), packed(vip6), 30001, 80)
+    data_path.map("connections6").update(3, data_path.layout.pack(Line6(way=(entry6,))))
+    four, six = (view for views in kernel.connections() for view in views)
+    assert (four.client, four.client_port, four.virtual) == ("192.168.100.9", 30000, "10.0.0.1")
+    assert (four.destination, four.destination_port) == (str(real(1)), 80)
+    assert (four.local, four.local_port) == (str(real(9)), 2000)
+    assert four.expires in (59, 60)
+    assert (six.client, six.virtual, six.method) == ("2001:db8::9", "fd00:1::1", "nat")
+
+
+def test_ten_million_connections_fit_and_an_empty_table_is_listed_at_once(
+    pin_folder: Path,
+) -> None:
+    path = DataPath.open(pin_folder, Sizes(connections=10_000_000))
+    kernel = Kernel(path)
+    try:
+        begin = time.monotonic()
+        assert not any(kernel.connections())
+        assert time.monotonic() - begin < 15
+    finally:
+        kernel.close()
