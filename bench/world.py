@@ -24,11 +24,12 @@ from pyroute2 import netns
 
 from bench.frames import ACK, SYN, Ends, Kind, Template, reply, request
 from bench.harness import Flows, Forget, Harness
-from xlvs.datapath import pins, records
+from xlvs.datapath import pins
 from xlvs.datapath.effective import Options, effective
 from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.datapath.observed import NUD_PERMANENT, Link, Neighbour, Observed, Route
 from xlvs.datapath.plan import diff
+from xlvs.datapath.port import TableUse
 from xlvs.io.kernel import Kernel
 from xlvs.model.desired import Desired, Timeouts
 from xlvs.model.service import (
@@ -210,7 +211,10 @@ class World:
         self.established = self.key.connections + len(kinds(self.key)) - 1
         used = self.table().used
         if used != self.established:
-            raise SystemExit(f"{used} connections instead of {self.established} in {self.key}")
+            counted = {name: n for name, n in self.reasons().items() if n}
+            raise SystemExit(
+                f"{used} connections instead of {self.established} in {self.key}: {counted}"
+            )
 
     def table(self) -> TableUse:
         """How full the table is."""

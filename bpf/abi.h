@@ -333,7 +333,7 @@ struct xlvs_entry {
  * although it, or one before it, is theirs: a look-up ends at a line with none.
  * src and dst are the client's packets'; of an ANSWER the server's.
  */
-#define XLVS_CHAIN 8
+#define XLVS_CHAIN 24
 #define XLVS_WAYS4 2
 #define XLVS_WAYS6 1
 

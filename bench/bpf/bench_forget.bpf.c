@@ -43,8 +43,8 @@ static long bench_forget6(__u32 i, void *data)
 SEC("syscall")
 int bench_forget(struct bench_forget *ctx)
 {
-	bpf_loop(ctx->lines4, bench_forget4, ctx, 0);
-	bpf_loop(ctx->lines6, bench_forget6, ctx, 0);
+	bpf_loop(READ_ONCE(ctx->lines4), bench_forget4, NULL, 0);
+	bpf_loop(READ_ONCE(ctx->lines6), bench_forget6, NULL, 0);
 	return 0;
 }
 

@@ -204,7 +204,7 @@ def crowded(hook: str, _crowded: World) -> World:
 
 def places(director: World) -> int:
     """As many IPv4 connections as the table can hold at the very most."""
-    return r.WAYS4 * (director.path.sizes.connections + r.CHAIN - 1)
+    return r.WAYS4 * (director.path.geometry.lines4 + r.CHAIN - 1)
 
 
 def from_client(i: int, flags: str) -> IP:

@@ -57,8 +57,8 @@ _SHARE = 4  # a quarter of the table may be IPv6's, and half-open
 class Sizes:
     """Numbers of entries; fixed when an instance's maps are made.
 
-    ``connections``: for so many the table is rated. It has twice as many places for
-    them, of 32 bytes: half full, hardly one connection finds its places taken.
+    ``connections``: for so many the table is rated. It has two and a quarter times as
+    many places, of 32 bytes: less than half full, no connection finds all of its taken.
     ``connections6``: places of IPv6, of 64 bytes; 0 stands for a quarter.
     """
 
@@ -88,12 +88,22 @@ class Sizes:
                 )
 
 
+def _lines4(connections: int) -> int:
+    """Lines of two places: with an eighth more than one for each, a chain is never full."""
+    return connections + connections // 8
+
+
+def _rated(lines: int) -> int:
+    """The number that ``_lines4`` made lines of."""
+    return lines // 9 * 8 + lines % 9
+
+
 def geometry(sizes: Sizes) -> records.Geometry:
     """What packets must know of the table. Each call has other secrets."""
     secret = [int.from_bytes(os.urandom(_SECRET_BYTES), "little") for _ in range(2)]
     return records.Geometry(
         secret=(secret[0], secret[1] | 1),  # the second one is a factor: odd loses nothing
-        lines4=sizes.connections,
+        lines4=_lines4(sizes.connections),
         lines6=sizes.connections6,
         hz=round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE)),
         half_open_max=max(sizes.connections // _SHARE, _HALF_OPEN_MIN),
@@ -117,7 +127,7 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "hash_slots": lambda s: s.hash_slots,
     "port_blocks": lambda s: s.port_blocks,
     "local_ports": lambda s: s.port_blocks,
-    "connections4": lambda s: s.connections + _BEHIND,
+    "connections4": lambda s: _lines4(s.connections) + _BEHIND,
     "connections6": lambda s: s.connections6 + _BEHIND,
 }
 """Map -> its size; maps not named here keep the size that C gives them."""
@@ -130,7 +140,7 @@ def _sizes(maps: Mapping[str, Map]) -> Sizes:
         return maps[name].info.max_entries
 
     return Sizes(
-        connections=entries("connections4") - _BEHIND,
+        connections=_rated(entries("connections4") - _BEHIND),
         services=entries("services"),
         destinations=entries("destinations"),
         service_destinations=entries("service_destinations"),
