@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import gcd
 from typing import NamedTuple
 
-from xlvs.datapath import support
+from xlvs.datapath import slots, support
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
 from xlvs.datapath.identity import Identities
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
@@ -37,6 +37,7 @@ from xlvs.model import service as model
 from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
+from xlvs.schedulers import maglev
 
 TIMEOUTS = {
     State.NONE: 2,
@@ -108,6 +109,16 @@ def servers(ids: tuple[int, ...], weights: Iterable[int]) -> Servers:
     divisor = gcd(*above) or 1
     top = max(above) - (divisor - 1) if above else 0
     return Servers(ids, divisor, top)
+
+
+def _hashed(
+    service: model.Service, destinations: Iterable[model.Destination]
+) -> tuple[maglev.Server, ...]:
+    """What of servers decides whose the slots are."""
+    return tuple(
+        maglev.Server(each.key.address.packed, each.key.port, support.hash_weight(service, each))
+        for each in destinations
+    )
 
 
 def addresses(desired: Desired) -> set[Address]:
@@ -238,6 +249,7 @@ class _Work:
             flags |= ServiceFlag.ONE_PACKET
         if service.persistence_timeout:
             flags |= ServiceFlag.PERSISTENT
+        flags |= support.hash_flags(service)
         self._keys[key] = id_
         self._services[id_] = Service(
             flags=int(flags),
@@ -245,7 +257,10 @@ class _Work:
             local_count=len(pool),
             key=key,
         )
-        self.servers[id_] = servers(ids, map(support.weight, destinations))
+        listed = servers(ids, map(support.weight, destinations))
+        if support.scheduler(service) is Scheduler.MH:
+            listed = listed._replace(owners=slots.owners(ids, _hashed(service, destinations)))
+        self.servers[id_] = listed
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids
 

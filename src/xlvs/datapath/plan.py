@@ -12,6 +12,7 @@ from itertools import compress
 from operator import ne
 from typing import NamedTuple
 
+from xlvs.datapath import slots
 from xlvs.datapath.records import (
     CURSOR_HEAD,
     Destination,
@@ -20,7 +21,9 @@ from xlvs.datapath.records import (
     Scheduler,
     Service,
     Settings,
+    State,
 )
+from xlvs.datapath.slots import Moment
 from xlvs.datapath.tables import EMPTY, Capacity, Have, Region, Servers, Tables
 from xlvs.datapath.writes import (
     ClearBlock,
@@ -38,10 +41,12 @@ from xlvs.datapath.writes import (
     PutSettings,
     Write,
     WriteList,
+    WriteSlots,
 )
 from xlvs.model.problem import Code, Problem
 
 NOWHERE = Region(0, 0)
+IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 
 
@@ -49,12 +54,14 @@ class Renewal(NamedTuple):
     """What ``history.Changes`` says, by id.
 
     ``weights``: wrr's numbers after each change, the last one being the wanted.
+    ``forgetting``: services some of whose slots need not remember any longer.
     """
 
     weights: Mapping[int, Sequence[tuple[int, int]]] = EMPTY
     begun: frozenset[int] = frozenset()
     rebound: frozenset[int] = frozenset()
     deleted: frozenset[int] = frozenset()
+    forgetting: frozenset[int] = frozenset()
 
 
 NOTHING_RENEWED = Renewal()
@@ -72,12 +79,44 @@ def diff(
 
 def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     """What the maps hold when all writes were done."""
-    regions = dict(have.regions)
+    regions, slot_regions, pasts = dict(have.regions), dict(have.slot_regions), dict(have.pasts)
+    written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}
     for write in writes:
-        if isinstance(write, Commit):
+        if isinstance(write, WriteSlots):
+            written[write.region] = write.pasts
+        elif isinstance(write, Commit):
             current, _ = regions.get(write.service, (NOWHERE, NOWHERE))
             regions[write.service] = (write.region, current)
-    return have._replace(tables=want, regions=regions, roles=want.roles())
+            current, _ = slot_regions.get(write.service, (NOWHERE, NOWHERE))
+            slot_regions[write.service] = (write.slots, current)
+            pasts[write.service] = written.get(write.slots, pasts.get(write.service, EMPTY))
+    return have._replace(
+        tables=want,
+        regions=regions,
+        slot_regions=slot_regions,
+        pasts={id_: found for id_, found in pasts.items() if found},
+        roles=want.roles(),
+    )
+
+
+def forgetting(have: Have, want: Tables) -> frozenset[int]:
+    """Services with slots that need not remember any longer what they do."""
+    return frozenset(id_ for id_ in have.pasts if _forgets(id_, have, want))
+
+
+def _forgets(id_: int, have: Have, want: Tables) -> bool:
+    owners = want.servers[id_].owners if id_ in want.servers else ()
+    if not want.stateless(id_) or not owners:
+        return True
+    now = _moment(id_, have, want)
+    return any(slots.is_over(past, owners[slot], now) for slot, past in have.pasts[id_].items())
+
+
+def _moment(id_: int, have: Have, want: Tables) -> Moment:
+    """When a change of a service's slots from ``have`` to ``want`` happens."""
+    tcp = want.services[id_].key.protocol == IPPROTO_TCP
+    timeout = want.settings.timeout[State.ESTABLISHED if tcp else State.UDP]
+    return Moment(have.now, timeout, want.destinations, have.busy)
 
 
 def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tuple[int, ...]:
@@ -101,7 +140,16 @@ class _Plan:
         self._there = have.tables
         self._want = want
         self._renewal = renewal
-        self._space = _Space(have.regions, capacity.service_destinations)
+        self._space = _Space(
+            have.regions,
+            capacity.service_destinations,
+            "there is no room for the servers' lists",
+        )
+        self._slot_space = _Space(
+            have.slot_regions,
+            capacity.hash_slots,
+            "there is no room for more services with the scheduler mh",
+        )
         self._roles = want.roles()
         self._suspended: set[int] = set()
         # New to packets: the key is not there, or it was deleted in between.
@@ -266,7 +314,8 @@ class _Plan:
             or (self._want.used(id_) and scheduler != self._there.scheduler(id_))
         )
         steps = list(self._renewal.weights.get(id_, ()))
-        if not (reset or steps or old != new):
+        forgets = id_ in self._renewal.forgetting or self._becomes_stateless(id_)
+        if not (reset or steps or old != new or forgets):
             return
         last = (new.gcd, new.max_weight)
         if not steps or steps[-1] != last:
@@ -278,6 +327,12 @@ class _Plan:
             region = self._space.take(len(new.ids))
             if new.ids:
                 yield WriteList(region, new.ids)
+        slots_region, _ = self._have.slot_regions.get(id_, (NOWHERE, NOWHERE))
+        if not new.owners:
+            slots_region = slots_region if self._leaves_mh(id_) else NOWHERE
+        elif old.owners != new.owners or forgets:
+            slots_region = self._slot_space.take(len(new.owners))
+            yield WriteSlots(slots_region, new.owners, self._pasts(id_, old, new))
         moved = () if reset else remap(old.ids, new.ids, self._renewal.deleted)
         for step, (gcd, max_weight) in enumerate(steps):
             yield Commit(
@@ -288,17 +343,47 @@ class _Plan:
                 gcd,
                 max_weight,
                 moved if not step else (),
+                slots_region,
             )
+
+    def _leaves_mh(self, id_: int) -> bool:
+        """Until the service has its new scheduler, packets still look for its slots."""
+        return (
+            self._want.used(id_)
+            and self._want.scheduler(id_) != Scheduler.MH
+            and self._there.scheduler(id_) == Scheduler.MH
+        )
+
+    def _becomes_stateless(self, id_: int) -> bool:
+        """Whether the service has kept its connections until now."""
+        return (
+            self._want.stateless(id_) and self._there.used(id_) and not self._there.stateless(id_)
+        )
+
+    def _pasts(self, id_: int, old: Servers, new: Servers) -> slots.Pasts:
+        """What the slots remember."""
+        if not self._want.stateless(id_):
+            return EMPTY
+        moment = _moment(id_, self._have, self._want)
+        if self._becomes_stateless(id_):
+            # By the same slots as until now nobody's connections are anybody else's.
+            others = () if old.owners == new.owners else old.ids
+            return slots.of_a_table(others, new.owners, moment)
+        pasts = self._have.pasts.get(id_, EMPTY)
+        return slots.after_change(old.owners, pasts, new.owners, moment)
 
 
 class _Space:
-    """Free regions of the map of lists: no packet may still be reading there."""
+    """Free regions of a map of lists: no packet may still be reading there."""
 
-    def __init__(self, regions: Mapping[int, tuple[Region, Region]], size: int) -> None:
+    def __init__(
+        self, regions: Mapping[int, tuple[Region, Region]], size: int, complaint: str
+    ) -> None:
         self._taken = sorted(
             {region for both in regions.values() for region in both if region.size}
         )
         self._size = size
+        self._complaint = complaint
 
     def take(self, count: int) -> Region:
         if not count:
@@ -310,7 +395,7 @@ class _Space:
                 return Region(base, count)
             base = max(base, region.base + region.size)
         if base + count > self._size:
-            raise Problem(Code.NO_SPACE, "there is no room for the servers' lists")
+            raise Problem(Code.NO_SPACE, self._complaint)
         self._taken.append(Region(base, count))
         return Region(base, count)
 

@@ -93,6 +93,9 @@ class Port(Protocol):
     def write(self, write: Write) -> None:
         """Do one write. Raises Problem."""
 
+    def ticks(self) -> int:
+        """The present tick."""
+
     def service_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
         """Totals of services."""
 

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from xlvs.datapath.records import Method, Scheduler
+from xlvs.datapath.records import Method, Scheduler, ServiceFlag
 from xlvs.model import service as model
+from xlvs.schedulers import maglev
 
 SCHEDULERS = {
     "rr": Scheduler.RR,
     "wrr": Scheduler.WRR,
     "lc": Scheduler.LC,
     "wlc": Scheduler.WLC,
+    "mh": Scheduler.MH,
 }
 
 METHODS = {
@@ -40,6 +42,30 @@ def weight(destination: model.Destination) -> int:
     return destination.weight
 
 
+def hash_weight(service: model.Service, destination: model.Destination) -> int:
+    """The weight by which slots are shared out: one that was set to 0 still counts.
+
+    Not without a table: there the slot alone says where a new connection goes, and a
+    slot that moves away remembers whose older ones are.
+    """
+    if service.stateless or _foreign_tunnel(destination):
+        return weight(destination)
+    return destination.weight or destination.weight_before
+
+
+def hash_flags(service: model.Service) -> ServiceFlag:
+    """What packets must know of a hashing scheduler's flags."""
+    flags = ServiceFlag(0)
+    if scheduler(service) is Scheduler.MH:
+        if service.flags & maglev.FALLBACK:
+            flags |= ServiceFlag.HASH_FALLBACK
+        if service.flags & maglev.PORT:
+            flags |= ServiceFlag.HASH_PORT
+        if service.stateless:
+            flags |= ServiceFlag.STATELESS
+    return flags
+
+
 def remarks(service: model.Service, destinations: tuple[model.Destination, ...]) -> list[str]:
     """What the data path does not do for this service."""
     found = []
@@ -63,6 +89,14 @@ def remarks(service: model.Service, destinations: tuple[model.Destination, ...])
         found.append(f"persistence engine {service.persistence_engine} is not in the data path yet")
     if service.one_packet and protocol is not model.Protocol.UDP:
         found.append("one-packet scheduling is for UDP: connections are kept")
+    if service.stateless and any(each.upper_threshold for each in destinations):
+        found.append("stateless: thresholds have no effect, because connections are not counted")
+    found += _remarks_on_servers(destinations)
+    return found
+
+
+def _remarks_on_servers(destinations: tuple[model.Destination, ...]) -> list[str]:
+    found = []
     for destination in destinations:
         name = f"{destination.key.address} port {destination.key.port}"
         if _foreign_tunnel(destination):

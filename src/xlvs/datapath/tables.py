@@ -24,6 +24,7 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
 )
+from xlvs.datapath.slots import Pasts
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
@@ -37,11 +38,16 @@ _UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
 
 class Servers(NamedTuple):
-    """A service's list: destination ids newest first, and wrr's two numbers."""
+    """A service's list: destination ids newest first, wrr's two numbers, mh's slots.
+
+    ``owners``: the destination id of each slot; empty unless the scheduler hashes and
+    a server has a weight.
+    """
 
     ids: tuple[int, ...] = ()
     gcd: int = 1
     max_weight: int = 0
+    owners: tuple[int, ...] = ()
 
 
 class BlockKey(NamedTuple):
@@ -77,6 +83,11 @@ class Tables(NamedTuple):
         """The service's scheduler, NONE if there is no such service."""
         found = self.services.get(service)
         return Scheduler.NONE if found is None else found.scheduler
+
+    def stateless(self, service: int) -> bool:
+        """Whether there is such a service now, and it keeps no connections."""
+        found = self.services.get(service)
+        return found is not None and bool(found.flags & _STATELESS)
 
     def pools(self) -> dict[int, tuple[bytes, ...]]:
         """Services' local addresses, read off the blocks of their destinations."""
@@ -144,7 +155,7 @@ class Tables(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A range of the map service_destinations."""
+    """A range of the map service_destinations or hash_slots."""
 
     base: int
     size: int
@@ -156,6 +167,9 @@ class Have(NamedTuple):
     ``regions``: per service, the list in use and the one before, which a packet may
     still be reading. ``busy_blocks``: blocks of local ports with connections.
     ``roles``: all of the map ``addresses``. ``hz``: ticks per second, as of the start.
+    ``slot_regions``: as ``regions``, of mh's slots. ``pasts``: per service, what the
+    slots in use remember. ``now``: the tick. ``busy``: destinations with connections,
+    as far as slots remember them.
     """
 
     tables: Tables = Tables()
@@ -163,6 +177,21 @@ class Have(NamedTuple):
     busy_blocks: frozenset[int] = frozenset()
     roles: bytes = bytes(ADDRESS_SLOTS)
     hz: int = 250
+    slot_regions: Mapping[int, tuple[Region, Region]] = EMPTY
+    pasts: Mapping[int, Pasts] = EMPTY
+    now: int = 0
+    busy: frozenset[int] = frozenset()
+
+    def remembered(self) -> set[int]:
+        """Destinations that slots remember: their ids must be nobody else's."""
+        return {past.destination for pasts in self.pasts.values() for past in pasts.values()}
+
+    def hashed(self) -> set[int]:
+        """Destinations that connections of slots that remember may have."""
+        found = self.remembered()
+        for pasts in self.pasts.values():
+            found.update(*{past.others for past in pasts.values()})
+        return found
 
 
 class Release(NamedTuple):
@@ -190,3 +219,7 @@ class Capacity(Protocol):
     @property
     def port_blocks(self) -> int:
         """Blocks of FULLNAT's local ports."""
+
+    @property
+    def hash_slots(self) -> int:
+        """Slots in all tables of mh together."""

@@ -13,6 +13,7 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
 )
+from xlvs.datapath.slots import Pasts
 from xlvs.datapath.tables import Region
 
 
@@ -110,8 +111,16 @@ class WriteList(NamedTuple):
     ids: tuple[int, ...]
 
 
+class WriteSlots(NamedTuple):
+    """A table of mh's slots into a region that no packet reads."""
+
+    region: Region
+    owners: tuple[int, ...]
+    pasts: Pasts
+
+
 class Commit(NamedTuple):
-    """The service changes over to a list, together with its cursor.
+    """The service changes over to a list, together with its cursor and its slots.
 
     ``remap``: for each position of the old list the cursor's new position.
     """
@@ -123,6 +132,7 @@ class Commit(NamedTuple):
     gcd: int
     max_weight: int
     remap: tuple[int, ...]
+    slots: Region
 
 
 Write = (
@@ -139,5 +149,6 @@ Write = (
     | ClearDestination
     | ClearBlock
     | WriteList
+    | WriteSlots
     | Commit
 )

@@ -19,6 +19,7 @@ from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved
 from xlvs.model import service as model
 from xlvs.model.desired import Desired, Timeouts
+from xlvs.schedulers import maglev
 
 _SCHEDULERS = {int(number): name for name, number in support.SCHEDULERS.items()}
 _METHODS = {int(number): method for method, number in support.METHODS.items()}
@@ -63,7 +64,7 @@ def _from_maps(have: Have, why: str) -> Adopted:
     if not desired.services:
         return Adopted(have, desired, Ledger())
     remark = (
-        f"{why}: services were read off the running data path; persistence, flags, "
+        f"{why}: services were read off the running data path; persistence, flags but mh's, "
         "tunnel options and schedulers that are not in the data path are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
@@ -101,6 +102,12 @@ def desired_from(have: Have) -> Desired:
     return Desired(services=services, timeouts=timeouts)
 
 
+def _flags(bits: int) -> int:
+    fallback = maglev.FALLBACK if bits & ServiceFlag.HASH_FALLBACK else 0
+    port = maglev.PORT if bits & ServiceFlag.HASH_PORT else 0
+    return fallback | port
+
+
 def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
     key = record.key
     if key.fwmark:
@@ -118,6 +125,8 @@ def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
         key=found,
         scheduler=_SCHEDULERS.get(record.scheduler, "wlc"),
         one_packet=bool(record.flags & ServiceFlag.ONE_PACKET),
+        flags=_flags(record.flags),
+        stateless=bool(record.flags & ServiceFlag.STATELESS),
         persistence_timeout=300 if record.flags & ServiceFlag.PERSISTENT else 0,
         local_addresses=tuple(map(unpacked, pool)),
     )

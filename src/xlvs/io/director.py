@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
 from xlvs.datapath.history import NO_CHANGES, Changes, fold
 from xlvs.datapath.observed import Observed
-from xlvs.datapath.plan import Renewal, after, diff
+from xlvs.datapath.plan import Renewal, after, diff, forgetting
 from xlvs.datapath.port import Port
 from xlvs.datapath.records import DestinationFlag
 from xlvs.datapath.renewal import renewal
@@ -111,14 +111,16 @@ class Director:
     def reap(self, now: float) -> None:
         """Let go of removed destinations whose last connection ended a while ago.
 
-        Also of blocks of local ports that nobody names and no connection uses any more.
+        Also of blocks of local ports that nobody names and no connection uses any more,
+        and of what stateless services' slots need not remember any longer.
         """
         idle = self._idle()
         self._idle_since = {id_: self._idle_since.get(id_, now) for id_ in idle}
         rested = {id_ for id_, since in self._idle_since.items() if now - since >= REST}
         release = self._release(frozenset(rested))
-        if any(release):
-            self._change(self.desired, NO_CHANGES, release)
+        forgets = bool(forgetting(self._now(), self.effective.tables))
+        if any(release) or forgets:
+            self._change(self.desired, NO_CHANGES, release, forget=forgets)
 
     def _zero(self, changes: Changes) -> None:
         for key in changes.zeroed:
@@ -132,11 +134,18 @@ class Director:
             self._remember(self.desired)
 
     def _change(
-        self, desired: Desired, changes: Changes, release: Release = NOTHING_RELEASED
+        self,
+        desired: Desired,
+        changes: Changes,
+        release: Release = NOTHING_RELEASED,
+        *,
+        forget: bool = False,
     ) -> tuple[Write, ...]:
         """Make ``desired`` true, or leave everything as it was and raise Problem."""
         found = self._effective(desired, changes, release)
         want, renewal, have = found
+        if forget:
+            renewal = renewal._replace(forgetting=forgetting(have, want.tables))
         self._have = have
         writes = diff(have, want.tables, self.port.capacity, renewal)
         if desired != self.desired:
@@ -156,7 +165,7 @@ class Director:
     def _effective(
         self, desired: Desired, changes: Changes, release: Release
     ) -> tuple[Effective, Renewal, Have]:
-        have = self._have._replace(busy_blocks=self._busy_blocks())
+        have = self._now()._replace(busy_blocks=self._busy_blocks())
         capacity = self.port.capacity
         try:
             want = effective(desired, self.observed, self.options, have, capacity, release)
@@ -167,6 +176,12 @@ class Director:
             idle = self._release(frozenset(self._idle()))
             want = effective(desired, self.observed, self.options, have, capacity, idle)
         return want, renewal(want, have, changes), have
+
+    def _now(self) -> Have:
+        """What the maps hold, and what of it is a matter of time."""
+        load = self.port.load(self._have.hashed())
+        busy = frozenset(id_ for id_, each in load.items() if each.active or each.inactive)
+        return self._have._replace(now=self.port.ticks(), busy=busy)
 
     def _busy_blocks(self) -> frozenset[int]:
         use = self.port.port_use(self._have.tables.port_blocks)
@@ -182,11 +197,12 @@ class Director:
         return Release(destinations, frozenset(blocks))
 
     def _idle(self) -> list[int]:
-        """Removed destinations without connections."""
+        """Removed destinations without connections, which no slot remembers either."""
+        remembered = self._have.remembered()
         removed = [
             id_
             for id_, destination in self._have.tables.destinations.items()
-            if not destination.flags & DestinationFlag.AVAILABLE
+            if not destination.flags & DestinationFlag.AVAILABLE and id_ not in remembered
         ]
         load = self.port.load(removed)
         return [id_ for id_ in removed if not load[id_].active and not load[id_].inactive]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any, TypeVar, cast
@@ -15,10 +16,12 @@ from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.maps import Map
 from xlvs.datapath.port import Attached, PortUse, TableUse
 from xlvs.datapath.problems import explained
+from xlvs.datapath.slots import Past, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.wire.messages import ConnectionView
 
 _ID_BYTES = 4
+_NO_REGIONS = (Region(0, 0), Region(0, 0))
 
 _PLAIN: Mapping[type, str] = {
     w.PutService: "services",
@@ -66,7 +69,7 @@ class Kernel:
         services = {i: s for i, s in services.items() if s.key.family}
         destinations = self._entries("destinations", records.Destination)
         destinations = {i: d for i, d in destinations.items() if d.family}
-        servers, regions = {}, {}
+        servers, regions, slot_regions, pasts = {}, {}, {}, {}
         for id_ in range(self._path.sizes.services):
             schedule = self._at("schedules", records.Schedule, id_)
             current = schedule.list[schedule.word >> 48 & 1]
@@ -76,9 +79,20 @@ class Kernel:
                     Region(current.base, current.count),
                     Region(before.base, before.count),
                 )
+            if current.hash_size or before.hash_size:
+                slot_regions[id_] = (
+                    Region(current.hash_base, current.hash_size),
+                    Region(before.hash_base, before.hash_size),
+                )
             if current.count or id_ in services:
+                owners: tuple[int, ...] = ()
+                service = services.get(id_)
+                if service is not None and service.scheduler == records.Scheduler.MH:
+                    owners, remembered = self._slots(*slot_regions.get(id_, _NO_REGIONS)[0])
+                    if remembered:
+                        pasts[id_] = remembered
                 ids = self._list(current)
-                servers[id_] = Servers(ids, current.gcd or 1, current.max_weight)
+                servers[id_] = Servers(ids, current.gcd or 1, current.max_weight, owners)
         blocks = self._port_blocks()
         tables = Tables(
             keys=self._keys(),
@@ -94,7 +108,8 @@ class Kernel:
         )
         busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
         roles = self._one("addresses", records.Addresses).roles
-        return Have(tables, regions, busy, roles, self._path.geometry.hz)
+        hz = self._path.geometry.hz
+        return Have(tables, regions, busy, roles, hz, slot_regions, pasts, self.ticks())
 
     def _keys(self) -> dict[records.ServiceKey, int]:
         found = {
@@ -121,11 +136,47 @@ class Kernel:
         found = (lists.lookup(servers.base + i) for i in range(servers.count))
         return tuple(int.from_bytes(value or b"", "little") for value in found)
 
+    def _slots(self, base: int, size: int) -> tuple[tuple[int, ...], Pasts]:
+        """Whose the slots are, and what they remember."""
+        words, width, at = self._slot_words(base, size)
+        owners, previous, changed_at = (
+            words[at[name] :: width] for name in ("destination", "previous", "changed_at")
+        )
+        pasts = {
+            slot: Past(destination, changed_at[slot])
+            for slot, destination in enumerate(previous)
+            if destination != records.NO_DESTINATION
+        }
+        return tuple(owners), pasts
+
+    def _slot_words(self, base: int, size: int) -> tuple[list[int], int, dict[str, int]]:
+        """Slots as numbers, how many each has, and where each field is among them."""
+        view, stride = self._view("hash_slots", writable=True)
+        words = view[base * stride : (base + size) * stride].cast("I").tolist()
+        offsets = self._layout.codec(records.HashSlot).offsets
+        return words, stride // _ID_BYTES, {n: at // _ID_BYTES for n, at in offsets.items()}
+
+    def _write_slots(self, write: w.WriteSlots) -> None:
+        words, width, at = self._slot_words(*write.region)
+        words[:] = [0] * len(words)
+        words[at["destination"] :: width] = write.owners
+        words[at["previous"] :: width] = [records.NO_DESTINATION] * write.region.size
+        for slot, past in write.pasts.items():
+            words[slot * width + at["previous"]] = past.destination
+            words[slot * width + at["changed_at"]] = past.changed_at
+        view, stride = self._view("hash_slots", writable=True)
+        raw = array("I", words).tobytes()
+        view[write.region.base * stride : write.region.base * stride + len(raw)] = raw
+
     def _port_blocks(self) -> dict[int, bytes]:
         blocks = self._entries("port_blocks", records.PortBlock)
         return {block: record.local for block, record in blocks.items()}
 
     # ---- reading what packets write
+
+    def ticks(self) -> int:
+        """The present tick."""
+        return self._path.ticks()
 
     def service_stats(self, ids: Iterable[int]) -> dict[int, records.Stats]:
         """Totals since each service's first packet."""
@@ -216,6 +267,8 @@ class Kernel:
                 self._path.map("service_destinations").update_many(
                     (region.base + i, _number(id_)) for i, id_ in enumerate(ids)
                 )
+            case w.WriteSlots():
+                self._write_slots(write)
             case w.Commit():
                 self._commit(write)
             case _:
@@ -246,7 +299,12 @@ class Kernel:
                 scheduler=commit.scheduler,
                 reset=int(commit.reset),
                 list=records.ServerList(
-                    commit.region.base, commit.region.size, commit.gcd, commit.max_weight
+                    commit.region.base,
+                    commit.region.size,
+                    commit.gcd,
+                    commit.max_weight,
+                    commit.slots.base,
+                    commit.slots.size,
                 ),
                 remap_base=0,
                 remap_count=len(commit.remap),

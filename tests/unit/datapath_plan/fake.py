@@ -28,8 +28,10 @@ from xlvs.datapath.records import (
     Settings,
     Stats,
 )
+from xlvs.datapath.slots import Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.model.problem import Code, Problem
+from xlvs.schedulers import maglev
 from xlvs.wire.messages import ConnectionView
 
 NOWHERE = Region(0, 0)
@@ -42,12 +44,14 @@ class Sizes(NamedTuple):
     destinations: int = 64
     service_destinations: int = 256
     port_blocks: int = 64
+    hash_slots: int = 12 * maglev.SIZE
 
 
 class ListVersion(NamedTuple):
     region: Region = NOWHERE
     gcd: int = 1
     max_weight: int = 0
+    slots: Region = NOWHERE
 
 
 class Attached(NamedTuple):
@@ -71,6 +75,8 @@ class FakePort:
         self.interfaces: dict[int, Interface] = {}
         self.settings = Settings()
         self.lists = [0] * self.capacity.service_destinations
+        self.slots: dict[Region, tuple[tuple[int, ...], Pasts]] = {NOWHERE: ((), {})}
+        self.now = 2**32 - 100  # ticks, about to wrap
         self.versions: dict[int, list[ListVersion]] = {}
         self.generation: dict[int, int] = {}
         self.cursor: dict[int, int] = {}
@@ -91,13 +97,17 @@ class FakePort:
     # ---- what the maps hold
 
     def have(self) -> Have:
-        servers, regions = {}, {}
+        servers, regions, slot_regions, pasts = {}, {}, {}, {}
         for id_, versions in self.versions.items():
             current = versions[self.generation[id_] & 1]
             before = versions[~self.generation[id_] & 1]
             regions[id_] = (current.region, before.region)
+            slot_regions[id_] = (current.slots, before.slots)
+            owners, remembered = self.hashed(id_)
+            if remembered:
+                pasts[id_] = remembered
             if current.region.size or id_ in self.services:
-                servers[id_] = Servers(self.ids(id_), current.gcd, current.max_weight)
+                servers[id_] = Servers(self.ids(id_), current.gcd, current.max_weight, owners)
         for id_ in self.services:
             servers.setdefault(id_, Servers())
         tables = Tables(
@@ -110,7 +120,18 @@ class FakePort:
             self.settings,
         )
         busy = frozenset(block for block, use in self.ports.items() if use.used)
-        return Have(tables, regions, busy, bytes(self.roles), HZ)
+        roles = bytes(self.roles)
+        return Have(tables, regions, busy, roles, HZ, slot_regions, pasts, self.now)
+
+    def ticks(self) -> int:
+        return self.now
+
+    def hashed(self, service: int) -> tuple[tuple[int, ...], Pasts]:
+        """The slots that packets of a service look in now."""
+        record = self.services.get(service)
+        if service not in self.versions or not record or record.scheduler != Scheduler.MH:
+            return (), {}
+        return self.slots[self.versions[service][self.generation[service] & 1].slots]
 
     def ids(self, service: int) -> tuple[int, ...]:
         """The list that packets of a service walk now."""
@@ -166,8 +187,16 @@ class FakePort:
             case w.ClearBlock(block, _):
                 assert not self._connected_by(block)
                 self.ports.pop(block, None)
+            case w.WriteSlots(region, owners, pasts):
+                assert len(owners) == region.size
+                assert region.base + region.size <= self.capacity.hash_slots
+                self._check_unread(region, "slots")
+                overwritten = [each for each in self.slots if not _apart(each, region)]
+                for each in overwritten:
+                    del self.slots[each]
+                self.slots[region] = (owners, pasts)
             case w.WriteList(region, ids):
-                self._check_unread(region)
+                self._check_unread(region, "region")
                 self.lists[region.base : region.base + region.size] = ids
             case w.Commit():
                 self._commit(write)
@@ -175,22 +204,20 @@ class FakePort:
     def _connected_by(self, block: int) -> int:
         return self.ports.get(block, PortUse(0, 0)).used
 
-    def _check_unread(self, region: Region) -> None:
+    def _check_unread(self, region: Region, kind: str) -> None:
         for id_, versions in self.versions.items():
             for version in versions:
-                taken = version.region
-                apart = (
-                    region.base >= taken.base + taken.size
-                    or taken.base >= region.base + region.size
-                )
-                assert apart or not taken.size, f"service {id_} may be reading there"
+                assert _apart(region, getattr(version, kind)), f"service {id_} may read there"
 
     def _commit(self, commit: w.Commit) -> None:
         """What xlvs_commit does (bpf/control.bpf.c)."""
         id_ = commit.service
         versions = self.versions.setdefault(id_, [ListVersion(), ListVersion()])
         generation = self.generation.get(id_, 0) + 1
-        versions[generation & 1] = ListVersion(commit.region, commit.gcd, commit.max_weight)
+        assert commit.slots in self.slots
+        versions[generation & 1] = ListVersion(
+            commit.region, commit.gcd, commit.max_weight, commit.slots
+        )
         cursor, weight = self.cursor.get(id_, 0), self.weight.get(id_, 0)
         if commit.reset:
             cursor, weight = CURSOR_HEAD, commit.max_weight
@@ -212,7 +239,12 @@ class FakePort:
             assert service.flags & ServiceFlag.USED, f"{write}: a client finds a removed service"
             assert service.key == key
             assert self.settings.services >= len(self.keys), f"{write}: switched off"
-            for destination_id in self.ids(id_):
+            owners, pasts = self.hashed(id_)
+            for past in pasts.values():
+                remembered = self.destinations.get(past.destination)
+                assert remembered is not None, f"{write}: remembered, but not described"
+                assert remembered.service == id_, f"{write}: remembered, but another service's"
+            for destination_id in {*self.ids(id_), *owners}:
                 destination = self.destinations.get(destination_id)
                 assert destination is not None, f"{write}: chosen, but not described"
                 assert destination.flags & DestinationFlag.AVAILABLE, (
@@ -256,6 +288,8 @@ class FakePort:
             service = self.services.get(destination.service)
             if service is not None:
                 check(service.key.address, AddressRole.VIRTUAL)
+                if service.flags & ServiceFlag.STATELESS:
+                    check(service.key.address, AddressRole.STATELESS)
         for local in self.port_blocks.values():
             check(local, AddressRole.LOCAL)
 
@@ -295,6 +329,13 @@ class FakePort:
 
     def attachments(self) -> list[Attached]:
         return list(self.attached)
+
+
+def _apart(one: Region, other: Region) -> bool:
+    """Whether two regions share no place."""
+    if not one.size or not other.size:
+        return True
+    return one.base >= other.base + other.size or other.base >= one.base + one.size
 
 
 def _put(entries: dict[int, object], id_: int, value: object, empty: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.datapath_plan.build import VIP, World, add, add_service, change, drop, real
+from tests.unit.datapath_plan.build import VIP, World, add, change, drop, real
 
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse
@@ -14,6 +14,7 @@ from xlvs.datapath.tables import Tables
 from xlvs.io.director import REST
 from xlvs.model.edit import (
     AddLocalAddress,
+    AddService,
     Clear,
     DeleteLocalAddress,
     DeleteService,
@@ -30,17 +31,20 @@ numbers = st.integers(0, 4)
 weights = st.integers(0, 5)
 methods = st.sampled_from(Method)
 locals_ = st.sampled_from([real(n) for n in (5, 6, 7, 8)])
-schedulers = st.sampled_from(["rr", "wrr", "lc", "wlc", "sh"])
+schedulers = st.sampled_from(["rr", "wrr", "lc", "wlc", "mh", "sh"])
+services = st.builds(Service, key=keys, scheduler=schedulers) | st.builds(
+    Service, key=keys, scheduler=st.just("mh"), stateless=st.booleans(), flags=st.integers(0, 3)
+)
 
 edits = st.one_of(
-    st.builds(add_service, schedulers, keys),
-    st.builds(add_service, schedulers, keys),
+    st.builds(AddService, service=services),
+    st.builds(AddService, service=services),
     st.builds(add, numbers, weights, methods, keys),
     st.builds(add, numbers, weights, methods, keys),
     st.builds(change, numbers, weights, methods, keys),
     st.builds(drop, numbers, keys),
     st.builds(lambda key: DeleteService(key=key), keys),
-    st.builds(lambda k, s: EditService(service=Service(key=k, scheduler=s)), keys, schedulers),
+    st.builds(EditService, service=services),
     st.builds(lambda a, k: AddLocalAddress(service=k, address=a), locals_, keys),
     st.builds(lambda a, k: DeleteLocalAddress(service=k, address=a), locals_, keys),
     st.just(Clear()),
