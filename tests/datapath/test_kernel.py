@@ -15,6 +15,7 @@ from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.effective import Options
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.records import (
+    CHAIN,
     CONNECTION_METHOD_SHIFT,
     AddressRole,
     ConnectionFlag,
@@ -102,7 +103,7 @@ def test_connections_of_both_families_are_listed(kernel: Kernel, data_path: Data
     entry = Entry(word | Method.FULLNAT << CONNECTION_METHOD_SHIFT, expires, 0, 1, 2000)
     client, vip = ip_address("192.168.100.9"), ip_address("10.0.0.1")
     line = Line4(way=(Entry4(), Entry4(entry, int(client), int(vip), 30000, 80)))
-    last = data_path.sizes.connections + 6
+    last = data_path.geometry.lines4 + CHAIN - 2
     data_path.map("connections4").update(last, data_path.layout.pack(line))
     client6, vip6 = ip_address("2001:db8::9"), ip_address("fd00:1::1")
     entry6 = Entry6(Entry(word, expires), packed(client6), packed(vip6), 30001, 80)

@@ -42,7 +42,8 @@ _CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
 _TICKS = 1 << 32  # as many as the maps tell apart
 _SECRET_BYTES = 8
 
-CONNECTIONS_MAX = (1 << 32) // records.WAYS4 - records.CHAIN
+# An eighth more lines than connections, see _lines4.
+CONNECTIONS_MAX = ((1 << 32) // records.WAYS4 - records.CHAIN) // 9 * 8
 """A place in the table has a number of 32 bits."""
 
 PORT_BLOCKS_MAX = (1 << 16) - 2

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from xlvs.datapath.loader import CONNECTIONS_MAX, PORT_BLOCKS_MAX, Sizes, geometry
+from xlvs.datapath.loader import CONNECTIONS_MAX, PORT_BLOCKS_MAX, Sizes, _rated, geometry
 from xlvs.datapath.problems import DataPathProblem
+from xlvs.datapath.records import CHAIN, WAYS4
 from xlvs.model.problem import Code
 
 
@@ -43,6 +44,13 @@ def test_secrets_are_nobodys():
     assert not set(first.secret) & set(second.secret)
     assert first.secret[1] & 1
     assert all(value < 1 << 64 for value in first.secret)
+
+
+@pytest.mark.parametrize("connections", [1, 7, 8, 9, 17, 1000, 10_000_000, CONNECTIONS_MAX])
+def test_every_place_has_a_number_and_the_size_is_found_again(connections):
+    lines = geometry(Sizes(connections=connections)).lines4
+    assert (lines + CHAIN - 1) * WAYS4 <= 1 << 32
+    assert _rated(lines) == connections
 
 
 @pytest.mark.parametrize(
