@@ -166,7 +166,7 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_USED = 1 << 0,
 	XLVS_SERVICE_ONE_PACKET = 1 << 1, /* UDP: each datagram is scheduled anew (ipvsadm -o) */
 	XLVS_SERVICE_PERSISTENT = 1 << 2, /* kept for listings; not yet in the data path */
-	XLVS_SERVICE_STATELESS = 1 << 3, /* mh by DR and TUN: the hash decides, no table is kept */
+	XLVS_SERVICE_STATELESS = 1 << 3,  /* mh by DR and TUN: the hash decides, no table is kept */
 	XLVS_SERVICE_HASH_FALLBACK = 1 << 4, /* mh-fallback: hash again if the server is unfit */
 	XLVS_SERVICE_HASH_PORT = 1 << 5,     /* mh-port: the client's port counts too */
 };
@@ -307,8 +307,8 @@ enum xlvs_connection_flags {
 	XLVS_CONNECTION_REPLACED = 1 << 12,  /* a SYN reused its ports: only the sweep looks here */
 	XLVS_CONNECTION_HALF_OPEN = 1 << 13, /* the client has not proved itself: may be evicted */
 	XLVS_CONNECTION_ON_DIRECTOR = 1 << 14, /* the real server is the director itself */
-	XLVS_CONNECTION_ANSWER = 1 << 15,    /* not a connection: leads answers of FULLNAT to one */
-	XLVS_CONNECTION_SHADOWED = 1 << 18,  /* a newer one has the same packets from the server */
+	XLVS_CONNECTION_ANSWER = 1 << 15,   /* not a connection: leads answers of FULLNAT to one */
+	XLVS_CONNECTION_SHADOWED = 1 << 18, /* a newer one has the same packets from the server */
 };
 #define XLVS_CONNECTION_STATE 0x1fu
 #define XLVS_CONNECTION_PROTOCOL_SHIFT 5
@@ -397,7 +397,7 @@ struct xlvs_table_counts {
 
 /* table: ARRAY of one. Writer: the sweep. */
 struct xlvs_table {
-	__u32 used;       /* connections at the last tick of the sweep */
+	__u32 used; /* connections at the last tick of the sweep */
 	__u32 half_open;
 	__u32 high_water; /* most connections at a tick */
 	__u32 sweep_at;   /* next line that the sweep looks at, IPv4 then IPv6 */
@@ -438,9 +438,9 @@ struct xlvs_settings {
  * only; one too few loses packets, so roles are added first and taken away last.
  */
 enum xlvs_address_role {
-	XLVS_ADDRESS_VIRTUAL = 1 << 0, /* of a service, also one removed whose connections live */
-	XLVS_ADDRESS_LOCAL = 1 << 1,   /* FULLNAT's */
-	XLVS_ADDRESS_SERVER = 1 << 2,  /* a real server whose answers pass the director */
+	XLVS_ADDRESS_VIRTUAL = 1 << 0,   /* of a service, also one removed whose connections live */
+	XLVS_ADDRESS_LOCAL = 1 << 1,     /* FULLNAT's */
+	XLVS_ADDRESS_SERVER = 1 << 2,    /* a real server whose answers pass the director */
 	XLVS_ADDRESS_STATELESS = 1 << 3, /* of a stateless service */
 };
 #define XLVS_ADDRESS_SLOTS 65536

@@ -10,7 +10,7 @@ struct connection {
 	__u32 word; /* enum xlvs_connection_flags and more */
 	__u32 expires;
 	__u32 destination;
-	__u32 extra; /* FULLNAT: block and port of the local address */
+	__u32 extra;       /* FULLNAT: block and port of the local address */
 	__u32 way_back_at; /* the place that remembers the next hop to the client */
 	__u32 way_back;    /* what it remembers: row + 1, and when (forward/way_back.h) */
 };

@@ -98,11 +98,12 @@ subprogram int connection_open(struct packet *p, __u32 destination)
 		return XLVS_REASON_NONE;
 	}
 	p->opened = 0;
-	if (method == XLVS_METHOD_FULLNAT)
+	if (method == XLVS_METHOD_FULLNAT && rc != TABLE_FULL_ENDED)
 		local_port_free(extra_block(mine), extra_port(mine));
 	if (rc == TABLE_EXISTS)
 		return XLVS_REASON_NONE; /* the other CPU's: this packet uses that one */
-	return rc == TABLE_FULL ? XLVS_REASON_DROP_TABLE_FULL : XLVS_REASON_DROP_CONTENDED;
+	return rc == TABLE_FULL || rc == TABLE_FULL_ENDED ? XLVS_REASON_DROP_TABLE_FULL :
+							    XLVS_REASON_DROP_CONTENDED;
 }
 
 #endif

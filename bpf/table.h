@@ -178,22 +178,45 @@ static __always_inline bool entry6_find(const struct xlvs_entry6 *e, __u32 at, s
 
 /* ---- look-up ---------------------------------------------------------------- */
 
+struct chain_walk {
+	struct packet *p;
+	__u32 line;
+	enum table_side side;
+	bool found;
+};
+
+static long chain_step4(__u32 i, void *data)
+{
+	struct chain_walk *w = data;
+	__u32 line = w->line + i;
+	struct xlvs_line4 *l = line4_get(line);
+
+	if (!l)
+		return 1;
+	w->found = entry4_find(&l->way[0], line * XLVS_WAYS4, w->p, w->side) ||
+		   entry4_find(&l->way[1], line * XLVS_WAYS4 + 1, w->p, w->side);
+	return w->found || !READ_ONCE(l->passed);
+}
+
+static long chain_step6(__u32 i, void *data)
+{
+	struct chain_walk *w = data;
+	__u32 line = w->line + i;
+	struct xlvs_line6 *l = line6_get(line);
+
+	if (!l)
+		return 1;
+	w->found = entry6_find(&l->way[0], line, w->p, w->side);
+	return w->found || !READ_ONCE(l->passed);
+}
+
 /* The lines behind the first one: few connections live there. */
 static __noinline int chain_find4(struct packet *p, __u32 home, enum table_side side)
 {
-	for (__u32 i = 1; i < XLVS_CHAIN; i++) {
-		__u32 line = home + i;
-		struct xlvs_line4 *l = line4_get(line);
+	struct chain_walk w = { .p = p, .line = home + 1, .side = side };
 
-		if (!l)
-			break;
-		if (entry4_find(&l->way[0], line * XLVS_WAYS4, p, side) ||
-		    entry4_find(&l->way[1], line * XLVS_WAYS4 + 1, p, side))
-			return 1;
-		if (!READ_ONCE(l->passed))
-			break;
-	}
-	return 0;
+	bpf_loop(XLVS_CHAIN - 1, chain_step4, &w, 0);
+	return w.found;
 }
 
 static __always_inline bool table_find4(struct packet *p, __u32 home, enum table_side side)
@@ -210,17 +233,10 @@ static __always_inline bool table_find4(struct packet *p, __u32 home, enum table
 
 static __always_inline bool table_find6(struct packet *p, __u32 home, enum table_side side)
 {
-	for (__u32 i = 0; i < XLVS_CHAIN; i++) {
-		struct xlvs_line6 *l = line6_get(home + i);
+	struct chain_walk w = { .p = p, .line = home, .side = side };
 
-		if (!l)
-			break;
-		if (entry6_find(&l->way[0], home + i, p, side))
-			return true;
-		if (!READ_ONCE(l->passed))
-			break;
-	}
-	return false;
+	bpf_loop(XLVS_CHAIN, chain_step6, &w, 0);
+	return w.found;
 }
 
 /* An answer to a FULLNAT local address: from its ANSWER to the connection. */
@@ -278,28 +294,29 @@ static __always_inline __u8 table_roles(__u32 src_slot, __u32 dst_slot)
 
 	if (!a)
 		return 0;
-	return (address_roles(a, dst_slot) & (XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_LOCAL | XLVS_ADDRESS_STATELESS)) |
+	return (address_roles(a, dst_slot) &
+		(XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_LOCAL | XLVS_ADDRESS_STATELESS)) |
 	       (address_roles(a, src_slot) & XLVS_ADDRESS_SERVER);
 }
 
-#define TABLE_FIND(v6, find)                                                                   \
-	do {                                                                                   \
-		if (roles & XLVS_ADDRESS_VIRTUAL &&                                            \
-		    find(p, place_of_client(g, v6, &t->src, t->sport), TABLE_CLIENT)) {        \
-			p->reply = 0;                                                          \
-			return true;                                                           \
-		}                                                                              \
-		p->reply = 1;                                                                  \
-		if (roles & XLVS_ADDRESS_LOCAL &&                                              \
-		    find(p, place_of_answer(g, v6, &t->src, t->sport, &t->dst, t->dport),      \
-			 TABLE_ANSWER) &&                                                      \
-		    answer_follow(p, v6))                                                      \
-			return true;                                                           \
-		if (roles & XLVS_ADDRESS_SERVER &&                                             \
-		    find(p, place_of_client(g, v6, &t->dst, t->dport), TABLE_SERVER))          \
-			return true;                                                           \
-		p->reply = 0;                                                                  \
-		return false;                                                                  \
+#define TABLE_FIND(v6, find)                                                              \
+	do {                                                                              \
+		if (roles & XLVS_ADDRESS_VIRTUAL &&                                       \
+		    find(p, place_of_client(g, v6, &t->src, t->sport), TABLE_CLIENT)) {   \
+			p->reply = 0;                                                     \
+			return true;                                                      \
+		}                                                                         \
+		p->reply = 1;                                                             \
+		if (roles & XLVS_ADDRESS_LOCAL &&                                         \
+		    find(p, place_of_answer(g, v6, &t->src, t->sport, &t->dst, t->dport), \
+			 TABLE_ANSWER) &&                                                 \
+		    answer_follow(p, v6))                                                 \
+			return true;                                                      \
+		if (roles & XLVS_ADDRESS_SERVER &&                                        \
+		    find(p, place_of_client(g, v6, &t->dst, t->dport), TABLE_SERVER))     \
+			return true;                                                      \
+		p->reply = 0;                                                             \
+		return false;                                                             \
 	} while (0)
 
 static __noinline int table_find_v6(struct packet *p, const struct xlvs_geometry *g)

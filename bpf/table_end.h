@@ -29,36 +29,58 @@ static __always_inline void table_overload(__u32 destination, bool ended)
 	}
 }
 
-/* Frees the place of the ANSWER that leads to the connection at `at`. */
-static __always_inline int answer_end(const struct xlvs_geometry *g, bool v6, __u32 connection,
-				      __u32 destination, __u32 extra)
+struct answer_walk {
+	__u32 v6;
+	__u32 home;
+	__u32 line;       /* out: where it was found, or put */
+	__u32 connection; /* the place of the one that it leads to */
+	__u32 destination;
+};
+
+static __always_inline bool answer_walk_to(struct answer_walk *w, __u32 destination, __u32 extra)
 {
-	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
 	struct xlvs_destination *d = destination_get(destination);
-	struct xlvs_port_block *b;
-	__u32 block = extra_block(extra), home;
+	struct xlvs_geometry *g = geometry_get();
+	__u32 block = extra_block(extra);
+	struct xlvs_port_block *b = bpf_map_lookup_elem(&port_blocks, &block);
+	__be16 port = extra_port(extra);
 
-	b = bpf_map_lookup_elem(&port_blocks, &block);
-	if (!d || !b)
-		return -1;
-	home = place_of_answer(g, v6, &d->address, d->port, &b->local, extra_port(extra));
-	for (__u32 i = 0; i < XLVS_CHAIN * ways; i++) {
-		__u32 at = home * ways + i, word;
-		struct xlvs_entry *e = entry_get(v6, at);
+	if (!d || !b || !g)
+		return false;
+	w->home = w->v6 ? place_of_answer(g, true, &d->address, d->port, &b->local, port) :
+			  place_of_answer(g, false, &d->address, d->port, &b->local, port);
+	return true;
+}
 
-		if (!e)
-			return -1;
-		word = READ_ONCE(e->word);
-		/* One connection, one ANSWER: the connection's place is enough. */
-		if (!(word & XLVS_CONNECTION_LIVE) || !(word & XLVS_CONNECTION_ANSWER) ||
-		    READ_ONCE(e->expires) != connection ||
-		    READ_ONCE(e->destination) != destination)
-			continue;
-		if (__sync_val_compare_and_swap(&e->word, word, word & GENERATION_MASK) == word)
-			place_pass(v6, home, at / ways, -1);
+static long answer_end_step(__u32 i, void *data)
+{
+	struct answer_walk *w = data;
+	__u32 ways = w->v6 ? XLVS_WAYS6 : XLVS_WAYS4, at = w->home * ways + i, word;
+	struct xlvs_entry *e = w->v6 ? entry_get(true, at) : entry_get(false, at);
+
+	if (!e)
+		return 1;
+	word = READ_ONCE(e->word);
+	/* One connection, one ANSWER: the connection's place is enough. */
+	if (!(word & XLVS_CONNECTION_LIVE) || !(word & XLVS_CONNECTION_ANSWER) ||
+	    READ_ONCE(e->expires) != w->connection || READ_ONCE(e->destination) != w->destination)
 		return 0;
-	}
-	return -1;
+	if (__sync_val_compare_and_swap(&e->word, word, word & GENERATION_MASK) == word)
+		w->line = at / ways;
+	return 1;
+}
+
+/* Frees the place of the ANSWER that leads to the connection at `at`. */
+subprogram int answer_end(__u32 v6, __u32 at, __u32 destination, __u32 extra)
+{
+	struct answer_walk w = { .v6 = v6, .connection = at, .destination = destination };
+
+	if (!answer_walk_to(&w, destination, extra))
+		return 0;
+	w.line = w.home;
+	bpf_loop(XLVS_CHAIN * (v6 ? XLVS_WAYS6 : XLVS_WAYS4), answer_end_step, &w, 0);
+	place_pass(v6, w.home, w.line, -1);
+	return 0;
 }
 
 static __always_inline __u32 entry_home(const struct xlvs_geometry *g, bool v6,
@@ -96,7 +118,7 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 		return 0;
 	place_pass(v6, home, v6 ? at : at / XLVS_WAYS4, -1);
 	if (word_method(word) == XLVS_METHOD_FULLNAT) {
-		answer_end(g, v6, at, destination, extra);
+		answer_end(v6, at, destination, extra);
 		/* After its ANSWER: who takes the port next finds no old one. */
 		local_port_free(extra_block(extra), extra_port(extra));
 	}

@@ -10,9 +10,11 @@
 
 enum table_opened {
 	TABLE_OPENED,
-	TABLE_EXISTS,    /* another CPU's packet was first: p->c is that connection */
-	TABLE_FULL,      /* established connections have every place where it could be */
-	TABLE_CONTENDED, /* others kept coming between */
+	TABLE_EXISTS,     /* another CPU's packet was first: p->c is that connection */
+	TABLE_FULL,       /* established connections have every place where it could be */
+	TABLE_CONTENDED,  /* others kept coming between */
+	TABLE_FULL_ENDED, /* the same; what p->c held is given back already */
+	TABLE_OCCUPIED,   /* open_find() only: the place is to be ended first */
 };
 
 /* A lock is held for some hundred instructions, without calls that could wait. */
@@ -51,12 +53,20 @@ static __always_inline void table_unlock(bool v6, __u32 line)
 struct open_scan {
 	const struct packet *p;
 	__u32 home;
-	bool crowded; /* in: too many half-open connections, and this is another one */
-	bool looking; /* the key may still be found */
+	bool crowded;             /* in: too many half-open connections, and this is another one */
+	bool looking;             /* the key may still be found */
 	__u32 same_at, same_word; /* the key's own entry, usable or not */
 	__u32 free_at;
 	__u32 victim_at, victim_word, victim_expires; /* half-open, the nearest to its end */
-	__u32 shadow_at, shadow_word; /* NAT: the server sees the same packets from it */
+	__u32 shadow_at; /* NAT: the server may see the same packets from it */
+};
+
+/* Where to put the connection. */
+struct open_place {
+	__u32 at;
+	__u32 word; /* TABLE_OCCUPIED: who is there */
+	__u32 shadow_at;
+	__u32 evicts; /* 1: a stranger has to go */
 };
 
 static __always_inline bool open_key_is(const struct packet *p, bool v6, const struct xlvs_entry *e,
@@ -83,7 +93,7 @@ static __always_inline void open_look(struct open_scan *s, const struct packet *
 				      const struct xlvs_entry *e, __u32 at)
 {
 	__u32 word = READ_ONCE(e->word), expires;
-	bool same_client;
+	bool same_client, same_key, same_protocol;
 
 	if (!(word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED))) {
 		if (s->free_at == PLACE_NONE)
@@ -92,16 +102,16 @@ static __always_inline void open_look(struct open_scan *s, const struct packet *
 	}
 	if (word & (XLVS_CONNECTION_CLAIMED | XLVS_CONNECTION_ANSWER))
 		return; /* of another first line: ours is locked */
-	if (open_key_is(p, v6, e, &same_client) &&
-	    !((word ^ p->c.word) & WORD_PROTOCOL)) {
+	same_key = open_key_is(p, v6, e, &same_client);
+	same_protocol = !((word ^ p->c.word) & WORD_PROTOCOL);
+	if (same_key && same_protocol) {
 		s->same_at = at;
 		s->same_word = word;
 		return;
 	}
-	if (same_client && word_method(word) == XLVS_METHOD_NAT &&
+	if (same_client && same_protocol && word_method(word) == XLVS_METHOD_NAT &&
 	    word_method(p->c.word) == XLVS_METHOD_NAT && !(word & XLVS_CONNECTION_SHADOWED)) {
 		s->shadow_at = at;
-		s->shadow_word = word;
 	}
 	expires = READ_ONCE(e->expires);
 	if (word & XLVS_CONNECTION_HALF_OPEN &&
@@ -112,27 +122,31 @@ static __always_inline void open_look(struct open_scan *s, const struct packet *
 	}
 }
 
-/* Is there nothing more to learn behind this line? */
+/* Is there nothing more to learn behind line i? */
 static __always_inline bool open_looked(struct open_scan *s, __u32 i, __u32 passed)
 {
 	if (!passed)
-		s->looking = 0;
+		s->looking = false;
 	if (s->looking || s->free_at == PLACE_NONE)
 		return false;
 	return !s->crowded || i + 1 >= TABLE_EVICT_LINES;
 }
 
+/* Way by way: both of a line at once are more paths than the verifier likes. */
 static long open_scan4(__u32 i, void *data)
 {
 	struct open_scan *s = data;
-	__u32 line = s->home + i;
-	struct xlvs_line4 *l = line4_get(line);
+	__u32 line = s->home + i / XLVS_WAYS4, at = line * XLVS_WAYS4 + i % XLVS_WAYS4;
+	struct xlvs_entry *e = entry_get(false, at);
+	__u32 *passed;
 
-	if (!l)
+	if (!e)
 		return 1;
-	open_look(s, s->p, false, &l->way[0].entry, line * XLVS_WAYS4);
-	open_look(s, s->p, false, &l->way[1].entry, line * XLVS_WAYS4 + 1);
-	return open_looked(s, i, READ_ONCE(l->passed));
+	open_look(s, s->p, false, e, at);
+	if (i % XLVS_WAYS4 < XLVS_WAYS4 - 1)
+		return 0;
+	passed = passed_get(false, line);
+	return !passed || open_looked(s, i / XLVS_WAYS4, READ_ONCE(*passed));
 }
 
 static long open_scan6(__u32 i, void *data)
@@ -171,84 +185,87 @@ static __always_inline void entry_fill(bool v6, struct xlvs_entry *e, const stru
 	}
 }
 
+struct answer_open {
+	struct answer_walk walk;
+	struct packet *p;
+	bool done;
+};
+
+static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32 i)
+{
+	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
+	__u32 at = a->walk.home * ways + i, word, next;
+	struct xlvs_entry *e = entry_get(v6, at);
+	struct packet *p = a->p;
+
+	if (!e)
+		return 1;
+	word = READ_ONCE(e->word);
+	if (word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED))
+		return 0;
+	next = (word & GENERATION_MASK) + GENERATION_ONE;
+	if (__sync_val_compare_and_swap(&e->word, word, next | XLVS_CONNECTION_CLAIMED) != word)
+		return 0;
+	entry_fill(v6, e, &p->to, p->c.at, p->c.destination, 0);
+	a->walk.line = at / ways;
+	__sync_lock_test_and_set(&e->word, next | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER |
+						   (p->c.word & WORD_PROTOCOL));
+	a->done = true;
+	return 1;
+}
+
+static long answer_open_step4(__u32 i, void *data)
+{
+	return answer_open_at(data, false, i);
+}
+
+static long answer_open_step6(__u32 i, void *data)
+{
+	return answer_open_at(data, true, i);
+}
+
 /*
  * FULLNAT: the entry that leads the server's answers to the connection at p->c.at.
  * Its key is the local port's, which is ours alone: no lock is needed.
  */
-static __always_inline int answer_open(struct xlvs_geometry *g, struct packet *p, bool v6)
+subprogram int answer_open(struct packet *p, __u32 v6)
 {
-	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
-	struct xlvs_destination *d = destination_get(p->c.destination);
+	struct answer_open a = { .p = p, .walk = { .v6 = v6 } };
+	struct xlvs_destination *d;
 	struct xlvs_port_block *b;
-	struct xlvs_tuple *t = &p->to; /* free until the packet is translated */
-	__u32 block = extra_block(p->c.extra), home;
+	struct xlvs_tuple *t;
+	__u32 block;
 
+	if (!p)
+		return 0;
+	t = &p->to; /* free until the packet is translated */
+	d = destination_get(p->c.destination);
+	block = extra_block(p->c.extra);
 	b = bpf_map_lookup_elem(&port_blocks, &block);
-	if (!d || !b)
-		return -1;
+	if (!d || !b || !answer_walk_to(&a.walk, p->c.destination, p->c.extra))
+		return 0;
 	t->src = d->address;
 	t->sport = d->port;
 	t->dst = b->local;
 	t->dport = extra_port(p->c.extra);
-	home = place_of_answer(g, v6, &t->src, t->sport, &t->dst, t->dport);
-	for (__u32 i = 0; i < XLVS_CHAIN * ways; i++) {
-		__u32 at = home * ways + i, word, next;
-		struct xlvs_entry *e = entry_get(v6, at);
-
-		if (!e)
-			return -1;
-		word = READ_ONCE(e->word);
-		if (word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED))
-			continue;
-		next = (word & GENERATION_MASK) + GENERATION_ONE;
-		if (__sync_val_compare_and_swap(&e->word, word, next | XLVS_CONNECTION_CLAIMED) !=
-		    word)
-			continue;
-		entry_fill(v6, e, t, p->c.at, p->c.destination, 0);
-		place_pass(v6, home, at / ways, 1);
-		__sync_lock_test_and_set(&e->word, next | XLVS_CONNECTION_LIVE |
-							   XLVS_CONNECTION_ANSWER |
-							   (p->c.word & WORD_PROTOCOL));
-		return 0;
-	}
-	return -1;
+	if (v6)
+		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_open_step6, &a, 0);
+	else
+		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, answer_open_step4, &a, 0);
+	if (a.done)
+		place_pass(v6, a.walk.home, a.walk.line, 1);
+	return a.done;
 }
 
-static __noinline int answer_open4(struct xlvs_geometry *g, struct packet *p)
+/* Decides by what the scan found. TABLE_OPENED: the place is claimed. */
+static __always_inline int open_choose(struct packet *p, bool v6, const struct open_scan *s,
+				       struct open_place *to)
 {
-	return answer_open(g, p, false);
-}
-
-static __noinline int answer_open6(struct xlvs_geometry *g, struct packet *p)
-{
-	return answer_open(g, p, true);
-}
-
-/* NAT: two virtual addresses may lead one client port to one server port. The server
- * sees one connection then, and so do we: the newest. */
-static __always_inline void open_shadow(bool v6, const struct packet *p, const struct open_scan *s)
-{
-	struct xlvs_entry *e = entry_get(v6, s->shadow_at);
-	struct xlvs_destination *old, *new;
-
-	if (!e)
-		return;
-	old = destination_get(READ_ONCE(e->destination));
-	new = destination_get(p->c.destination);
-	if (old && new && old->port == new->port && address_equal(&old->address, &new->address))
-		__sync_val_compare_and_swap(&e->word, s->shadow_word,
-					    s->shadow_word | XLVS_CONNECTION_SHADOWED);
-}
-
-/* Takes a place as the scan found it. TABLE_OPENED: p->c.at is claimed. */
-static __always_inline int open_claim(struct packet *p, bool v6, const struct open_scan *s)
-{
-	struct xlvs_table_counts *counts = table_counts_get();
 	struct xlvs_entry *e;
 	__u32 word;
 
-	if (!counts)
-		return TABLE_FULL;
+	to->shadow_at = s->shadow_at;
+	to->evicts = 0;
 	if (s->same_at != PLACE_NONE) {
 		e = entry_get(v6, s->same_at);
 		if (!e)
@@ -257,24 +274,19 @@ static __always_inline int open_claim(struct packet *p, bool v6, const struct op
 			return entry_copy(e, s->same_word, s->same_at, &p->c) ? TABLE_EXISTS :
 										TABLE_CONTENDED;
 		/* Over or replaced: ends now, so that a key has one entry. */
-		if (!table_end(v6, s->same_at, s->same_word, 1))
-			return TABLE_CONTENDED;
-		p->c.at = s->same_at;
-		return TABLE_OPENED;
+		to->at = s->same_at;
+		to->word = s->same_word;
+		return TABLE_OCCUPIED;
 	}
 	if (s->victim_at != PLACE_NONE && (s->crowded || s->free_at == PLACE_NONE)) {
-		if (!table_end(v6, s->victim_at, s->victim_word, 1))
-			return TABLE_CONTENDED;
-		counts->evicted++;
-		p->c.at = s->victim_at;
-		return TABLE_OPENED;
+		to->at = s->victim_at;
+		to->word = s->victim_word;
+		to->evicts = 1;
+		return TABLE_OCCUPIED;
 	}
-	if (s->free_at == PLACE_NONE) {
-		counts->full++;
-		return TABLE_FULL;
-	}
+	to->at = s->free_at;
 	e = entry_get(v6, s->free_at);
-	if (!e)
+	if (s->free_at == PLACE_NONE || !e)
 		return TABLE_FULL;
 	word = READ_ONCE(e->word);
 	if (word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED) ||
@@ -282,85 +294,120 @@ static __always_inline int open_claim(struct packet *p, bool v6, const struct op
 					((word & GENERATION_MASK) + GENERATION_ONE) |
 						XLVS_CONNECTION_CLAIMED) != word)
 		return TABLE_CONTENDED;
-	p->c.at = s->free_at;
 	return TABLE_OPENED;
 }
 
-/* A claimed place becomes a connection. False: its ANSWER found no place. */
-static __always_inline bool open_publish(struct packet *p, struct xlvs_geometry *g, bool v6,
-					 const struct open_scan *s)
+static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u32 crowded,
+				     struct open_place *to)
 {
-	struct xlvs_entry *e = entry_get(v6, p->c.at);
-	__u32 line = v6 ? p->c.at : p->c.at / XLVS_WAYS4, generation;
+	__u32 none = PLACE_NONE;
+	struct open_scan s;
+
+	if (!p || !to)
+		return TABLE_CONTENDED;
+	/* Constants would make the verifier follow each combination of them. */
+	opaque(none);
+	s.p = p;
+	s.home = home;
+	s.crowded = crowded;
+	s.looking = !!none;
+	s.same_at = s.same_word = s.free_at = s.shadow_at = none;
+	s.victim_at = s.victim_word = s.victim_expires = none;
+	if (v6)
+		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, open_scan6, &s, 0);
+	else
+		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, open_scan4, &s, 0);
+	return open_choose(p, v6, &s, to);
+}
+
+subprogram int open_find4(struct packet *p, __u32 home, __u32 crowded, struct open_place *to)
+{
+	return open_find(p, false, home, crowded, to);
+}
+
+subprogram int open_find6(struct packet *p, __u32 home, __u32 crowded, struct open_place *to)
+{
+	return open_find(p, true, home, crowded, to);
+}
+
+/* NAT: two virtual addresses may lead one client port to one server port. The server
+ * sees one connection then, and so do we: the newest. */
+static __always_inline void open_shadow(bool v6, const struct packet *p, __u32 shadow_at)
+{
+	struct xlvs_entry *e = entry_get(v6, shadow_at);
+	struct xlvs_destination *old, *new;
+	__u32 word;
 
 	if (!e)
-		return false;
-	generation = READ_ONCE(e->word) & GENERATION_MASK;
-	entry_fill(v6, e, &p->tuple, p->c.expires, p->c.destination, p->c.extra);
-	if (word_method(p->c.word) == XLVS_METHOD_FULLNAT &&
-	    (v6 ? answer_open6(g, p) : answer_open4(g, p))) {
-		__sync_lock_test_and_set(&e->word, generation);
-		return false;
-	}
-	place_pass(v6, s->home, line, 1);
-	p->c.word = (p->c.word & ~GENERATION_MASK) | generation | XLVS_CONNECTION_LIVE;
-	__sync_lock_test_and_set(&e->word, p->c.word);
-	if (unlikely(s->shadow_at != PLACE_NONE))
-		open_shadow(v6, p, s);
-	return true;
+		return;
+	word = READ_ONCE(e->word);
+	old = destination_get(READ_ONCE(e->destination));
+	new = destination_get(p->c.destination);
+	if (word & XLVS_CONNECTION_LIVE && old && new &&
+	    old->port == new->port &&address_equal(&old->address, &new->address))
+		__sync_val_compare_and_swap(&e->word, word, word | XLVS_CONNECTION_SHADOWED);
 }
 
-static __always_inline int open_try(struct packet *p, bool v6, __u32 home, __u32 crowded)
-{
-	struct open_scan s = {
-		.p = p,
-		.home = home,
-		.crowded = crowded,
-		.same_at = PLACE_NONE,
-		.free_at = PLACE_NONE,
-		.victim_at = PLACE_NONE,
-		.shadow_at = PLACE_NONE,
-		.looking = 1,
-	};
-	struct xlvs_geometry *g = geometry_get();
-	int rc;
-
-	if (!p || !g)
-		return TABLE_FULL;
-	bpf_loop(XLVS_CHAIN, v6 ? open_scan6 : open_scan4, &s, 0);
-	rc = open_claim(p, v6, &s);
-	if (rc == TABLE_OPENED && !open_publish(p, g, v6, &s)) {
-		struct xlvs_table_counts *counts = table_counts_get();
-
-		if (counts)
-			counts->full++;
-		return TABLE_FULL;
-	}
-	return rc;
-}
-
-/* One attempt, with the first line locked. */
-subprogram int open_try4(struct packet *p, __u32 home, __u32 crowded)
-{
-	return open_try(p, false, home, crowded);
-}
-
-subprogram int open_try6(struct packet *p, __u32 home, __u32 crowded)
-{
-	return open_try(p, true, home, crowded);
-}
-
-static __always_inline void open_count(const struct packet *p)
+/* A claimed place becomes a connection. */
+static __always_inline int open_publish(struct packet *p, bool v6, __u32 home,
+					const struct open_place *to)
 {
 	struct xlvs_table_counts *counts = table_counts_get();
+	struct xlvs_entry *e;
+	__u32 generation;
 
-	if (counts) {
-		counts->created++;
-		if (p->c.word & XLVS_CONNECTION_HALF_OPEN)
-			counts->half_opened++;
-	}
+	if (!p || !to || !counts)
+		return TABLE_CONTENDED;
+	e = entry_get(v6, to->at);
+	if (!e)
+		return TABLE_CONTENDED;
+	generation = READ_ONCE(e->word) & GENERATION_MASK;
+	p->c.at = to->at;
+	p->c.word = (p->c.word & ~GENERATION_MASK) | generation | XLVS_CONNECTION_LIVE;
+	entry_fill(v6, e, &p->tuple, p->c.expires, p->c.destination, p->c.extra);
+	place_pass(v6, home, v6 ? to->at : to->at / XLVS_WAYS4, 1);
+	__sync_lock_test_and_set(&e->word, p->c.word);
+	if (unlikely(to->shadow_at != PLACE_NONE))
+		open_shadow(v6, p, to->shadow_at);
+	counts->created++;
+	if (p->c.word & XLVS_CONNECTION_HALF_OPEN)
+		counts->half_opened++;
 	table_count(p->c.destination, !(p->c.word & XLVS_CONNECTION_INACTIVE), 1);
 	table_overload(p->c.destination, false);
+	return TABLE_OPENED;
+}
+
+subprogram int open_publish4(struct packet *p, __u32 home, const struct open_place *to)
+{
+	return open_publish(p, false, home, to);
+}
+
+subprogram int open_publish6(struct packet *p, __u32 home, const struct open_place *to)
+{
+	return open_publish(p, true, home, to);
+}
+
+/* With the first line locked. */
+static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, __u32 crowded)
+{
+	struct xlvs_table_counts *counts = table_counts_get();
+	struct open_place to = {};
+	int rc = TABLE_CONTENDED;
+
+	if (!counts)
+		return TABLE_CONTENDED;
+	for (int i = 0; i < TABLE_OPEN_RETRIES && rc == TABLE_CONTENDED; i++) {
+		rc = v6 ? open_find6(p, home, crowded, &to) : open_find4(p, home, crowded, &to);
+		if (rc == TABLE_OCCUPIED)
+			rc = table_end(v6, to.at, to.word, 1) ? TABLE_OPENED : TABLE_CONTENDED;
+	}
+	if (rc == TABLE_OPENED) {
+		counts->evicted += to.evicts;
+		return v6 ? open_publish6(p, home, &to) : open_publish4(p, home, &to);
+	}
+	if (rc == TABLE_FULL)
+		counts->full++;
+	return rc;
 }
 
 /*
@@ -373,9 +420,9 @@ static __always_inline int table_open(struct packet *p, __u32 v6)
 	struct table_lock lock = { .v6 = v6 };
 	__u32 zero = 0, crowded;
 	struct xlvs_table *t = bpf_map_lookup_elem(&table, &zero);
-	int rc = TABLE_CONTENDED;
+	int rc;
 
-	if (!p || !g || !t)
+	if (!g || !t)
 		return TABLE_CONTENDED;
 	lock.line = place_of_client(g, v6, &p->tuple.src, p->tuple.sport);
 	crowded = p->c.word & XLVS_CONNECTION_HALF_OPEN &&
@@ -385,11 +432,18 @@ static __always_inline int table_open(struct packet *p, __u32 v6)
 		if (!lock.held)
 			return TABLE_CONTENDED;
 	}
-	for (int i = 0; i < TABLE_OPEN_RETRIES && rc == TABLE_CONTENDED; i++)
-		rc = v6 ? open_try6(p, lock.line, crowded) : open_try4(p, lock.line, crowded);
+	rc = open_locked(p, v6, lock.line, crowded);
 	table_unlock(v6, lock.line);
-	if (rc == TABLE_OPENED)
-		open_count(p);
+	/* Nothing of the server's can come before our packet has left. */
+	if (rc == TABLE_OPENED && word_method(p->c.word) == XLVS_METHOD_FULLNAT &&
+	    !answer_open(p, v6)) {
+		struct xlvs_table_counts *counts = table_counts_get();
+
+		if (counts)
+			counts->full++;
+		table_end(v6, p->c.at, p->c.word, 0);
+		return TABLE_FULL_ENDED;
+	}
 	return rc;
 }
 

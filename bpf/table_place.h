@@ -69,15 +69,15 @@ static __always_inline struct xlvs_line6 *line6_get(__u32 line)
 
 /* A field of a line, or null. Hidden, lest the compiler adds the offset before the check,
  * which the verifier refuses. */
-#define line_field(line, field)      \
-	({                           \
-		typeof(line) l_ = (line); \
+#define line_field(line, field)                \
+	({                                     \
+		typeof(line) l_ = (line);      \
 		typeof(&l_->field) at_ = NULL; \
-		if (l_) {            \
-			opaque(l_);  \
-			at_ = &l_->field; \
-		}                    \
-		at_;                 \
+		if (l_) {                      \
+			opaque(l_);            \
+			at_ = &l_->field;      \
+		}                              \
+		at_;                           \
 	})
 
 static __always_inline struct xlvs_entry *entry_get(bool v6, __u32 at)

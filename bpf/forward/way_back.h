@@ -78,8 +78,7 @@ static __always_inline int way_back(hook_ctx *ctx, struct packet *p)
 
 	if (row_number && (__u16)(stamp - (hint >> 16)) <= 1) {
 		row = way_back_row(row_number - 1);
-		if (row && READ_ONCE(row->state) == ROW_VALID &&
-		    p->segment <= row->next_hop.mtu) {
+		if (row && READ_ONCE(row->state) == ROW_VALID && p->segment <= row->next_hop.mtu) {
 			p->next_hop = row->next_hop;
 			return NEXT_HOP_OK;
 		}

@@ -6,18 +6,18 @@
 #include "lib/base.h"
 
 #define SIP_ROTATE(x, by) ((x) << (by) | (x) >> (64 - (by)))
-#define SIP_ROUND(v)                             \
-	do {                                     \
-		v[0] += v[1];                    \
-		v[2] += v[3];                    \
+#define SIP_ROUND(v)                                \
+	do {                                        \
+		v[0] += v[1];                       \
+		v[2] += v[3];                       \
 		v[1] = SIP_ROTATE(v[1], 13) ^ v[0]; \
 		v[3] = SIP_ROTATE(v[3], 16) ^ v[2]; \
-		v[0] = SIP_ROTATE(v[0], 32);     \
-		v[2] += v[1];                    \
-		v[0] += v[3];                    \
+		v[0] = SIP_ROTATE(v[0], 32);        \
+		v[2] += v[1];                       \
+		v[0] += v[3];                       \
 		v[1] = SIP_ROTATE(v[1], 17) ^ v[2]; \
 		v[3] = SIP_ROTATE(v[3], 21) ^ v[0]; \
-		v[2] = SIP_ROTATE(v[2], 32);     \
+		v[2] = SIP_ROTATE(v[2], 32);        \
 	} while (0)
 
 /* Folded to 32 bits; both words of the key are `key`. */

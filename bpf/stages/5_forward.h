@@ -43,7 +43,7 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_des
 		 * By the other methods it would meet an address of its own: that is lost. */
 		if (!p->dont_fragment && method == XLVS_METHOD_NAT)
 			return rewrite_transport(ctx, p, false) ? XLVS_REASON_DROP_INTERNAL :
-								     XLVS_REASON_FWD_FRAGMENTED;
+								  XLVS_REASON_FWD_FRAGMENTED;
 		if (!p->dont_fragment ||
 		    (method == XLVS_METHOD_TUN && !p->pmtu_disc && p->family == AF_INET))
 			return XLVS_REASON_DROP_TOO_BIG;

@@ -20,8 +20,7 @@ static __always_inline void account_one(struct xlvs_stats *s, const struct packe
 }
 
 /* A packet of a connection. IPVS counts nothing for a removed destination. */
-static __always_inline void account_packet(const struct packet *p,
-					   const struct xlvs_destination *d)
+static __always_inline void account_packet(const struct packet *p, const struct xlvs_destination *d)
 {
 	__u32 service = d->service, destination = p->c.destination;
 
