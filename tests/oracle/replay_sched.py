@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
@@ -18,35 +19,85 @@ from .topology import CLIENT_SIDE, Seen
 
 NOBODY = "-"
 _UNREACHABLE = re.compile(r"ICMP type=3 code=3|ICMP6 type=1 code=4")
+_PORT_RULE = re.compile(r"\(port \+ (\d+)\) % 60000 \+ 2000")
+_HASHING = frozenset(("mh",))
+"""Schedulers whose decisions depend on the clients' addresses."""
 _FLAGS = {"ack": "A", "fin": "FA", "rst": "R"}
 _SHORT_TIMEOUT = 1  # seconds
 _GONE_PATIENCE = 5.0
 
 
-def replay(director: Director, name: str, scenario: Any, place: int) -> list[Difference]:
-    """Every difference of one scenario. ``place`` is its number in this director."""
+def replay(
+    director: Director, name: str, recording: dict[str, Any], place: int
+) -> list[Difference]:
+    """Every difference of one scenario. ``place`` is its number in the recording."""
     director.clear()
-    scenario = retarget(scenario, place)
+    hashes = recording["scheduler"] in _HASHING
+    scenario = retarget(recording["scenarios"][place], place, same_clients=hashes)
+    if "sequence" in scenario:
+        return _replay_sequence(director, name, scenario, recording)
     director.configure(scenario["setup"])
+    if "events" in scenario:
+        return _Script(director, name, scenario["setup"]).replay(scenario["events"])
     if "new" in scenario:
-        return _replay_picks(director, name, scenario)
-    return _Script(director, name, scenario["setup"]).replay(scenario["events"])
+        arriving, to = _counted(scenario["new"]), scenario["new"]["to"]
+    else:
+        arriving, to = _listed(scenario, recording), scenario["to"]
+    udp = scenario["setup"][0].split()[1] == "-u"
+    return _replay_picks(director, name, scenario["picks"], arriving, to, udp=udp)
 
 
-def _replay_picks(director: Director, name: str, scenario: dict[str, Any]) -> list[Difference]:
-    arrivals = scenario["new"]
+def _replay_sequence(
+    director: Director, name: str, scenario: dict[str, Any], recording: dict[str, Any]
+) -> list[Difference]:
+    found = []
+    for number, step in enumerate(scenario["sequence"], start=1):
+        if "ipvsadm" in step:
+            director.configure([step["ipvsadm"]])
+            continue
+        arriving = _listed(step, recording)
+        where = f"{name}/{number}"
+        found += _replay_picks(director, where, step["picks"], arriving, scenario["to"])
+    return found
+
+
+def _replay_picks(
+    director: Director,
+    name: str,
+    wanted: str,
+    arriving: Iterable[tuple[str, int]],
+    to: str,
+    *,
+    udp: bool = False,
+) -> list[Difference]:
+    picks = ""
+    for client in arriving:
+        packet = _packet(client, _endpoint(to), None if udp else "S")
+        picks += _new_pick(compare.exchange(director, CLIENT_SIDE, packet, 1, settle=0))
+    return [] if picks == wanted else [Difference(name, wanted, picks)]
+
+
+def _counted(arrivals: dict[str, Any]) -> Iterator[tuple[str, int]]:
     if arrivals["step"] != "address+1, port+1":
         raise ValueError(f"unknown step {arrivals['step']!r}")
     address, port = _endpoint(arrivals["from"])
-    udp = scenario["setup"][0].split()[1] == "-u"
-    picks = ""
     for i in range(arrivals["count"]):
-        client = (str(ip_address(address) + i), port + i)
-        packet = _packet(client, _endpoint(arrivals["to"]), None if udp else "S")
-        picks += _new_pick(compare.exchange(director, CLIENT_SIDE, packet, 1, settle=0))
-    if picks == scenario["picks"]:
-        return []
-    return [Difference(name, scenario["picks"], picks)]
+        yield str(ip_address(address) + i), port + i
+
+
+def _listed(step: dict[str, Any], recording: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Clients by the name of their list, such as ``clients4`` or ``clients4[:200]``."""
+    name = step["clients"].partition("[")[0]
+    rule = step.get("port_rule")
+    for address, port in recording[name][: len(step["picks"])]:
+        yield address, port if rule is None else _ruled(rule, port)
+
+
+def _ruled(rule: str, port: int) -> int:
+    found = _PORT_RULE.fullmatch(rule)
+    if found is None:
+        raise ValueError(f"unknown rule {rule!r}")
+    return (port + int(found[1])) % 60000 + 2000
 
 
 @dataclass
@@ -141,16 +192,22 @@ class _Script:
             if self.flows[number].server in self.servers
             and self.flows[number].state in ("UDP", "FIN_WAIT")
         }
+        counted = self._counted()
         if leaving:
             self.director.configure([f"--set 0 {_SHORT_TIMEOUT} {_SHORT_TIMEOUT}"])
             for flow in leaving.values():
                 packet = _packet(flow.client, flow.virtual, None if self.udp else "FA")
                 self._send(packet, 1)
-        remaining = self._wait_until_gone(leaving)
+        remaining = self._wait_until_gone(leaving, counted)
         self.director.configure(["--set 900 120 300"])
         return " ".join(number for number in numbers if number not in remaining)
 
-    def _wait_until_gone(self, leaving: dict[str, _Flow]) -> set[str]:
+    def _counted(self) -> int:
+        return sum(load.active + load.inactive for load in self.director.loads().values())
+
+    def _wait_until_gone(self, leaving: dict[str, _Flow], counted: int) -> set[str]:
+        """Those that are still there. What is over is not listed any more, but it is
+        counted until the sweep has come by."""
         deadline = time.monotonic() + _GONE_PATIENCE
         while True:
             here = {(one.client, one.virtual) for one in self.director.connections()}
@@ -159,7 +216,8 @@ class _Script:
                 for number, flow in leaving.items()
                 if (_joined(flow.client), _joined(flow.virtual)) in here
             }
-            if not remaining or time.monotonic() > deadline:
+            swept = not leaving or self._counted() <= counted - len(leaving)
+            if (swept and not remaining) or time.monotonic() > deadline:
                 return remaining
             time.sleep(0.1)
 

@@ -17,9 +17,12 @@ _CLIENT = re.compile(r"\b203\.0\.113\.(\d+)\b")
 LIMIT = 90
 
 
-def retarget(value: Any, number: int) -> Any:
-    """Any JSON with its virtual and client addresses replaced by those of ``number``."""
-    return _replace(value, prefix(number), clients(number))
+def retarget(value: Any, number: int, *, same_clients: bool = False) -> Any:
+    """Any JSON with its virtual and client addresses replaced by those of ``number``.
+
+    ``same_clients``: not theirs, because the recording depends on them.
+    """
+    return _replace(value, prefix(number), clients(0 if same_clients else number))
 
 
 def prefix(number: int) -> str:

@@ -13,8 +13,8 @@ from .pool import Pool
 
 @pytest.mark.parametrize("name", facts.names("sched"))
 def test_decisions(name: str, native_hook: str, pool: Pool, verdict: Verdict) -> None:
-    scenarios = facts.load(name)["scenarios"]
+    recording = facts.load(name)
     with pool.fresh(Surroundings(native_hook), another=True) as director:
-        for place, scenario in enumerate(scenarios):
+        for place, scenario in enumerate(recording["scenarios"]):
             where = f"{name}/{scenario['name']}"
-            verdict([where], replay_sched.replay(director, where, scenario, place))
+            verdict([where], replay_sched.replay(director, where, recording, place))

@@ -80,6 +80,7 @@ def diff(
 def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     """What the maps hold when all writes were done."""
     regions, slot_regions, pasts = dict(have.regions), dict(have.slot_regions), dict(have.pasts)
+    committed = dict(have.committed)
     written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}
     for write in writes:
         if isinstance(write, WriteSlots):
@@ -89,11 +90,13 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
             regions[write.service] = (write.region, current)
             current, _ = slot_regions.get(write.service, (NOWHERE, NOWHERE))
             slot_regions[write.service] = (write.slots, current)
+            committed[write.service] = have.now
             pasts[write.service] = written.get(write.slots, pasts.get(write.service, EMPTY))
     return have._replace(
         tables=want,
         regions=regions,
         slot_regions=slot_regions,
+        committed=committed,
         pasts={id_: found for id_, found in pasts.items() if found},
         roles=want.roles(),
     )
@@ -146,7 +149,7 @@ class _Plan:
             "there is no room for the servers' lists",
         )
         self._slot_space = _Space(
-            have.slot_regions,
+            _slots_read(have),
             capacity.hash_slots,
             "there is no room for more services with the scheduler mh",
         )
@@ -398,6 +401,19 @@ class _Space:
             raise Problem(Code.NO_SPACE, self._complaint)
         self._taken.append(Region(base, count))
         return Region(base, count)
+
+
+def _slots_read(have: Have) -> dict[int, tuple[Region, Region]]:
+    """Regions of slots that packets may be reading.
+
+    Those before are not kept for as long as lists are: they are large, also those of
+    services that are gone.
+    """
+    found = {}
+    for id_, (current, before) in have.slot_regions.items():
+        age = (have.now - have.committed.get(id_, have.now)) % slots.TICKS
+        found[id_] = (current, NOWHERE if age >= have.hz else before)
+    return found
 
 
 def _available(flags: int) -> bool:

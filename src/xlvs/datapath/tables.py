@@ -167,9 +167,11 @@ class Have(NamedTuple):
     ``regions``: per service, the list in use and the one before, which a packet may
     still be reading. ``busy_blocks``: blocks of local ports with connections.
     ``roles``: all of the map ``addresses``. ``hz``: ticks per second, as of the start.
-    ``slot_regions``: as ``regions``, of mh's slots. ``pasts``: per service, what the
-    slots in use remember. ``now``: the tick. ``busy``: destinations with connections,
-    as far as slots remember them.
+
+    ``slot_regions``: as ``regions``, of mh's slots. ``committed``: the tick of each
+    service's last change; soon after it nobody reads the slots before. ``pasts``: per
+    service, what the slots in use remember. ``now``: the tick. ``busy``: destinations
+    with connections, as far as slots remember them.
     """
 
     tables: Tables = Tables()
@@ -178,6 +180,7 @@ class Have(NamedTuple):
     roles: bytes = bytes(ADDRESS_SLOTS)
     hz: int = 250
     slot_regions: Mapping[int, tuple[Region, Region]] = EMPTY
+    committed: Mapping[int, int] = EMPTY
     pasts: Mapping[int, Pasts] = EMPTY
     now: int = 0
     busy: frozenset[int] = frozenset()

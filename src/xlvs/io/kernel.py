@@ -108,8 +108,18 @@ class Kernel:
         )
         busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
         roles = self._one("addresses", records.Addresses).roles
-        hz = self._path.geometry.hz
-        return Have(tables, regions, busy, roles, hz, slot_regions, pasts, self.ticks())
+        now = self.ticks()
+        return Have(
+            tables=tables,
+            regions=regions,
+            busy_blocks=busy,
+            roles=roles,
+            hz=self._path.geometry.hz,
+            slot_regions=slot_regions,
+            committed=dict.fromkeys(slot_regions, now),
+            pasts=pasts,
+            now=now,
+        )
 
     def _keys(self) -> dict[records.ServiceKey, int]:
         found = {

@@ -79,6 +79,7 @@ class FakePort:
         self.now = 2**32 - 100  # ticks, about to wrap
         self.versions: dict[int, list[ListVersion]] = {}
         self.generation: dict[int, int] = {}
+        self.committed: dict[int, int] = {}
         self.cursor: dict[int, int] = {}
         self.weight: dict[int, int] = {}
         self.counted_services: dict[int, Stats] = {}
@@ -120,8 +121,17 @@ class FakePort:
             self.settings,
         )
         busy = frozenset(block for block, use in self.ports.items() if use.used)
-        roles = bytes(self.roles)
-        return Have(tables, regions, busy, roles, HZ, slot_regions, pasts, self.now)
+        return Have(
+            tables=tables,
+            regions=regions,
+            busy_blocks=busy,
+            roles=bytes(self.roles),
+            hz=HZ,
+            slot_regions=slot_regions,
+            committed=dict.fromkeys(slot_regions, self.now),
+            pasts=pasts,
+            now=self.now,
+        )
 
     def ticks(self) -> int:
         return self.now
@@ -206,7 +216,10 @@ class FakePort:
 
     def _check_unread(self, region: Region, kind: str) -> None:
         for id_, versions in self.versions.items():
-            for version in versions:
+            read = versions
+            if kind == "slots" and (self.now - self.committed[id_]) % 2**32 >= HZ:
+                read = [versions[self.generation[id_] & 1]]
+            for version in read:
                 assert _apart(region, getattr(version, kind)), f"service {id_} may read there"
 
     def _commit(self, commit: w.Commit) -> None:
@@ -218,6 +231,7 @@ class FakePort:
         versions[generation & 1] = ListVersion(
             commit.region, commit.gcd, commit.max_weight, commit.slots
         )
+        self.committed[id_] = self.now
         cursor, weight = self.cursor.get(id_, 0), self.weight.get(id_, 0)
         if commit.reset:
             cursor, weight = CURSOR_HEAD, commit.max_weight

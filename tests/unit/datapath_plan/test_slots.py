@@ -321,4 +321,20 @@ def test_slots_of_services_take_turns_in_few_regions() -> None:
         world.do(add(1, key=TCP443), drop(1), drop(2))
     assert caught.value.code is Code.NO_SPACE
     assert slots_of(world)[0] == before
-    world.do(DeleteService(key=KEY))
+
+
+def test_slots_of_services_that_are_gone_are_soon_free() -> None:
+    world = World(FakePort(Sizes(hash_slots=2 * SIZE)))
+    for _ in range(5):
+        world.do(add_service("mh"), add(1), add(2))
+        world.do(DeleteService(key=KEY))
+        world.port.now += HZ
+    world.do(add_service("mh"), add(1), add(2))
+    world.do(add_service("mh", key=TCP443), add(1, key=TCP443))
+    with pytest.raises(Problem, match="no room"):
+        world.do(add(3))
+    world.do(DeleteService(key=TCP443))
+    with pytest.raises(Problem, match="no room"):
+        world.do(add(3))
+    world.port.now += HZ
+    world.do(add(3))
