@@ -27,12 +27,13 @@ from hatch_build import compiler, flags
 
 from bench.e2e.hosts import Failed, Host
 from bench.frames import SYN, TCP, UDP, fold, total
+from bench.harness import SOURCES
 from xlvs.datapath import libbpf
 from xlvs.datapath.libbpf.calls import call
 from xlvs.datapath.libbpf.structs import TestRunOptions
 from xlvs.datapath.maps import Map
 
-SOURCE = Path(__file__).with_name("bpf") / "e2e.bpf.c"
+SOURCE = SOURCES / "e2e.bpf.c"
 FRAME = 60
 LIVE_FRAMES, BATCH = 2, 64  # BPF_F_TEST_XDP_LIVE_FRAMES; frames between two flushes
 _CASE = struct.Struct("=IIIIII60s")

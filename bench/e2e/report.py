@@ -108,7 +108,8 @@ def flood_figures(floods: Mapping[Row, tuple[Flood, str]]) -> list[dict[str, Any
 def _floods(lines: Sequence[Mapping[str, Any]]) -> str:
     text = [
         "| way | kept, keep-alive | kept, new connections | failed requests | new connections"
-        " served | older ones that still work | packets/s sent | arrived | refused, table full | left in the end |",
+        " served | older ones that still work | packets/s sent | arrived | refused, table full"
+        " | left in the end |",
         "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     text += [
