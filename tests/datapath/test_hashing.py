@@ -260,7 +260,9 @@ def test_established_connections_survive_a_change_and_new_ones_go_to_the_new_own
         assert number(controlled.world.client(ack)) == after[client]
     assert picks(controlled.world, MANY, "A") == before
     # Both are in the table now, and nobody else.
-    assert len(controlled.world.connections()) == 2 * len(moved)
+    remembered = controlled.world.connections()
+    assert len(remembered) == 2 * len(moved)
+    assert {each.state for each in remembered} == {"ESTABLISHED"}
     # The slots forget those that were not seen in time, and remember the others.
     controlled.let_pass(900)
     assert picks(controlled.world, MANY, "A") == before

@@ -6,17 +6,26 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.datapath_plan.build import KEY, World, add, add_service, change, drop
+from tests.unit.datapath_plan.build import (
+    KEY,
+    World,
+    add,
+    add_service,
+    change,
+    destination,
+    drop,
+)
 from tests.unit.datapath_plan.fake import HZ, FakePort, Sizes
 
 from xlvs.datapath.records import DestinationLoad, Scheduler
 from xlvs.datapath.slots import TICKS, Moment, Past, after_change, is_over
+from xlvs.datapath.support import remarks
 from xlvs.datapath.writes import Commit, PutService, WriteSlots
 from xlvs.io.director import REST
 from xlvs.model.edit import Clear, DeleteService, EditService
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Protocol, Service, ServiceKey
-from xlvs.schedulers.maglev import SIZE
+from xlvs.schedulers.maglev import FALLBACK, PORT, SIZE
 
 TIMEOUT = 1000
 A, B, C = 1, 2, 3
@@ -308,6 +317,21 @@ def test_slots_stay_until_packets_know_of_the_other_scheduler() -> None:
     assert put.value.scheduler == Scheduler.RR
     world.do(add(4, method=Method.DR))
     assert world.port.written[-1].slots.size == 0
+
+
+def test_a_service_read_off_the_maps_is_as_stateless_as_before() -> None:
+    world = hashing(stateless=True, flags=FALLBACK | PORT)
+    before = world.director.desired
+    world.start(with_file=False)
+    assert world.repairs == ()
+    assert world.director.desired == before
+
+
+def test_thresholds_without_connections_are_remarked() -> None:
+    service = Service(key=KEY, scheduler="mh", stateless=True)
+    assert remarks(service, (destination(1, method=Method.DR),)) == []
+    (found,) = remarks(service, (destination(1, method=Method.DR, upper_threshold=3),))
+    assert "thresholds have no effect" in found
 
 
 def test_slots_of_services_take_turns_in_few_regions() -> None:
