@@ -31,7 +31,7 @@ class Kernel:
 def _package(name: str) -> str:
     """The package with the kernel in it: a meta package depends on it."""
     said = subprocess.run(
-        ["apt-cache", "depends", name], check=True, capture_output=True, text=True
+        ["apt-cache", "depends", name], check=False, capture_output=True, text=True
     ).stdout
     words = (line.split() for line in said.splitlines())
     found = [w[1] for w in words if w[:1] == ["Depends:"] and w[1].startswith("linux-image-")]
@@ -51,7 +51,9 @@ def _fetch(name: str, folder: Path) -> None:
     )
     packages = list(partial.glob("*.deb"))
     if found.returncode or not packages:
-        raise Failure(f"apt-get download of {name} failed: {found.stderr.strip()}")
+        raise Failure(
+            f"apt-get download of {name} failed: {found.stderr.strip()} (apt-get update?)"
+        )
     subprocess.run(["dpkg", "-x", packages[0], partial], check=True)
     packages[0].unlink()
     (modules,) = (partial / "lib/modules").iterdir()
