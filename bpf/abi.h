@@ -304,7 +304,6 @@ enum xlvs_connection_flags {
 	XLVS_CONNECTION_CLAIMED = 1 << 9,    /* being written: nobody's yet */
 	XLVS_CONNECTION_INACTIVE = 1 << 10,  /* counted in InActConn, else in ActiveConn */
 	XLVS_CONNECTION_NO_OUTPUT = 1 << 11, /* no packet of the server's seen: IPVS's InOnly */
-	XLVS_CONNECTION_REPLACED = 1 << 12,  /* a SYN reused its ports: only the sweep looks here */
 	XLVS_CONNECTION_HALF_OPEN = 1 << 13, /* the client has not proved itself: may be evicted */
 	XLVS_CONNECTION_ON_DIRECTOR = 1 << 14, /* the real server is the director itself */
 	XLVS_CONNECTION_ANSWER = 1 << 15,   /* not a connection: leads answers of FULLNAT to one */
@@ -385,6 +384,12 @@ struct xlvs_geometry {
 	__u32 half_open_max; /* beyond it a new half-open connection takes the place of one */
 };
 
+/*
+ * regions4, regions6: ARRAYs of __u32, a tick by which the sweep has to look at 64
+ * lines, 0: never. Writer: packets lower it, the sweep raises it (table_region.h).
+ */
+#define XLVS_REGION_LINES 64
+
 /* table_counts: PERCPU_ARRAY of one. Writer: packets and the sweep. Sums are exact. */
 struct xlvs_table_counts {
 	__u64 created;
@@ -400,7 +405,7 @@ struct xlvs_table {
 	__u32 used; /* connections at the last tick of the sweep */
 	__u32 half_open;
 	__u32 high_water; /* most connections at a tick */
-	__u32 sweep_at;   /* next line that the sweep looks at, IPv4 then IPv6 */
+	__u32 sweep_at;   /* next region that the sweep looks at, IPv4 then IPv6 */
 	__u64 sweeps;     /* ticks of the sweep: if it stands still, nothing expires */
 	__u64 rounds;     /* times that it has seen the whole table */
 };

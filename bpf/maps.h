@@ -57,6 +57,8 @@ XLVS_MAP_ARRAY(destination_load, struct xlvs_destination_load, 16384, BPF_F_MMAP
 XLVS_MAP_ARRAY(local_ports, struct xlvs_local_ports, 1024, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(connections4, struct xlvs_line4, 294935, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(connections6, struct xlvs_line6, 65559, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(regions4, __u32, 4609, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(regions6, __u32, 1025, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(table, struct xlvs_table, 1, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(next_hops, struct xlvs_next_hop_row, 1024, 0);
 XLVS_MAP_PERCPU(table_counts, struct xlvs_table_counts, 1);

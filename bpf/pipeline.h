@@ -221,7 +221,8 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 		if (!s->expire_nodest_conn)
 			return XLVS_REASON_DROP_DESTINATION_REMOVED;
 	}
-	table_replace(p);
+	/* Gone at once, also if nothing takes its place: IPVS lets it expire now. */
+	table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
 	return pipeline_open(ctx, p, s);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Expiry inside the kernel: one timer walks the lines, a bounded part per tick, a
- * table of up to three million lines within a second. It needs no daemon.
+ * Expiry inside the kernel: one timer asks the regions, a bounded number per tick, and
+ * reads those that are due. A table of a million connections is asked at every tick,
+ * one of ten million in a fifth of a second. It needs no daemon.
  */
 #ifndef XLVS_SWEEP_H
 #define XLVS_SWEEP_H
@@ -9,23 +10,89 @@
 #include "table_end.h"
 
 #define SWEEP_TICK_NS (20 * 1000 * 1000ULL)
-#define SWEEP_TICKS_PER_ROUND 50
-#define SWEEP_LINES_MIN 2048 /* a small table is walked whole at every tick */
-/* 4 MB of lines, some 0.4 ms: beyond 3 million lines a round takes longer than a second. */
-#define SWEEP_LINES_MAX 65536
+/* Per tick: regions asked (64 KB of numbers), and lines read (a quarter of a ms). */
+#define SWEEP_REGIONS_MAX 16384
+#define SWEEP_LINES_MAX 32768
 #define SWEEP_CPUS_MAX 8192
 #define CLOCK_MONOTONIC 1
 
 struct sweep_walk {
-	__u32 at; /* IPv4's lines, then IPv6's */
+	__u32 at; /* IPv4's regions, then IPv6's */
 	__u32 end4;
 	__u32 end;
 	__u32 now;
 	__u32 rounds;
+	__u32 lines; /* read in this tick */
 	bool end_removed;
+	/* the region being read */
+	__u32 line;
+	__u32 next; /* when it has to be read again */
 };
 
-static long sweep_line(__u32 i, void *data)
+/* Ends the connection at `at` if its time is over, else says when it will be. */
+static __always_inline void sweep_entry(struct sweep_walk *w, bool v6, __u32 at,
+					struct xlvs_entry *e)
+{
+	__u32 word = READ_ONCE(e->word), expires = READ_ONCE(e->expires);
+
+	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) != XLVS_CONNECTION_LIVE)
+		return;
+	if (clock_over(w->now, expires) ||
+	    (w->end_removed && table_removed(READ_ONCE(e->destination)))) {
+		if (table_end(v6, at, word, 0))
+			return;
+		expires = w->now; /* a packet changed its state just now: look again */
+	}
+	expires = expires ? expires : 1;
+	if (w->next == REGION_NEVER || (__s32)(w->next - expires) > 0)
+		w->next = expires;
+}
+
+static long sweep_line4(__u32 i, void *data)
+{
+	struct sweep_walk *w = data;
+	__u32 line = w->line + i, at = line * XLVS_WAYS4;
+	struct xlvs_line4 *l = line4_get(line);
+
+	if (!l)
+		return 1;
+	sweep_entry(w, false, at, &l->way[0].entry);
+	sweep_entry(w, false, at + 1, &l->way[1].entry);
+	return 0;
+}
+
+static long sweep_line6(__u32 i, void *data)
+{
+	struct sweep_walk *w = data;
+	struct xlvs_line6 *l = line6_get(w->line + i);
+
+	if (!l)
+		return 1;
+	sweep_entry(w, true, w->line + i, &l->way[0].entry);
+	return 0;
+}
+
+static __always_inline void sweep_region(struct sweep_walk *w, bool v6, __u32 region)
+{
+	__u32 *due = region_get(v6, region);
+	__u32 was;
+
+	if (!due)
+		return;
+	was = READ_ONCE(*due);
+	if (was == REGION_NEVER || !(w->end_removed || clock_over(w->now, was)))
+		return;
+	/* First forgotten, then read: what packets add meanwhile lowers it again. */
+	__sync_lock_test_and_set(due, REGION_NEVER);
+	w->line = region * XLVS_REGION_LINES;
+	w->next = REGION_NEVER;
+	bpf_loop(XLVS_REGION_LINES, v6 ? sweep_line6 : sweep_line4, w, 0);
+	w->lines += XLVS_REGION_LINES;
+	if (w->next != REGION_NEVER)
+		region_lower(due, w->next);
+}
+
+static long sweep_step(__u32 i, void *data)
 {
 	struct sweep_walk *w = data;
 
@@ -34,24 +101,12 @@ static long sweep_line(__u32 i, void *data)
 		w->at = 0;
 		w->rounds++;
 	}
-	if (w->at < w->end4) {
-		struct xlvs_line4 *l = line4_get(w->at);
-
-		if (l) {
-			__u32 at = w->at * XLVS_WAYS4;
-
-			table_expire(false, at, &l->way[0].entry, w->now, w->end_removed);
-			table_expire(false, at + 1, &l->way[1].entry, w->now, w->end_removed);
-		}
-	} else {
-		struct xlvs_line6 *l = line6_get(w->at - w->end4);
-
-		if (l)
-			table_expire(true, w->at - w->end4, &l->way[0].entry, w->now,
-				     w->end_removed);
-	}
+	if (w->at < w->end4)
+		sweep_region(w, false, w->at);
+	else
+		sweep_region(w, true, w->at - w->end4);
 	w->at++;
-	return 0;
+	return w->lines >= SWEEP_LINES_MAX;
 }
 
 struct sweep_sum {
@@ -95,20 +150,14 @@ static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 	(void)map;
 	(void)key;
 	if (t && g) {
-		w.end4 = g->lines4 + XLVS_CHAIN - 1;
-		w.end = w.end4 + g->lines6 + XLVS_CHAIN - 1;
+		w.end4 = (g->lines4 + XLVS_CHAIN - 1) / XLVS_REGION_LINES + 1;
+		w.end = w.end4 + (g->lines6 + XLVS_CHAIN - 1) / XLVS_REGION_LINES + 1;
 		w.at = t->sweep_at;
 		w.now = clock_ticks();
 		w.end_removed = settings && settings->expire_nodest_conn;
-		steps = w.end / SWEEP_TICKS_PER_ROUND + 1;
-		if (steps < SWEEP_LINES_MIN)
-			steps = SWEEP_LINES_MIN;
-		if (steps > SWEEP_LINES_MAX)
-			steps = SWEEP_LINES_MAX;
-		if (steps > w.end)
-			steps = w.end;
+		steps = w.end > SWEEP_REGIONS_MAX ? SWEEP_REGIONS_MAX : w.end;
 		sweep_publish(t); /* before the walk: a peak that ends with it is still seen */
-		bpf_loop(steps, sweep_line, &w, 0);
+		bpf_loop(steps, sweep_step, &w, 0);
 		sweep_publish(t);
 		t->sweep_at = w.at;
 		t->sweeps++;

@@ -18,6 +18,7 @@
 #include "lib/clock.h"
 #include "packet.h"
 #include "table_place.h"
+#include "table_region.h"
 
 enum table_side {
 	TABLE_CLIENT, /* from the client */
@@ -66,8 +67,7 @@ static __always_inline void table_count(__u32 destination, bool active, __s32 by
 /* May packets use it? A connection whose time is over is as good as gone, swept or not. */
 static __always_inline bool entry_usable(__u32 word, const struct xlvs_entry *e, __u32 now)
 {
-	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_REPLACED | XLVS_CONNECTION_ANSWER)) !=
-	    XLVS_CONNECTION_LIVE)
+	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) != XLVS_CONNECTION_LIVE)
 		return false;
 	return !clock_over(now, READ_ONCE(e->expires));
 }
@@ -358,30 +358,16 @@ static __always_inline struct xlvs_entry *table_entry(const struct packet *p)
  * Restarts the timer. A connection is written to only eight times a second, and lives
  * up to an eighth of a second longer than its time-out, never shorter.
  */
-static __always_inline void table_touch(struct xlvs_entry *e, __u32 now, __u32 timeout, __u32 hz)
+static __always_inline void table_touch(const struct packet *p, struct xlvs_entry *e, __u32 timeout)
 {
-	__u32 expires = now + timeout, slack = hz / 8;
+	__u32 expires = p->now + timeout, slack = p->hz / 8, was = READ_ONCE(e->expires);
+	bool v6 = p->family != AF_INET;
 
-	if (READ_ONCE(e->expires) - expires > slack)
-		WRITE_ONCE(e->expires, expires + slack);
-}
-
-/*
- * Takes a connection out of the way of a new one on the same ports. It is swept
- * soon; until then it is listed with no time left, as IPVS does.
- */
-static __always_inline void table_replace(struct packet *p)
-{
-	struct xlvs_entry *e = table_entry(p);
-	__u32 word;
-
-	if (!e)
+	if (was - expires <= slack)
 		return;
-	word = READ_ONCE(e->word);
-	if (!word_same(word, p->c.word))
-		return;
-	if (__sync_val_compare_and_swap(&e->word, word, word | XLVS_CONNECTION_REPLACED) == word)
-		WRITE_ONCE(e->expires, p->now);
+	WRITE_ONCE(e->expires, expires + slack);
+	if ((__s32)(expires - was) < 0)
+		region_expires(v6, v6 ? p->c.at : p->c.at / XLVS_WAYS4, expires + slack);
 }
 
 /*

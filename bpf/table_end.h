@@ -157,17 +157,4 @@ static __always_inline bool table_removed(__u32 destination)
 	return d && !(d->flags & XLVS_DESTINATION_AVAILABLE);
 }
 
-/* Ends the connection at `at`, if there is one and its time is over. Called by the sweep. */
-static __always_inline void table_expire(bool v6, __u32 at, struct xlvs_entry *e, __u32 now,
-					 bool end_removed)
-{
-	__u32 word = READ_ONCE(e->word);
-
-	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) != XLVS_CONNECTION_LIVE)
-		return;
-	if (clock_over(now, READ_ONCE(e->expires)) ||
-	    (end_removed && table_removed(READ_ONCE(e->destination))))
-		table_end(v6, at, word, 0);
-}
-
 #endif

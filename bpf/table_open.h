@@ -367,6 +367,7 @@ static __always_inline int open_publish(struct packet *p, bool v6, __u32 home,
 	entry_fill(v6, e, &p->tuple, p->c.expires, p->c.destination, p->c.extra);
 	place_pass(v6, home, v6 ? to->at : to->at / XLVS_WAYS4, 1);
 	__sync_lock_test_and_set(&e->word, p->c.word);
+	region_expires(v6, v6 ? to->at : to->at / XLVS_WAYS4, p->c.expires);
 	if (unlikely(to->shadow_at != PLACE_NONE))
 		open_shadow(v6, p, to->shadow_at);
 	counts->created++;

@@ -73,8 +73,8 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 		if (!word_same(word, p->c.word))
 			return; /* ended meanwhile, and perhaps another's now */
 	}
-	if (state < XLVS_STATE_MAX && !(word & XLVS_CONNECTION_REPLACED))
-		table_touch(e, p->now, s->timeout[state], p->hz);
+	if (state < XLVS_STATE_MAX)
+		table_touch(p, e, s->timeout[state]);
 }
 
 #endif

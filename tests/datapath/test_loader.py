@@ -39,6 +39,8 @@ MAPS = {
     "geometry",
     "connections4",
     "connections6",
+    "regions4",
+    "regions6",
     "table",
     "table_counts",
     "next_hops",

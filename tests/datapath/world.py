@@ -91,6 +91,8 @@ MAPS = (
     "hash_slots",
     "connections4",
     "connections6",
+    "regions4",
+    "regions6",
     "table",
     "table_counts",
 )
@@ -148,11 +150,6 @@ class Connection(NamedTuple):
     protocol: r.Transport
     method: r.Method
     at: tuple[str, int]
-
-    @property
-    def replaced(self) -> bool:
-        """Whether another connection has its ports by now."""
-        return bool(self.word & r.ConnectionFlag.REPLACED)
 
     @property
     def half_open(self) -> bool:
@@ -421,6 +418,10 @@ class World:
             ticks = each.expires - round(seconds * self.hz) & _TICKS
             start = at + expires
             self._views[name][start : start + 4] = ticks.to_bytes(4, "little")
+        # As a packet that shrinks a time-out does: the sweep looks everywhere now.
+        for name in ("regions4", "regions6"):
+            entries = self.path.map(name).info.max_entries
+            self.path.map(name).update_many((i, b"\1\0\0\0") for i in range(entries))
 
     def left_behind(self) -> list[r.Line4 | r.Line6]:
         """Lines that still hold something; none when all connections have ended."""

@@ -48,7 +48,6 @@ _FULLNAT = _METHODS[Method.FULLNAT]
 
 _KIND = int(ConnectionFlag.LIVE | ConnectionFlag.ANSWER)
 _LIVE = int(ConnectionFlag.LIVE)
-_REPLACED = int(ConnectionFlag.REPLACED)
 _SAME = _KIND | 0xFFFFFFFF >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
 
 _TICKS = 0xFFFFFFFF
@@ -105,11 +104,7 @@ class Listing:
         self._virtual: dict[bytes, str] = {}
 
     def read(self, lines: memoryview, shape: Shape, now: int) -> list[ConnectionView]:
-        """The connections in whole lines that are not over at the tick ``now``.
-
-        A connection that a new one replaced is shown with no time left until the sweep
-        meets it, as IPVS does.
-        """
+        """The connections in whole lines that are not over at the tick ``now``."""
         return [
             view
             for way in range(shape.ways)
@@ -124,9 +119,7 @@ class Listing:
             _PLACE6 if shape.v6 else _PLACE4
         ).unpack_from(copy, at)
         left = expires - now & _TICKS
-        if word & _REPLACED:
-            left = 0
-        elif not left or left >= _HALF:
+        if not left or left >= _HALF:
             return None  # it is over and only waits for the sweep
         protocol = _PROTOCOLS.get(word >> CONNECTION_PROTOCOL_SHIFT & _PROTOCOL_MASK)
         server = self._server_of(destination)

@@ -94,6 +94,10 @@ def _lines4(connections: int) -> int:
     return connections + connections // 8
 
 
+def _regions(lines: int) -> int:
+    return (lines + records.CHAIN - 1) // records.REGION_LINES + 1
+
+
 def _rated(lines: int) -> int:
     """The number that ``_lines4`` made lines of."""
     return lines // 9 * 8 + lines % 9
@@ -130,6 +134,8 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "local_ports": lambda s: s.port_blocks,
     "connections4": lambda s: _lines4(s.connections) + _BEHIND,
     "connections6": lambda s: s.connections6 + _BEHIND,
+    "regions4": lambda s: _regions(_lines4(s.connections)),
+    "regions6": lambda s: _regions(s.connections6),
 }
 """Map -> its size; maps not named here keep the size that C gives them."""
 

@@ -107,6 +107,16 @@ def forgetting(have: Have, want: Tables) -> frozenset[int]:
     return frozenset(id_ for id_ in have.pasts if _forgets(id_, have, want))
 
 
+def losing(have: Have, want: Tables) -> set[int]:
+    """Destinations that may lose slots of stateless services."""
+    found: set[int] = set()
+    for id_, wanted in want.servers.items():
+        there = have.tables.servers.get(id_, Servers())
+        if want.stateless(id_) and there.owners != wanted.owners:
+            found.update(there.owners)
+    return found
+
+
 def _forgets(id_: int, have: Have, want: Tables) -> bool:
     owners = want.servers[id_].owners if id_ in want.servers else ()
     if not want.stateless(id_) or not owners:
@@ -119,7 +129,7 @@ def _moment(id_: int, have: Have, want: Tables) -> Moment:
     """When a change of a service's slots from ``have`` to ``want`` happens."""
     tcp = want.services[id_].key.protocol == IPPROTO_TCP
     timeout = want.settings.timeout[State.ESTABLISHED if tcp else State.UDP]
-    return Moment(have.now, timeout, want.destinations, have.busy)
+    return Moment(have.now, timeout, want.destinations, have.busy, have.unseen)
 
 
 def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tuple[int, ...]:

@@ -45,13 +45,15 @@ class Moment(NamedTuple):
     """When something changes.
 
     ``timeout``: ticks that a connection may be silent. ``there``: ids of destinations.
-    ``busy``: those with connections in the table.
+    ``busy``: those with connections in the table. ``unseen``: those that never had a
+    packet, so that a service that is built server by server remembers nothing.
     """
 
     now: int
     timeout: int
     there: Container[int]
     busy: frozenset[int] = frozenset()
+    unseen: frozenset[int] = frozenset()
 
 
 @lru_cache(maxsize=_TABLES_KEPT)
@@ -74,14 +76,14 @@ def after_change(
     for slot, (old, new) in enumerate(zip(before, wanted, strict=True)):
         if old != new:
             past = _changed(old, pasts.get(slot), moment)
-            if past.destination in moment.there:
+            if past is not None and past.destination in moment.there:
                 found[slot] = past
     return found
 
 
-def _changed(old: int, past: Past | None, moment: Moment) -> Past:
+def _changed(old: int, past: Past | None, moment: Moment) -> Past | None:
     if past is None or past.destination not in moment.there:
-        return Past(old, moment.now)
+        return None if old in moment.unseen else Past(old, moment.now)
     if _age(past, moment) < moment.timeout:
         return Past(past.destination, moment.now, past.others | {old})
     return Past(old, moment.now, past.others | {past.destination})

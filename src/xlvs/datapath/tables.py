@@ -171,7 +171,8 @@ class Have(NamedTuple):
     ``slot_regions``: as ``regions``, of mh's slots. ``committed``: the tick of each
     service's last change; soon after it nobody reads the slots before. ``pasts``: per
     service, what the slots in use remember. ``now``: the tick. ``busy``: destinations
-    with connections, as far as slots remember them.
+    with connections, as far as slots remember them. ``unseen``: those that never had a
+    packet, as far as they lose slots.
     """
 
     tables: Tables = Tables()
@@ -184,6 +185,7 @@ class Have(NamedTuple):
     pasts: Mapping[int, Pasts] = EMPTY
     now: int = 0
     busy: frozenset[int] = frozenset()
+    unseen: frozenset[int] = frozenset()
 
     def remembered(self) -> set[int]:
         """Destinations that slots remember: their ids must be nobody else's."""

@@ -118,12 +118,9 @@ def test_what_is_no_connection_of_ours(place):
     assert shown(place) == []
 
 
-def test_what_is_over_is_hidden_and_what_was_replaced_has_no_time_left():
+def test_what_is_over_is_hidden():
     assert shown(four(), now=NOW + 900 * HZ) == []
     assert shown(four(), now=NOW + 900 * HZ - 1)[0].expires == 0
-    flags = ConnectionFlag.LIVE | ConnectionFlag.REPLACED
-    for now in (NOW, NOW + 901 * HZ):
-        assert shown(four(flags=flags), now=now)[0].expires == 0
 
 
 @pytest.mark.parametrize(
