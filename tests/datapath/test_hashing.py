@@ -270,6 +270,16 @@ def test_established_connections_survive_a_change_and_new_ones_go_to_the_new_own
     assert picks(controlled.world, silent, "A") == reference(silent, weights={1: 1, 3: 1, 4: 1})
 
 
+def test_servers_without_a_packet_leave_nothing_to_remember(controlled: Controlled) -> None:
+    """A service is built command by command; a connection that another director began
+    finds its server all the same."""
+    controlled.service(servers=(), stateless=True)
+    for n in SERVERS:
+        controlled.do(add(n))
+    assert picks(controlled.world, MANY, "A") == reference(MANY)
+    assert controlled.world.connections() == []
+
+
 def test_slots_forget_when_the_last_old_connection_has_ended(controlled: Controlled) -> None:
     controlled.service(stateless=True)
     before = picks(controlled.world, MANY, "A")
@@ -313,6 +323,7 @@ def test_one_more_change_in_time_keeps_the_connections_of_before_both(
 ) -> None:
     controlled.service(stateless=True)
     before = reference(MANY)
+    assert picks(controlled.world, range(100, 160)) == reference(range(100, 160))
     controlled.do(change(2, 0))
     controlled.let_pass(60)
     controlled.do(change(3, 0))

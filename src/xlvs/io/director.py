@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
 from xlvs.datapath.history import NO_CHANGES, Changes, fold
 from xlvs.datapath.observed import Observed
-from xlvs.datapath.plan import Renewal, after, diff, forgetting
+from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
 from xlvs.datapath.records import DestinationFlag
 from xlvs.datapath.renewal import renewal
@@ -175,6 +175,9 @@ class Director:
             # Removed destinations that only rest make room at once.
             idle = self._release(frozenset(self._idle()))
             want = effective(desired, self.observed, self.options, have, capacity, idle)
+        stats = self.port.destination_stats(losing(have, want.tables))
+        unseen = frozenset(id_ for id_, each in stats.items() if not each.in_packets)
+        have = have._replace(unseen=unseen)
         return want, renewal(want, have, changes), have
 
     def _now(self) -> Have:

@@ -17,7 +17,7 @@ from tests.unit.datapath_plan.build import (
 )
 from tests.unit.datapath_plan.fake import HZ, FakePort, Sizes
 
-from xlvs.datapath.records import DestinationLoad, Scheduler
+from xlvs.datapath.records import DestinationLoad, Scheduler, Stats
 from xlvs.datapath.slots import TICKS, Moment, Past, after_change, is_over
 from xlvs.datapath.support import remarks
 from xlvs.datapath.writes import Commit, PutService, WriteSlots
@@ -32,8 +32,8 @@ A, B, C = 1, 2, 3
 THERE = frozenset((A, B, C))
 
 
-def at(now, there=THERE, busy=frozenset()):
-    return Moment(now % TICKS, TIMEOUT, there, busy)
+def at(now, there=THERE, busy=frozenset(), unseen=frozenset()):
+    return Moment(now % TICKS, TIMEOUT, there, busy, unseen)
 
 
 def changed(before, pasts, wanted, now, **more):
@@ -49,6 +49,12 @@ def test_a_slot_that_changes_hands_remembers_whose_it_was() -> None:
     assert changed(A, [], B, 5) == Past(A, 5)
     assert changed(B, [Past(A, 5)], B, 9) == Past(A, 5)
     assert changed(A, [], B, 5, there={B}) is None
+
+
+def test_a_server_that_never_had_a_packet_has_no_connections() -> None:
+    unseen = frozenset({A, B})
+    assert changed(A, [], B, 5, unseen=unseen) is None
+    assert changed(B, [Past(A, 5)], C, 9, unseen=unseen) == Past(A, 9, {B})
 
 
 def test_a_slot_that_changes_again_remembers_the_same_for_longer() -> None:
@@ -144,7 +150,12 @@ TCP443 = ServiceKey(protocol=Protocol.TCP, address=KEY.address, port=443)
 
 def hashing(port=None, **more):
     world = World(port)
-    world.do(add_service("mh", **more), *(add(n, method=Method.DR) for n in (1, 2, 3)))
+    for edit in (add_service("mh", **more), *(add(n, method=Method.DR) for n in (1, 2, 3))):
+        world.do(edit)
+        assert slots_of(world)[1] == {}
+    world.do(EditService(service=Service(key=KEY, scheduler="mh", **more)))
+    for id_ in world.port.destinations:
+        world.port.counted_destinations[id_] = Stats(in_packets=1)
     return world
 
 
@@ -298,6 +309,8 @@ def test_datagrams_have_their_own_time_out() -> None:
     world = World()
     servers = [add(n, key=key, method=Method.DR) for n in (1, 2, 3)]
     world.do(add_service("mh", key=key, stateless=True), *servers)
+    for id_ in world.port.destinations:
+        world.port.counted_destinations[id_] = Stats(in_packets=1)
     world.do(change(3, 0, key=key, method=Method.DR))
     for passed, remembers in ((299, True), (1, False)):
         world.port.now += passed * HZ
@@ -307,7 +320,7 @@ def test_datagrams_have_their_own_time_out() -> None:
 
 def test_slots_stay_until_packets_know_of_the_other_scheduler() -> None:
     world = hashing()
-    region = next(w.slots for w in world.port.written if isinstance(w, Commit) and w.slots.size)
+    *_, region = (w.slots for w in world.port.written if isinstance(w, Commit))
     world.port.written.clear()
     world.do(EditService(service=Service(key=KEY, scheduler="rr")))
     commit, put = world.port.written
