@@ -35,9 +35,10 @@ _HEAD = 1.0  # seconds of flood before the requests: the tables are full by then
 class Flood(NamedTuple):
     """What became of the requests; ``kept`` and ``kept_new`` are shares of the calm rate.
 
-    ``arrived``: packets that the director has taken from the client, per second of
-    flood. ``held``: connections of before that work afterwards. ``fresh``: such as were
-    opened in the flood and served. ``table``: xlvs's words about its table.
+    ``arrived``: of the packets ``sent`` those that the director took from its device, per
+    second while there were requests; of xlvs, the connections that it opened or refused.
+    ``held``: connections of before that work afterwards. ``fresh``: such as were opened in
+    the flood and served. ``table``: xlvs's words about its table.
     """
 
     kept: float
@@ -65,19 +66,19 @@ def flood(at: Setting, row: Row) -> Flood:
         answered = sum(_answers(each) for each in held)
         if answered != HELD:
             raise Failed(f"{row.title}: {answered} of {HELD} connections work before the flood")
-        seconds = _HEAD + 2 * at.seconds + _PATIENCE
+        seconds = _HEAD + 2 * at.seconds + _PATIENCE + 3
         cpu = min(os.sched_getaffinity(0))
         syns = stream(at, row, syn=True)
         client = at.net.client
-        generator = Generator(client, at.objects, cpu, seconds, syns, first_of_all=False)
+        generator = Generator(client, at.objects, cpu, seconds, syns, alone=False)
         time.sleep(_HEAD + 1)
-        director = at.net.director(row.director)
-        wet, packets, since = {}, director.received()[plan.CLIENT_DEVICE], time.monotonic()
+        wet, packets, since = {}, _arrived(at, row), time.monotonic()
         for new in (False, True):
             wet[new] = _wrk(at, row, new=new)
-        packets = director.received()[plan.CLIENT_DEVICE] - packets
-        arrived = packets / (time.monotonic() - since)
+        arrived = (_arrived(at, row) - packets) / (time.monotonic() - since)
         fresh = _fresh(at, row)
+        if not generator.runs:
+            raise Failed(f"{row.title}: the flood was over before its end was looked for")
         sent = generator.done()
         answered = sum(_answers(each) for each in held)
     table = at.xlvs[row.director].status()["table"] if row.director in at.xlvs else {}
@@ -105,6 +106,13 @@ def truth(xlvs: Xlvs, since: float) -> str:
             active, inactive = counters
             return f"{used} in the table, ActiveConn {active}, InActConn {inactive}"
         time.sleep(2)
+
+
+def _arrived(at: Setting, row: Row) -> int:
+    if row.director not in at.xlvs:
+        return at.net.director(row.director).received()[plan.CLIENT_DEVICE]
+    table = at.xlvs[row.director].status()["table"]
+    return int(table["created"]) + int(table["full"])
 
 
 def _rate(made: Requests) -> float:

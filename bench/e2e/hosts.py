@@ -151,8 +151,8 @@ class Network:
             wanted = _SYSCTLS | ({"net/ipv4/ip_forward": "1"} if name in DIRECTORS else {})
             lines = [f"echo {value} >/proc/sys/{path}" for path, value in wanted.items()]
             host.run(["sh", "-e"], text="\n".join(lines))
-        ip_batch(plan.wires(names, len(os.sched_getaffinity(0))))
-        ip_batch(plan.client(), names["client"])
+        ip_batch(plan.wires(names, os.cpu_count() or 1))
+        ip_batch(plan.client(os.cpu_count() or 1), names["client"])
         for d in DIRECTORS.values():
             ip_batch(plan.director(d), names[d.name])
         for n, host in zip(SERVERS, self.servers, strict=True):

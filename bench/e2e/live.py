@@ -26,6 +26,7 @@ from typing import NamedTuple
 from hatch_build import compiler, flags
 
 from bench.e2e.hosts import Failed, Host
+from bench.e2e.plan import idle
 from bench.frames import SYN, TCP, UDP, fold, total
 from bench.harness import SOURCES
 from xlvs.datapath import libbpf
@@ -39,6 +40,7 @@ LIVE_FRAMES, BATCH = 2, 64  # BPF_F_TEST_XDP_LIVE_FRAMES; frames between two flu
 _CASE = struct.Struct("=IIIIII60s")
 _ETH, _IP = 14, 20
 _WARM = (1 << 14, 1 << 17)
+_STEP = 0.1  # seconds of sending between two looks at the clock
 
 
 class Stream(NamedTuple):
@@ -109,10 +111,10 @@ def send(program: int, repeat: int) -> None:
     call("bpf_prog_test_run_opts", program, ctypes.byref(options))
 
 
-def generate(path: str, cpu: int, seconds: float, stream: Stream, *, first_of_all: bool) -> Sent:
-    """Send for about so long; ``first_of_all``: before everybody else on the CPU."""
+def generate(path: str, cpu: int, seconds: float, stream: Stream, *, alone: bool) -> Sent:
+    """Send for about so long; ``alone``: in one go, before everybody else on the CPU."""
     os.sched_setaffinity(0, {cpu})
-    if first_of_all:
+    if alone:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     loaded = libbpf.Object(path, None)
     loaded.load()
@@ -120,16 +122,22 @@ def generate(path: str, cpu: int, seconds: float, stream: Stream, *, first_of_al
     index = socket.if_nametoindex(stream.device)
     libbpf.map_update(fds["e2e_case"], bytes(4), case(stream, index))
     program = loaded.program_fds()["e2e_generate"]
+    # A test run enters its program into the kernel's XDP dispatcher and waits for all
+    # CPUs (6.18), unless it is in use already: two generators would go one after the other.
+    link = libbpf.xdp_link(program, socket.if_nametoindex(idle(cpu)), libbpf.XDP_FLAGS_SKB_MODE)
     rate = 1.0
     for number in _WARM:
         begin = time.monotonic()
         send(program, number)
         rate = number / (time.monotonic() - begin)
-    number = max(_WARM[0], int(rate * seconds))
-    cpu_begin, begin = time.thread_time(), time.monotonic()
-    send(program, number)
+    number = max(_WARM[0], int(rate * (seconds if alone else _STEP)))
+    cpu_begin, begin, packets = time.thread_time(), time.monotonic(), 0
+    while not packets or (not alone and time.monotonic() - begin < seconds):
+        send(program, number)
+        packets += number
     end, cpu_end = time.monotonic(), time.thread_time()
-    return Sent(number + sum(_WARM), number, end - begin, cpu_end - cpu_begin, begin)
+    os.close(link)
+    return Sent(packets + sum(_WARM), packets, end - begin, cpu_end - cpu_begin, begin)
 
 
 class Generator:
@@ -143,10 +151,15 @@ class Generator:
         seconds: float,
         stream: Stream,
         *,
-        first_of_all: bool = True,
+        alone: bool = True,
     ) -> None:
-        words = json.dumps([f"{objects}", cpu, seconds, [*stream], first_of_all])
+        words = json.dumps([f"{objects}", cpu, seconds, [*stream], alone])
         self._child = host.start([sys.executable, "-m", "bench.e2e.live", words])
+
+    @property
+    def runs(self) -> bool:
+        """It is still sending."""
+        return self._child.poll() is None
 
     def done(self) -> Sent:
         """Wait for its end. Raises Failed."""
@@ -156,22 +169,42 @@ class Generator:
         return Sent(*json.loads(out))
 
 
+class Hop(NamedTuple):
+    """A director that only sends on: from a device by another one to a station."""
+
+    host: Host
+    device: str
+    out: str
+    next_mac: str
+
+
 @contextmanager
-def sinks(objects: Path, places: Sequence[tuple[Host, str]]) -> Iterator[Map]:
+def sinks(
+    objects: Path, places: Sequence[tuple[Host, str]], hop: Hop | None = None
+) -> Iterator[Map]:
     """An XDP program that counts and drops on these devices; gives the counter."""
     with ExitStack() as stack:
         loaded = libbpf.Object(f"{objects}", None)
         stack.callback(loaded.close)
         loaded.load()
-        program = loaded.program_fds()["e2e_sink"]
+        programs, maps = loaded.program_fds(), loaded.map_fds()
         for host, device in places:
             with host.inside():
-                index = socket.if_nametoindex(device)
-                link = libbpf.xdp_link(program, index, libbpf.XDP_FLAGS_DRV_MODE)
-            stack.callback(os.close, link)
-        count = Map("e2e_count", os.dup(loaded.map_fds()["e2e_count"]))
+                stack.callback(os.close, _attach(programs["e2e_sink"], device))
+        if hop:
+            macs = bytes.fromhex((hop.next_mac + hop.host.mac(hop.out)).replace(":", ""))
+            with hop.host.inside():
+                out = socket.if_nametoindex(hop.out)
+                libbpf.map_update(maps["e2e_case"], bytes(4), _CASE.pack(*[0] * 5, out, macs))
+                stack.callback(os.close, _attach(programs["e2e_forward"], hop.device))
+        count = Map("e2e_count", os.dup(maps["e2e_count"]))
         stack.callback(count.close)
         yield count
+
+
+def _attach(program: int, device: str) -> int:
+    index = socket.if_nametoindex(device)
+    return libbpf.xdp_link(program, index, libbpf.XDP_FLAGS_DRV_MODE)
 
 
 def counted(count: Map) -> int:
@@ -181,6 +214,6 @@ def counted(count: Map) -> int:
 
 
 if __name__ == "__main__":
-    _path, _cpu, _seconds, _stream, _first = json.loads(sys.argv[1])
-    sent = generate(_path, _cpu, _seconds, Stream(*_stream), first_of_all=_first)
+    _path, _cpu, _seconds, _stream, _alone = json.loads(sys.argv[1])
+    sent = generate(_path, _cpu, _seconds, Stream(*_stream), alone=_alone)
     print(json.dumps([*sent]))

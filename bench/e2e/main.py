@@ -26,6 +26,8 @@ from xlvs.lab.problem import LabError
 
 ROUNDS, SECONDS, BUDGET = 3, 2, 480.0
 BAD, INTERRUPTED = 1, 130
+TABLE_SIZE = 1 << 19
+"""Room for all connections of a run: requests of two minutes, flows of five."""
 _LAST = 20.0  # seconds that the end takes
 
 
@@ -54,7 +56,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="print the titles of all rows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--table-size", type=int, default=0, help="of the xlvs directors")
+    parser.add_argument(
+        "--flood-table-size", type=int, default=0, help="of xlvs in the floods; default: xlvsd's"
+    )
     return parser.parse_args()
 
 
@@ -113,6 +117,12 @@ class Run:
                 except (Failed, Wrong) as error:
                     self.wrong.append(f"{error}")
 
+    def tables(self) -> None:
+        """No row may have met a full table."""
+        for name, xlvs in self._at.xlvs.items():
+            if "flood" not in name and (full := xlvs.status()["table"]["full"]):
+                self.wrong.append(f"the table of {name} was full: {full} connections refused")
+
     def truths(self) -> None:
         """Whether the floods have left something behind."""
         for row, (came, _) in self.floods.items():
@@ -138,12 +148,14 @@ def run(options: argparse.Namespace, wanted: list[Row]) -> Run:
         xlvs = {}
         for name in dict.fromkeys(row.director for row in wanted if row.at.hook):
             say(f"xlvsd on director {name}")
-            xlvs[name] = balancers.Xlvs(net, DIRECTORS[name], options.table_size)
+            size = options.flood_table_size if "flood" in name else TABLE_SIZE
+            xlvs[name] = balancers.Xlvs(net, DIRECTORS[name], size)
             stack.callback(xlvs[name].stop)
             xlvs[name].start()
         running = Run(Setting(net, xlvs, objects, options.seconds), wanted, until)
         running.floods_first()
         running.rounds(options.rounds)
+        running.tables()
         running.truths()
         print("removing the network", file=sys.stderr, flush=True)
     return running

@@ -102,6 +102,9 @@ _WAYS = (
     ("proxy-off", Wires.OFF, ""),
     ("route-xdp", Wires.XDP, ""),
     ("floor", Wires.XDP, ""),
+    # Packets without connections of TCP fill a table that requests should find empty.
+    ("udp-tc", Wires.ON, "tc"),
+    ("udp-xdp", Wires.XDP, "xdp"),
     # Of their own: what a flood leaves in their tables is watched until it is gone.
     ("flood-tc", Wires.ON, "tc"),
     ("flood-xdp", Wires.XDP, "xdp"),
@@ -115,6 +118,11 @@ DIRECTORS = {
 def direct(server: int) -> tuple[str, str]:
     """The way past the directors: the client's address, the server's."""
     return f"10.79.{server}.1", f"10.79.{server}.2"
+
+
+def idle(cpu: int) -> str:
+    """A device of the client that nothing goes by."""
+    return f"idle{cpu}"
 
 
 def wires(names: dict[str, str], cpus: int) -> list[str]:
@@ -141,9 +149,9 @@ def wires(names: dict[str, str], cpus: int) -> list[str]:
     return lines
 
 
-def client() -> list[str]:
+def client(cpus: int) -> list[str]:
     """Addresses and routes of the client."""
-    lines = ["link set lo up"]
+    lines = ["link set lo up", *(f"link add {idle(cpu)} type veth" for cpu in range(cpus))]
     for d in DIRECTORS.values():
         lines += [
             f"addr add {d.client}/24 dev {d.at_client}",

@@ -64,7 +64,7 @@ class Row(NamedTuple):
         return self.test is Test.UDP
 
 
-ROUTE, FLOOR = "plain routing", "XDP_DROP (floor)"
+ROUTE, FLOOR, REDIRECT = "plain routing", "XDP_DROP (floor)", "XDP_REDIRECT alone"
 
 
 def _http(test: Test) -> list[Row]:
@@ -111,25 +111,25 @@ def _udp(flows: int) -> list[Row]:
     target = 2.0 if flows == 1 << 8 else 3.0
     d = DIRECTORS["floor"]
     rows = [Row(test, FLOOR, d.name, d.server(1), port, flows)]
-    for name, way in ((ROUTE, "route"), ("nftables DNAT", "nft")):
+    for name, way in ((REDIRECT, "route-xdp"), (ROUTE, "route"), ("nftables DNAT", "nft")):
         d = DIRECTORS[way]
-        to = d.server(1) if way == "route" else d.vip("nat")
+        to = d.vip("nat") if way == "nft" else d.server(1)
         rows.append(Row(test, name, d.name, to, port, flows, FLOOR))
     for hook in ("xdp", "tc"):
-        d = DIRECTORS[hook]
+        d = DIRECTORS[f"udp-{hook}"]
         for method in ("dr", "nat", "tun"):
-            row = Row(test, f"xlvs {method} on {hook}", hook, d.vip(method), port, flows, FLOOR)
+            row = Row(test, f"xlvs {method} on {hook}", d.name, d.vip(method), port, flows, FLOOR)
             rows.append(row._replace(target=target) if hook == "xdp" else row)
     return rows
 
 
 def _two_cpus() -> list[Row]:
     test, port = Test.TWO_CPUS, plan.SINK_PORT
-    d, floor = DIRECTORS["xdp"], DIRECTORS["floor"]
+    d, floor = DIRECTORS["udp-xdp"], DIRECTORS["floor"]
     rows = [Row(test, FLOOR, floor.name, floor.server(1), port, 1 << 14)]
     for method in ("dr", "nat"):
         to = d.vip(method)
-        rows.append(Row(test, f"xlvs {method} on xdp", "xdp", to, port, 1 << 14, target=1.8))
+        rows.append(Row(test, f"xlvs {method} on xdp", d.name, to, port, 1 << 14, target=1.8))
     return rows
 
 

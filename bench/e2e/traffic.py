@@ -13,8 +13,9 @@ from typing import NamedTuple, Self
 from bench.e2e import plan
 from bench.e2e.balancers import Xlvs, sunk
 from bench.e2e.hosts import Failed, Host, Network, cpu_seconds
-from bench.e2e.live import Generator, Sent, Stream, counted, sinks
-from bench.e2e.rows import Row, Test
+from bench.e2e.live import Generator, Hop, Sent, Stream, counted, sinks
+from bench.e2e.plan import Wires
+from bench.e2e.rows import REDIRECT, Row, Test
 from bench.measure import Wrong
 
 CONNECTIONS = 32
@@ -188,18 +189,22 @@ class _Sink:
         self._at = at
         self._stack = ExitStack()
         net = at.net
-        self._xdp = row.director in {"floor", "xdp"}
+        self._xdp = row.at.wires is Wires.XDP
         director: Host = net.director(row.director)
         if row.director == "floor":
             self._places = [(director, plan.CLIENT_DEVICE)]
         else:
             self._places = [(host, row.at.at_server) for host in net.servers]
+        self._hop = None
+        if row.name == REDIRECT:
+            mac = net.servers[0].mac(row.at.at_server)
+            self._hop = Hop(director, plan.CLIENT_DEVICE, plan.SERVER_DEVICES[0], mac)
         # The director's device takes frames only with GRO or an XDP program.
         self._gro = None if self._xdp else director
 
     def __enter__(self) -> Self:
         if self._xdp:
-            self._map = self._stack.enter_context(sinks(self._at.objects, self._places))
+            self._map = self._stack.enter_context(sinks(self._at.objects, self._places, self._hop))
         if self._gro:
             self._gro.run(["ethtool", "-K", plan.CLIENT_DEVICE, "gro", "on"])
         self._before = self._count()
