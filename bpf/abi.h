@@ -432,7 +432,7 @@ struct xlvs_settings {
 	__u32 sloppy_tcp;
 	__u32 pmtu_disc;
 	__u32 nat_icmp_send;
-	__u32 opening; /* ticks that a connection lives until its first state says otherwise: 3 s */
+	__u32 pad;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */
 };
 

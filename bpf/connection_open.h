@@ -3,6 +3,7 @@
 #ifndef XLVS_CONNECTION_OPEN_H
 #define XLVS_CONNECTION_OPEN_H
 
+#include "state.h"
 #include "stages/6_account.h"
 #include "table_open.h"
 
@@ -55,7 +56,7 @@ subprogram int connection_open(struct packet *p, __u32 destination)
 {
 	struct xlvs_destination *d = destination_get(destination);
 	struct xlvs_settings *settings = settings_get();
-	__u32 word, mine, service;
+	__u32 word, mine, service, state = XLVS_STATE_UDP;
 	enum xlvs_method method;
 	struct xlvs_service *s;
 	int rc;
@@ -75,15 +76,24 @@ subprogram int connection_open(struct packet *p, __u32 destination)
 	}
 	if (method == XLVS_METHOD_DR || method == XLVS_METHOD_TUN)
 		word |= XLVS_CONNECTION_NO_OUTPUT;
-	if (p->protocol == IPPROTO_TCP)
+	if (p->protocol == IPPROTO_TCP) {
+		state = tcp_next_state(XLVS_STATE_NONE, p->tcp_flags,
+				       word & XLVS_CONNECTION_NO_OUTPUT ? SIDE_CLIENT_ONLY :
+									  SIDE_CLIENT);
 		/* With sloppy_tcp it may begin in the middle: that proves as much as anything. */
-		word |= p->tcp_flags & TCP_SYN ? XLVS_CONNECTION_HALF_OPEN : 0;
-	else
-		word |= XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_INACTIVE | XLVS_STATE_UDP;
-	word |= method << XLVS_CONNECTION_METHOD_SHIFT;
+		if (p->tcp_flags & TCP_SYN)
+			word |= XLVS_CONNECTION_HALF_OPEN;
+	} else {
+		word |= XLVS_CONNECTION_HALF_OPEN;
+	}
+	if (state >= XLVS_STATE_MAX)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (!state_is_active(state))
+		word |= XLVS_CONNECTION_INACTIVE;
+	word |= state | method << XLVS_CONNECTION_METHOD_SHIFT;
 	p->c.word = word;
 	p->c.destination = destination;
-	p->c.expires = p->now + settings->opening;
+	p->c.expires = p->now + settings->timeout[state];
 	p->c.extra = 0;
 	if (method == XLVS_METHOD_FULLNAT) {
 		p->c.extra = connection_local(p, d, s);

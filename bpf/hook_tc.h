@@ -49,6 +49,9 @@ static __always_inline int hook_store(hook_ctx *ctx, __u32 off, void *from, __u3
 	return bpf_skb_store_bytes(ctx, off, from, len, BPF_F_RECOMPUTE_CSUM);
 }
 
+/* A whole header. */
+#define hook_put(ctx, off, header) hook_store(ctx, off, header, sizeof(*(header)))
+
 static __always_inline bool hook_for_host(hook_ctx *ctx)
 {
 	return ctx->pkt_type == 0; /* PACKET_HOST, <linux/if_packet.h> */

@@ -40,6 +40,15 @@ static __always_inline int hook_store(hook_ctx *ctx, __u32 off, void *from, __u3
 	return bpf_xdp_store_bytes(ctx, off, from, len);
 }
 
+/* A whole header; the helper would cost as much as all other writes. */
+#define hook_put(ctx, off, header)                                              \
+	({                                                                      \
+		typeof(*(header)) *header_ = view(ctx, off, typeof(*(header))); \
+		if (header_)                                                    \
+			*header_ = *(header);                                   \
+		header_ ? 0 : -1;                                               \
+	})
+
 /* Who the frame is addressed to: only the group bit is known here. */
 static __always_inline bool hook_for_host(hook_ctx *ctx)
 {

@@ -268,7 +268,7 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 		connection_forget(p);
 		return why;
 	}
-	if (stateless != STATELESS_SENT)
+	if (stateless != STATELESS_SENT && !p->opened)
 		connection_advance(p, s);
 	return forward_in(ctx, p, d);
 }

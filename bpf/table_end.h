@@ -37,21 +37,6 @@ struct answer_walk {
 	__u32 destination;
 };
 
-static __always_inline bool answer_walk_to(struct answer_walk *w, __u32 destination, __u32 extra)
-{
-	struct xlvs_destination *d = destination_get(destination);
-	struct xlvs_geometry *g = geometry_get();
-	__u32 block = extra_block(extra);
-	struct xlvs_port_block *b = bpf_map_lookup_elem(&port_blocks, &block);
-	__be16 port = extra_port(extra);
-
-	if (!d || !b || !g)
-		return false;
-	w->home = w->v6 ? place_of_answer(g, true, &d->address, d->port, &b->local, port) :
-			  place_of_answer(g, false, &d->address, d->port, &b->local, port);
-	return true;
-}
-
 static long answer_end_step(__u32 i, void *data)
 {
 	struct answer_walk *w = data;
@@ -74,9 +59,16 @@ static long answer_end_step(__u32 i, void *data)
 subprogram int answer_end(__u32 v6, __u32 at, __u32 destination, __u32 extra)
 {
 	struct answer_walk w = { .v6 = v6, .connection = at, .destination = destination };
+	struct xlvs_destination *d = destination_get(destination);
+	struct xlvs_geometry *g = geometry_get();
+	__u32 block = extra_block(extra);
+	struct xlvs_port_block *b = bpf_map_lookup_elem(&port_blocks, &block);
+	__be16 port = extra_port(extra);
 
-	if (!answer_walk_to(&w, destination, extra))
+	if (!d || !b || !g)
 		return 0;
+	w.home = v6 ? place_of_answer(g, true, &d->address, d->port, &b->local, port) :
+		      place_of_answer(g, false, &d->address, d->port, &b->local, port);
 	w.line = w.home;
 	bpf_loop(XLVS_CHAIN * (v6 ? XLVS_WAYS6 : XLVS_WAYS4), answer_end_step, &w, 0);
 	place_pass(v6, w.home, w.line, -1);

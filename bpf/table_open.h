@@ -231,23 +231,26 @@ static long answer_open_step6(__u32 i, void *data)
 subprogram int answer_open(struct packet *p, __u32 v6)
 {
 	struct answer_open a = { .p = p, .walk = { .v6 = v6 } };
+	struct xlvs_geometry *g = geometry_get();
 	struct xlvs_destination *d;
 	struct xlvs_port_block *b;
 	struct xlvs_tuple *t;
 	__u32 block;
 
-	if (!p)
+	if (!p || !g)
 		return 0;
 	t = &p->to; /* free until the packet is translated */
 	d = destination_get(p->c.destination);
 	block = extra_block(p->c.extra);
 	b = bpf_map_lookup_elem(&port_blocks, &block);
-	if (!d || !b || !answer_walk_to(&a.walk, p->c.destination, p->c.extra))
+	if (!d || !b)
 		return 0;
 	t->src = d->address;
 	t->sport = d->port;
 	t->dst = b->local;
 	t->dport = extra_port(p->c.extra);
+	a.walk.home = v6 ? place_of_answer(g, true, &t->src, t->sport, &t->dst, t->dport) :
+			   place_of_answer(g, false, &t->src, t->sport, &t->dst, t->dport);
 	if (v6)
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_open_step6, &a, 0);
 	else

@@ -63,7 +63,7 @@ subprogram int tun_forward(hook_ctx *ctx, struct packet *p, const struct xlvs_de
 			ip.id = bpf_get_prandom_u32();
 		ip.check = checksum_of_ipv4_header(&ip);
 		if (hook_reframe(ctx, p, sizeof(ip), bpf_htons(ETH_P_IP), HOOK_ROOM_TUNNEL_V4) ||
-		    hook_store(ctx, p->l3, &ip, sizeof(ip)))
+		    hook_put(ctx, p->l3, &ip))
 			return XLVS_REASON_DROP_HEADROOM;
 	} else {
 		__u8 tos = tun_tos(p->tos);
@@ -79,7 +79,7 @@ subprogram int tun_forward(hook_ctx *ctx, struct packet *p, const struct xlvs_de
 		__builtin_memcpy(&ip.saddr, &d->tunnel_source, sizeof(ip.saddr));
 		__builtin_memcpy(&ip.daddr, &d->address, sizeof(ip.daddr));
 		if (hook_reframe(ctx, p, sizeof(ip), bpf_htons(ETH_P_IPV6), HOOK_ROOM_TUNNEL_V6) ||
-		    hook_store(ctx, p->l3, &ip, sizeof(ip)))
+		    hook_put(ctx, p->l3, &ip))
 			return XLVS_REASON_DROP_HEADROOM;
 	}
 	return XLVS_REASON_FWD_TUN;

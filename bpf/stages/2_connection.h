@@ -64,7 +64,7 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 					clear = XLVS_CONNECTION_HALF_OPEN;
 			}
 			state = tcp_next_state(word_state(word), p->tcp_flags, side);
-		} else if (!p->opened) {
+		} else {
 			clear = XLVS_CONNECTION_HALF_OPEN; /* a second packet: there is a client */
 		}
 		if (likely(table_set_state(e, p->c.destination, word, state, clear)))

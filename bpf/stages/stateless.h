@@ -26,16 +26,21 @@ static __always_inline bool stateless_opens(const struct packet *p)
 	return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
 }
 
-/* May a connection that is older than the change go on? */
-static __always_inline bool stateless_older(const struct packet *p, const struct xlvs_settings *s,
-					    const struct xlvs_hash_slot *slot)
+/* May there still be connections that are older than the change? */
+static __always_inline bool stateless_recent(const struct packet *p, const struct xlvs_settings *s,
+					     const struct xlvs_hash_slot *slot)
 {
-	struct xlvs_destination *d = destination_get(slot->previous);
 	__u32 kept = s->timeout[p->tuple.protocol == IPPROTO_TCP ? XLVS_STATE_ESTABLISHED :
 								   XLVS_STATE_UDP];
 
-	return d && d->flags & XLVS_DESTINATION_AVAILABLE && !stateless_opens(p) &&
-	       !clock_over(p->now, slot->changed_at + kept);
+	return !clock_over(p->now, slot->changed_at + kept);
+}
+
+static __always_inline bool stateless_usable(__u32 destination)
+{
+	struct xlvs_destination *d = destination_get(destination);
+
+	return d && d->flags & XLVS_DESTINATION_AVAILABLE;
 }
 
 /*
@@ -75,11 +80,14 @@ subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s)
 		if (table_find(p) && !p->reply)
 			return STATELESS_NOT; /* remembered: it goes the usual way */
 		p->reply = 0;
-		if (stateless_opens(p)) {
-			result = STATELESS_OPEN;
-		} else if (stateless_older(p, s, slot)) {
-			p->c.destination = slot->previous;
-			result = STATELESS_OPEN;
+		if (stateless_recent(p, s, slot)) {
+			/* What begins now is remembered too, to tell it from what is older. */
+			if (stateless_opens(p)) {
+				result = STATELESS_OPEN;
+			} else if (stateless_usable(slot->previous)) {
+				p->c.destination = slot->previous;
+				result = STATELESS_OPEN;
+			}
 		}
 	}
 	d = destination_get(p->c.destination);

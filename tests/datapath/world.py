@@ -176,7 +176,7 @@ class World:
         self._next_destination = 0
         self._sweeping = False
         self._settings = r.Settings(
-            conn_reuse_mode=1, pmtu_disc=1, opening=3 * self.hz, timeout=self._timeouts()
+            conn_reuse_mode=1, pmtu_disc=1, timeout=self._timeouts()
         )
         self.set()
 

@@ -55,9 +55,6 @@ TIMEOUTS = {
 }
 """Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c and _udp.c)."""
 
-OPENING = 3
-"""Seconds that a connection lives until its first state says otherwise (IPVS: 3 * HZ)."""
-
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
 # whose clock is some ticks behind the writer's.
 _TICKS_MAX = (1 << 31) - (1 << 16)
@@ -369,6 +366,5 @@ class _Work:
             sloppy_tcp=values.get("sloppy_tcp", 0),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
-            opening=OPENING * self._hz,
             timeout=tuple(min(seconds[state] * self._hz, _TICKS_MAX) for state in State),
         )

@@ -373,7 +373,6 @@ class Settings(NamedTuple):
     sloppy_tcp: int = 0
     pmtu_disc: int = 0
     nat_icmp_send: int = 0
-    opening: int = 0
     timeout: tuple[int, ...] = (0,) * len(State)
 
 

@@ -285,7 +285,6 @@ def test_timeouts_go_to_the_settings(world):
     assert world.port.settings.timeout[1] == 10 * HZ
     assert world.port.settings.timeout[4] == 20 * HZ
     assert world.port.settings.timeout[11] == 300 * HZ
-    assert world.port.settings.opening == 3 * HZ
 
 
 def roles_of(world, address):
