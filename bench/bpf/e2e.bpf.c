@@ -20,6 +20,7 @@
 #define PORT_AT 34
 #define IP_CHECK_AT 24
 #define TCP_CHECK_AT 50
+#define UDP_CHECK_AT 40
 #define PORT_BITS 14
 #define PORT_FIRST 1024
 #define SINK_PORT 9
@@ -28,8 +29,8 @@ struct e2e_case {
 	__u32 mask;    /* number of flows - 1, a power of two less one */
 	__u32 address; /* of flow 0's client, host order */
 	__u32 ip_sum;  /* one's complement sum of the IPv4 header without the client's address */
-	__u32 l4_sum;  /* TCP: of pseudo header and segment without address and port */
-	__u32 tcp;     /* 1: complete the TCP checksum; 0: UDP without one */
+	__u32 l4_sum;  /* of pseudo header and segment without address and port */
+	__u32 tcp;     /* 1: TCP; 0: UDP */
 	__u32 ifindex; /* where frames leave */
 	__u8 frame[FRAME];
 };
@@ -64,6 +65,7 @@ int e2e_generate(struct xdp_md *ctx)
 	struct e2e_case *c = bpf_map_lookup_elem(&e2e_case, &zero);
 	__be32 address;
 	__be16 port;
+	__u16 check;
 
 	if (!c || frame + FRAME > end)
 		return XDP_ABORTED;
@@ -74,8 +76,11 @@ int e2e_generate(struct xdp_md *ctx)
 	*(__be32 *)(frame + SOURCE_AT) = address;
 	*(__be16 *)(frame + PORT_AT) = port;
 	*(__u16 *)(frame + IP_CHECK_AT) = folded((__u64)c->ip_sum + address);
+	check = folded((__u64)c->l4_sum + address + port);
 	if (c->tcp)
-		*(__u16 *)(frame + TCP_CHECK_AT) = folded((__u64)c->l4_sum + address + port);
+		*(__u16 *)(frame + TCP_CHECK_AT) = check;
+	else
+		*(__u16 *)(frame + UDP_CHECK_AT) = check ?: 0xffff; /* RFC 768: 0 is "none" */
 	return bpf_redirect(c->ifindex, 0);
 }
 

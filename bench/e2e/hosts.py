@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +42,10 @@ class Failed(Exception):  # noqa: N818 - it names what became of the command
     """A program did not do what was asked; the message is what it said."""
 
 
+class TooLate(Failed):
+    """A program did not end."""
+
+
 class Host:
     """One namespace."""
 
@@ -67,7 +72,9 @@ class Host:
         try:
             out, said = done.communicate(text, timeout=timeout)
         except subprocess.TimeoutExpired as late:
-            raise Failed(f"{self.name}: {' '.join(argv)}: no end after {timeout:g} s") from late
+            end([identify(done.pid, argv[0])], patience=1)
+            done.communicate()
+            raise TooLate(f"{self.name}: {' '.join(argv)}: no end after {timeout:g} s") from late
         if check and done.returncode:
             raise Failed(f"{self.name}: {' '.join(argv)}: {(said or out).strip()[-500:]}")
         return out
@@ -174,6 +181,14 @@ class Network:
             for host, device in ends:
                 host.run(["ethtool", "-K", device, "gro", "on", "tx", "off"])
 
+    def cpu_seconds(self) -> float:
+        """CPU time of everything that was started, with the packets handled meanwhile."""
+        sessions = {process.pid for process in self._processes}
+        every = map(_session_and_ticks, Path("/proc").glob("[0-9]*/stat"))
+        ticks = sum(number for session, number in every if session in sessions)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ticks / os.sysconf("SC_CLK_TCK") + ended.ru_utime + ended.ru_stime
+
     def remove(self) -> None:
         """End all processes, delete the namespaces; harmless if there are none."""
         end(self._processes, patience=2)
@@ -195,11 +210,13 @@ def network() -> Iterator[Network]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def cpu_seconds() -> float:
-    """CPU time that the whole machine has worked since it was started."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
-    values = [int(field) for field in fields]
-    return (sum(values) - values[3] - values[4]) / os.sysconf("SC_CLK_TCK")
+def _session_and_ticks(path: Path) -> tuple[int, int]:
+    """Session of a process, and its CPU time; nothing of one that is gone."""
+    try:
+        fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0, 0
+    return int(fields[3]), int(fields[11]) + int(fields[12])
 
 
 def wait_for(ready: Callable[[], bool], what: str, patience: float = 10) -> None:

@@ -12,17 +12,25 @@ from bench.e2e.rows import UNITS, Row, Test
 from bench.e2e.traffic import Sample
 
 _SMALL = 100
+BY_RATE = {Test.HTTP_KEEP, Test.HTTP_NEW, Test.BULK}
+"""Tests whose figure can be had for each CPU second as well."""
 
 
 def figures(found: Mapping[Row, Sequence[Sample]]) -> list[dict[str, Any]]:
     """Medians over the rounds in plain values."""
     medians = {row: statistics.median(s.value for s in each) for row, each in found.items()}
     base = {(row.test, row.flows, row.name): value for row, value in medians.items()}
+    work = {
+        (row.test, row.flows, row.name): statistics.median(s.value / s.cpu_seconds for s in each)
+        for row, each in found.items()
+        if row.test in BY_RATE
+    }
     result = []
     for row, median in medians.items():
         other = base.get((row.test, row.flows, row.base))
         ratio = median / other if other else None
         samples = found[row]
+        effort, least = (work.get((row.test, row.flows, n)) for n in (row.name, row.base))
         result.append(
             {
                 "test": row.test,
@@ -33,6 +41,7 @@ def figures(found: Mapping[Row, Sequence[Sample]]) -> list[dict[str, Any]]:
                 "low": min(s.value for s in samples),
                 "high": max(s.value for s in samples),
                 "ratio": ratio,
+                "ratio_by_cpu_time": effort / least if effort and least else None,
                 "to": row.base or None,
                 "target": row.target or None,
                 "met": _met(row, ratio if row.base else median),
@@ -69,15 +78,17 @@ def _number(value: float) -> str:
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> str:
     text = [
-        "| way | median | lowest .. highest | ratio | target | | CPU seconds | notes |",
-        "| --- | ---: | ---: | ---: | ---: | --- | ---: | --- |",
+        "| way | median | lowest .. highest | ratio | by CPU time | target | | CPU seconds"
+        " | notes |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: | --- |",
     ]
     for line in lines:
         spread = f"{_number(line['low'])} .. {_number(line['high'])}"
         met = {None: "", True: "met", False: "**missed**"}[line["met"]]
         ratio = f"{line['ratio']:.2f}" if line["ratio"] else ""
+        by_cpu = f"{line['ratio_by_cpu_time']:.2f}" if line["ratio_by_cpu_time"] else ""
         text.append(
-            f"| {line['name']} | {_number(line['median'])} | {spread} | {ratio} "
+            f"| {line['name']} | {_number(line['median'])} | {spread} | {ratio} | {by_cpu} "
             f"| {line['target'] or ''} | {met} | {line['cpu_seconds']:.1f} "
             f"| {line['notes'][-1] if line['notes'] else ''} |"
         )

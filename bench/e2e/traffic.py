@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from bench.e2e import plan
 from bench.e2e.balancers import Xlvs, sunk
-from bench.e2e.hosts import Failed, Host, Network, cpu_seconds
+from bench.e2e.hosts import Failed, Host, Network
 from bench.e2e.live import Generator, Hop, Sent, Stream, counted, sinks
 from bench.e2e.plan import Wires
 from bench.e2e.rows import REDIRECT, Row, Test
@@ -33,7 +33,7 @@ end
 
 
 class Sample(NamedTuple):
-    """A figure in the row's unit, the CPU seconds of the whole machine, what to know."""
+    """A figure in the row's unit, CPU seconds of all that took part, what to know."""
 
     value: float
     cpu_seconds: float
@@ -103,9 +103,9 @@ def http(at: Setting, row: Row) -> Sample:
     new = row.test is Test.HTTP_NEW
     argv = wrk_argv(at, row, new=new, seconds=at.seconds)
     before = _received(at.net, row)
-    begin = cpu_seconds()
+    begin = at.net.cpu_seconds()
     out = at.net.client.run(argv)
-    cpu = cpu_seconds() - begin
+    cpu = at.net.cpu_seconds() - begin
     made = requests(out)
     if made.errors:
         raise Wrong(f"{row.title}: {made.errors}")
@@ -124,9 +124,9 @@ def bulk(at: Setting, row: Row) -> Sample:
     argv = ["iperf3", "-c", row.to, "-p", f"{row.port}", "-t", f"{at.seconds}", "-J"]
     was = _received(at.net, row)[0]
     for _ in range(3):  # the server may still be at the end of the last stream
-        begin = cpu_seconds()
+        begin = at.net.cpu_seconds()
         said = json.loads(at.net.client.run(argv, check=False))
-        cpu = cpu_seconds() - begin
+        cpu = at.net.cpu_seconds() - begin
         if "sum_received" in said.get("end", {}):
             break
     else:
@@ -150,19 +150,19 @@ def stream(at: Setting, row: Row, *, first: str = "", syn: bool = False) -> Stre
 
 def udp(at: Setting, row: Row) -> Sample:
     """CPU time of one packet's whole way: the generator, the director, the sink."""
-    begin = cpu_seconds()
+    begin = at.net.cpu_seconds()
     with _Sink(at, row) as sink:
         cpu = min(os.sched_getaffinity(0))
         sent = Generator(at.net.client, at.objects, cpu, at.seconds / 2, stream(at, row)).done()
         note = sink.check(row, [sent])
     value = sent.cpu_seconds * 1e9 / sent.packets
-    return Sample(value, cpu_seconds() - begin, note)
+    return Sample(value, at.net.cpu_seconds() - begin, note)
 
 
 def two_cpus(at: Setting, row: Row) -> Sample:
     """How often the rate of one CPU two of them reach, with flows of their own."""
     cpus = sorted(os.sched_getaffinity(0))[:2]
-    begin = cpu_seconds()
+    begin = at.net.cpu_seconds()
     firsts = [row.at.flows, row.at.flows.replace(".0.0", ".128.0")]
     jobs = [(cpu, stream(at, row, first=first)) for cpu, first in zip(cpus, firsts, strict=True)]
 
@@ -179,7 +179,7 @@ def two_cpus(at: Setting, row: Row) -> Sample:
     common = min(s.end for s in both) - max(s.begin for s in both)
     share = max(common, 0.0) / max(s.seconds for s in both)
     text = [f"{share:.0%} of the time together", *(each for each in (note, more) if each)]
-    return Sample(rates[1] / rates[0], cpu_seconds() - begin, "; ".join(text))
+    return Sample(rates[1] / rates[0], at.net.cpu_seconds() - begin, "; ".join(text))
 
 
 class _Sink:
