@@ -87,8 +87,8 @@ def shown(**more):
     return out.getvalue()
 
 
-def view(n, next_hop, weight=1):
-    return DestinationView(
+def view(n, next_hop, weight=1, **more):
+    found = DestinationView(
         destination=destination(n, weight, Method.FULLNAT),
         active=4,
         inactive=5,
@@ -98,6 +98,24 @@ def view(n, next_hop, weight=1):
         rates=RATES,
         next_hop=next_hop,
     )
+    return msgspec.structs.replace(found, **more)
+
+
+def service(*destinations, **more):
+    return ServiceView(
+        service=Service(key=KEY, **more),
+        destinations=list(destinations),
+        stats=Counters(),
+        live=Counters(),
+        rates=RATES,
+        remarks=[],
+    )
+
+
+def row_of(text, words):
+    """The words of the row that begins so."""
+    (found,) = [line for line in text.splitlines() if line.strip().startswith(words)]
+    return found.removeprefix(" ").split()
 
 
 def test_everything_is_there_in_eighty_columns():
@@ -105,7 +123,7 @@ def test_everything_is_there_in_eighty_columns():
     for words in (
         "edge (xlvs 1.2, xlvsd 77, adopted a running data path)",
         "tc not attached driver [veth]",
-        "950 of 1000 (95.0 %)",
+        "950 of 1000 (95.0 %), most so far 960; 2000 made, 1050",
         "240 of 250; 12 made room for others",
         "tcp 10.0.0.1:80",
         "sh 50 s (!)",
@@ -120,6 +138,41 @@ def test_everything_is_there_in_eighty_columns():
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert text.index("drop_table_full") < text.index("fwd_nat")
+
+
+NOT_COUNTED = "\N{EN DASH}"
+STATELESS_LINE = "stateless: connections are not counted; Act/In are those remembered since"
+
+
+def test_a_stateless_service_counts_what_it_remembers():
+    idle = view(1, "local", active=0, inactive=0)
+    text = shown(
+        services=[service(view(2, "local"), idle, scheduler="mh", stateless=True)], problems=[]
+    )
+    assert row_of(text, "tcp 10.0.0.1:80")[2:5] == ["mh", "stateless", "4/5"]
+    assert row_of(text, "✓ 192.168.200.12:80")[4] == "4/5"
+    assert row_of(text, "✓ 192.168.200.11:80")[4] == NOT_COUNTED
+    assert STATELESS_LINE in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_stateless_service_without_connections_has_a_dash():
+    idle = view(1, "local", active=0, inactive=0)
+    text = shown(services=[service(idle, scheduler="mh", stateless=True)], problems=[])
+    assert row_of(text, "tcp 10.0.0.1:80")[2:5] == ["mh", "stateless", NOT_COUNTED]
+
+
+def test_other_services_show_zero_and_no_word_of_it():
+    idle = view(1, "local", active=0, inactive=0)
+    text = shown(services=[service(idle, scheduler="mh")], problems=[])
+    assert row_of(text, "tcp 10.0.0.1:80")[2:4] == ["mh", "0/0"]
+    assert row_of(text, "✓ 192.168.200.11:80")[4] == "0/0"
+    assert "stateless" not in text
+
+
+def test_flags_are_shown_also_without_remarks():
+    text = shown(services=[service(scheduler="rr", one_packet=True)], problems=[])
+    assert row_of(text, "tcp 10.0.0.1:80")[2:4] == ["rr", "ops"]
 
 
 def test_an_empty_director():

@@ -19,6 +19,7 @@ _NEARLY_FULL = 0.9
 _UNITS = ("", "K", "M", "G", "T")
 _KILO = 1000
 _WIDTH_WITHOUT_TERMINAL = 120
+_NOT_COUNTED = "\N{EN DASH}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +54,11 @@ def show(status: Status, console: Console) -> None:
     """Print it."""
     console.print(_head(status))
     console.print(_services(status) if status.services else "  no services: ipvsadm -A adds one")
+    if any(view.service.stateless for view in status.services):
+        console.print(
+            "  stateless: connections are not counted; "
+            "Act/In are those remembered since servers changed"
+        )
     for part in (_local_ports(status), _reasons(status)):
         if part is not None:
             console.print(part)
@@ -83,7 +89,7 @@ def _head(status: Status) -> RenderableType:
     table.add_row(
         "Connections",
         f"[{colour}]{connections.used}[/] of {connections.size} ({share:.1f} %), "
-        f"at most {connections.high_water}; {connections.created} made, "
+        f"most so far {connections.high_water}; {connections.created} made, "
         f"{connections.expired} ended, {connections.full} refused",
     )
     crowded = connections.half_open >= connections.half_open_max
@@ -111,22 +117,30 @@ def _services(status: Status) -> RenderableType:
             f"[bold cyan]{_plain(service_title(view.service))}[/]",
             _scheduler(view),
             "",
-            f"{sum(d.active for d in view.destinations)}/"
-            f"{sum(d.inactive for d in view.destinations)}",
+            _connections(view, *view.destinations),
             *_rates(view),
         )
         for destination in view.destinations:
-            _add_destination(table, destination)
+            _add_destination(table, destination, _connections(view, destination))
     return table
 
 
-def _add_destination(table: Table, view: DestinationView) -> None:
+def _connections(service: ServiceView, *destinations: DestinationView) -> str:
+    """Active and inactive ones; a stateless service's are those that the table remembers."""
+    active = sum(each.active for each in destinations)
+    inactive = sum(each.inactive for each in destinations)
+    if service.service.stateless and not active and not inactive:
+        return _NOT_COUNTED
+    return f"{active}/{inactive}"
+
+
+def _add_destination(table: Table, view: DestinationView, connections: str) -> None:
     wanted = view.destination
     table.add_row(
         f" {_health(view.next_hop)} {_plain(host_port(wanted.key.address, wanted.key.port))}",
         wanted.method.value,
         str(wanted.weight) if wanted.weight else "[yellow]0[/]",
-        f"{view.active}/{view.inactive}",
+        connections,
         *_rates(view),
     )
 
@@ -140,7 +154,9 @@ def _scheduler(view: ServiceView) -> str:
     service = view.service
     extra = f" {service.persistence_timeout} s" if service.persistence_timeout else ""
     extra += " ops" if service.one_packet else ""
-    return f"[yellow]{service.scheduler}{extra} (!)[/]" if view.remarks else service.scheduler
+    extra += " stateless" if service.stateless else ""
+    words = service.scheduler + extra
+    return f"[yellow]{words} (!)[/]" if view.remarks else words
 
 
 def _rates(view: ServiceView | DestinationView) -> tuple[str, str, str]:
