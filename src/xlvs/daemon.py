@@ -55,6 +55,7 @@ class Daemon:
         self._kernel = kernel
         self._started = clock.wall()
         self._hooks: list[Hook] = []
+        self._attached = False
         self._seen = 0  # the surroundings' revision that the maps are of
         self._links: tuple[object, ...] = ()
         self._warnings = tuple(settings.warnings(config.values))
@@ -78,6 +79,7 @@ class Daemon:
         await self._take_over()
         # In a thread: taking off a filter may ask netlink by calls that wait.
         await asyncio.to_thread(hooks.attach, self._kernel, self._hooks)
+        self._attached = True
         self._links = self._link_names()
         self._kernel.start_sweep()
         self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
@@ -156,7 +158,8 @@ class Daemon:
     def _on_surroundings(self) -> None:
         self._try(self._observe)
         links = self._link_names()
-        if links != self._links:
+        # Before the hooks are attached for the first time a thread may be doing just that.
+        if self._attached and links != self._links:
             self._links = links
             self._try(self._attach_again)
 
