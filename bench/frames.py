@@ -13,14 +13,16 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 FRAME_BYTES = 80
-TCP, UDP, IPIP = 6, 17, 4
+TCP, UDP, IPIP, IPV6 = 6, 17, 4, 41
 SYN, ACK = 0x02, 0x10
 _ETH, _IP4, _IP6 = 14, 20, 40
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _CHECK_AT = {TCP: 16, UDP: 6}
+_TUNNELS = {IPIP: _IPV4, IPV6: _IPV6}
 
 CLIENTS4 = IPv4Address("10.64.0.0")
-"""Client of flow 0; the others follow, 32768 ports each."""
+"""Client of flow 0; the others follow, PORTS each."""
+PORTS = 1 << 15
 CLIENTS6 = IPv6Address("2001:db8::")
 
 
@@ -135,8 +137,8 @@ def _right_ip(packet: bytes, ethertype: int) -> bool:
         addresses, l4 = packet[12:20], packet[_IP4:length]
     else:
         return False
-    if protocol == IPIP:
-        return _right_ip(l4, _IPV4)
+    if protocol in _TUNNELS:
+        return _right_ip(l4, _TUNNELS[protocol])
     if protocol not in _CHECK_AT:
         return False
     pseudo = addresses + struct.pack(">II", len(l4), protocol)

@@ -28,6 +28,7 @@ _HASHES = ("bench_hash12", "bench_hash40")
 # struct bench_case of bpf/bench.h.
 _CASE = struct.Struct("=QIIIIIIIIII80s")
 _MISSES_AT = 44
+_LINES = 1 << 22  # a loop in the kernel makes twice as many steps at most
 
 
 class Flows(NamedTuple):
@@ -170,12 +171,18 @@ class Forget:
             self._object.close()
             raise
         self._program = self._object.program_fds()["bench_forget"]
-        lines = (path.map(name).info.max_entries for name in ("connections4", "connections6"))
-        self._lines = struct.pack("=II", *lines)
+        # struct bench_forget of bpf/bench_forget.bpf.c
+        self._parts = [
+            struct.pack("=III", v6, first, min(_LINES, lines - first))
+            for v6, name in enumerate(("connections4", "connections6"))
+            for lines in (path.map(name).info.max_entries,)
+            for first in range(0, lines, _LINES)
+        ]
 
     def __call__(self) -> None:
         """End what runs of the rows "new" have opened."""
-        libbpf.test_run(self._program, None, self._lines, 0, 0)
+        for part in self._parts:
+            libbpf.test_run(self._program, None, part, 0, 0)
 
     def close(self) -> None:
         """Free it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from bench.rows import PROGRAMS, RETURN_DROP, RETURN_TURN, Group, Row
 from bench.world import Interfaces, Key, World, client, server
 
 ENDLESS = 1 << 32
+"""So many flows that a run of one after the other sees none twice."""
 
 
 class Wrong(Exception):  # noqa: N818 - it names what the run was
@@ -79,39 +81,44 @@ class Bench:
         return each
 
     def _director(self, row: Row) -> float:
-        world = self._worlds[Key(row.method, row.connections)]
+        world = self._worlds[key_of(row)]
         harness = self._harnesses[row.hook, 1]
         program = world.path.programs[PROGRAMS[row.hook]]
         packets = self._packets(row)
-        new = row.group is Group.NEW
-        if new:
-            flows = Flows(ENDLESS, world.next_flow, mixed=False)
-            world.next_flow += packets
-            template = client(row.kind, SYN)
+        flags = SYN if row.syn else ACK
+        if row.opens:
+            # as many flows as packets, in an order of no pattern, from clients of their own
+            flows = Flows(packets)
+            address = world.new_clients(packets)
+            template = client(row.kind, flags)
+            template = template._replace(address=template.address + address)
         else:
             flows = Flows(row.flows, self._next(row, packets))
             answer = row.kind is Kind.REPLY4
             ours = row.reason != "pass_no_service"
-            template = server() if answer else client(row.kind, ACK, ours=ours)
+            template = server() if answer else client(row.kind, flags, ours=ours)
         side = self._interfaces.eth1 if row.kind is Kind.REPLY4 else self._interfaces.eth0
-        created, counted = world.table().created, world.reasons()
+        before, counted = world.table(), world.reasons()
         if row.singly:
             times, run = harness.run_singly(program, template, flows, packets)
             each = float(statistics.median(times))
         else:
             run = harness.run(program, template, flows, packets, side)
             each = run.cpu_ns / packets
-        created = world.table().created - created
+        after = world.table()
+        created = after.created - before.created
         reasons = {name: n - counted[name] for name, n in world.reasons().items()}
-        _check(row, run, packets, {name: n for name, n in reasons.items() if n}, created)
-        if new:
+        if row.opens:
             world.forget()
+        _check(row, run, packets, {name: n for name, n in reasons.items() if n}, created)
+        if after.evicted != before.evicted:
+            raise Wrong(f"{row.title}: {after.evicted - before.evicted} connections made room")
         return each
 
     def _packets(self, row: Row) -> int:
         if row.singly:
             return self._effort.singly
-        if row.group is Group.NEW:
+        if row.opens:
             return self._effort.new
         if self._effort.whole:
             return max(self._effort.established, row.flows)
@@ -124,8 +131,15 @@ class Bench:
         return at
 
 
+def key_of(row: Row) -> Key:
+    """The data path that a director's row runs on."""
+    groups6 = {Group.ESTABLISHED6, Group.NEW6}
+    without = row.group is Group.STATELESS
+    return Key(row.method, row.connections, v6=row.group in groups6, stateless=without)
+
+
 def _check(row: Row, run: Run, packets: int, reasons: dict[str, int], created: int) -> None:
-    opened = packets if row.group is Group.NEW else 0
+    opened = packets if row.opens else 0
     if reasons != {row.reason: packets}:
         raise Wrong(f"{row.title}: {packets} packets should be {row.reason}, but were {reasons}")
     if created != opened:
@@ -138,16 +152,22 @@ Report = Callable[[str], None]
 
 
 def rounds(
-    bench: Bench, rows: Sequence[Row], number: int, report: Report
+    bench: Bench, rows: Sequence[Row], number: int, report: Report, until: float
 ) -> tuple[dict[Row, list[float]], dict[Row, str]]:
     """``number`` rounds after one to warm up, rows in another order in each.
 
+    At least one, but none that would not be over by ``until`` of the monotonic clock.
     Gives the figures of each row, and what was wrong with those that have none.
     """
     found: dict[Row, list[float]] = {row: [] for row in rows}
     wrong: dict[Row, str] = {}
     shuffled = random.Random(1)  # noqa: S311 - an order that repeats is wanted
+    longest = 0.0
     for turn in range(number + 1):
+        begin = time.monotonic()
+        if turn > 1 and begin + longest > until:
+            report(f"{turn - 1} rounds are all that there is time for")
+            break
         report(f"round {turn} of {number}" if turn else "warming up")
         order = list(rows)
         shuffled.shuffle(order)
@@ -161,4 +181,5 @@ def rounds(
                 continue
             if turn:
                 found[row].append(each)
+        longest = max(longest, time.monotonic() - begin)
     return {row: values for row, values in found.items() if row not in wrong}, wrong

@@ -12,7 +12,9 @@ from xlvs.model.service import Method
 
 HOOKS = ("xdp", "tc")
 PROGRAMS = {"xdp": "xlvs_xdp", "tc": "xlvs_tc_ingress"}
-FLOWS = (1, 1 << 16, 1 << 20)
+FLOWS = (1, 1 << 12, 1 << 16, 1 << 20)
+FLOWS6 = (1, 1 << 20)
+STATELESS_METHODS = (Method.DR, Method.TUN)
 RETURN_DROP = {"xdp": 1, "tc": 2}
 RETURN_TURN = {"xdp": 3, "tc": 7}
 
@@ -23,7 +25,19 @@ class Group(StrEnum):
     FLOOR = "floor"
     ESTABLISHED = "established"
     NEW = "new"
+    STATELESS = "stateless"
+    ESTABLISHED6 = "established6"
+    NEW6 = "new6"
     OTHER = "other"
+
+
+_LABELS = {
+    Group.ESTABLISHED: "{}, established",
+    Group.NEW: "{}, new",
+    Group.STATELESS: "{}, stateless mh",
+    Group.ESTABLISHED6: "{}, IPv6, established",
+    Group.NEW6: "{}, IPv6, new",
+}
 
 
 class Row(NamedTuple):
@@ -31,7 +45,7 @@ class Row(NamedTuple):
 
     ``floor``: program of the benchmark's own, "" if it is the director. ``reason``:
     what the director must count every packet as. ``connections``: how many the data
-    path has; for a floor nothing.
+    path has; for a floor nothing. ``syn``: the packets are SYNs.
     """
 
     group: Group
@@ -45,6 +59,17 @@ class Row(NamedTuple):
     reason: str = ""
     connections: int = 0
     singly: bool = False
+    syn: bool = False
+
+    @property
+    def opens(self) -> bool:
+        """Whether every packet opens a connection."""
+        return self.group in {Group.NEW, Group.NEW6}
+
+    @property
+    def label(self) -> str:
+        """A name that tells it from rows of other groups."""
+        return _LABELS.get(self.group, "{}").format(self.name)
 
     @property
     def title(self) -> str:
@@ -58,6 +83,7 @@ FLOOR_SINGLY = "wrapper + drop, one system call each"
 FLOOR_TURN = "wrapper + MAC swap + TX"
 FLOOR_FIND12 = "wrapper + hash look-up, 12-byte key"
 FLOOR_FIND40 = "wrapper + hash look-up, 40-byte key"
+NOT_OURS = "not ours"
 
 
 def number(flows: int) -> str:
@@ -81,11 +107,16 @@ def floors(hook: str, flows: Iterable[int]) -> list[Row]:
     return rows
 
 
+def _single_calls(hook: str, method: Method) -> bool:
+    """The kernel refuses to encapsulate an skb twice, and nothing takes the mark off again.
+
+    No repetition after the first would be the same.
+    """
+    return hook == "tc" and method is Method.TUN
+
+
 def methods(hook: str, method: Method, flows: int) -> list[Row]:
     """Established connections and new ones of one method, over IPv4 and TCP."""
-    # The kernel refuses to encapsulate an skb twice, and nothing takes the mark
-    # off again: no repetition after the first would be the same.
-    singly = hook == "tc" and method is Method.TUN
     row = Row(
         Group.ESTABLISHED,
         method,
@@ -94,18 +125,40 @@ def methods(hook: str, method: Method, flows: int) -> list[Row]:
         method=method,
         reason=f"fwd_{method}",
         connections=flows,
-        singly=singly,
+        singly=_single_calls(hook, method),
     )
-    return [row, row._replace(group=Group.NEW)]
+    return [row, row._replace(group=Group.NEW, syn=True)]
+
+
+def methods6(hook: str, method: Method, flows: int) -> list[Row]:
+    """The same over IPv6."""
+    groups = {Group.ESTABLISHED: Group.ESTABLISHED6, Group.NEW: Group.NEW6}
+    return [
+        row._replace(group=groups[row.group], kind=Kind.TCP6)
+        for row in methods(hook, method, flows)
+    ]
+
+
+def stateless(hook: str, method: Method, flows: int) -> list[Row]:
+    """A service without connections: packets in the middle of one, and SYNs."""
+    row = Row(
+        Group.STATELESS,
+        method,
+        hook,
+        flows,
+        method=method,
+        reason=f"fwd_{method}",
+        singly=_single_calls(hook, method),
+    )
+    return [row, row._replace(name=f"{method}, SYN", syn=True)]
 
 
 def others(hook: str, flows: Sequence[int]) -> list[Row]:
-    """Single rows, NAT but for one: UDP, IPv6, answers, packets of nobody's."""
+    """Single rows, NAT but for one: UDP, answers, packets of nobody's."""
     row = Row(Group.OTHER, "", hook, 1, reason="fwd_nat", connections=1)
     rows = [
         row._replace(name="nat, UDP over IPv4", kind=Kind.UDP4),
-        row._replace(name="nat, TCP over IPv6", kind=Kind.TCP6),
-        row._replace(name="not ours", reason="pass_no_service"),
+        row._replace(name=NOT_OURS, reason="pass_no_service"),
     ]
     if hook == "tc":
         # What a single call costs more: by this, tun's row can be compared with the rest.
@@ -121,14 +174,17 @@ def select(
     wanted: Sequence[Method],
     flows: Sequence[int],
     groups: Sequence[Group],
+    flows6: Sequence[int] = FLOWS6,
 ) -> list[Row]:
     """All rows that are asked for; the floors that the others are compared with always."""
     rows: list[Row] = []
     for hook in hooks:
         rows += floors(hook, flows)
-        for method in wanted:
-            for each in flows:
-                rows += [row for row in methods(hook, method, each) if row.group in groups]
+        found = [row for m in wanted for n in flows for row in methods(hook, m, n)]
+        without = [m for m in wanted if m in STATELESS_METHODS]
+        found += [row for m in without for n in flows for row in stateless(hook, m, n)]
+        found += [row for m in wanted for n in flows6 for row in methods6(hook, m, n)]
+        rows += [row for row in found if row.group in groups]
         if Group.OTHER in groups:
             rows += others(hook, flows)
         if any(row.singly and row.hook == hook for row in rows):

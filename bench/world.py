@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from pyroute2 import netns
 
-from bench.frames import ACK, SYN, Ends, Kind, Template, reply, request
+from bench.frames import ACK, PORTS, SYN, Ends, Kind, Template, reply, request
 from bench.harness import Flows, Forget, Harness
 from xlvs.datapath import pins
 from xlvs.datapath.effective import Options, effective
@@ -41,6 +41,7 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
 )
+from xlvs.schedulers import maglev
 
 MAC0, MAC1 = bytes.fromhex("020000000101"), bytes.fromhex("020000000201")
 CLIENT_MAC, SERVER_MAC = bytes.fromhex("0200000001fe"), bytes.fromhex("020000000210")
@@ -51,23 +52,46 @@ DIRECTOR, DIRECTOR6 = IPv4Address("192.168.200.1"), IPv6Address("fd00:200::1")
 SERVERS = 8  # a power of two: the wrapper knows which one has a flow
 SERVER, SERVER6 = IPv4Address("192.168.200.16"), IPv6Address("fd00:200::16")
 # Seven share no factor with eight servers, so clients spread over all pairs of both.
-LOCAL = tuple(IPv4Address("192.168.201.1") + i for i in range(7))
+LOCAL: tuple[Address, ...] = (
+    *(IPv4Address("192.168.201.1") + i for i in range(7)),
+    *(IPv6Address("fd00:201::1") + i for i in range(7)),
+)
 DAY = 86400
 
 SIZES = Sizes(
     services=64,
     destinations=256,
     service_destinations=1024,
-    port_blocks=128,
+    port_blocks=256,
 )
 TABLE_MIN = Sizes().connections
+SPARE = 16  # places for connections that a run needs besides
 
 
 class Key(NamedTuple):
-    """Which data path a row runs on."""
+    """Which data path a row runs on.
+
+    ``connections``: established, over IPv4, or with ``v6`` over IPv6. ``stateless``: the
+    services keep none.
+    """
 
     method: Method
     connections: int
+    v6: bool = False
+    stateless: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Packets of its connections."""
+        return Kind.TCP6 if self.v6 else Kind.TCP4
+
+    @property
+    def text(self) -> str:
+        """For messages."""
+        if self.stateless:
+            return f"stateless {self.method}"
+        family = "IPv6 " if self.v6 else ""
+        return f"{self.connections} established {family}{self.method} connections"
 
 
 class Interfaces(NamedTuple):
@@ -122,24 +146,23 @@ def server() -> Template:
     return reply((MAC1, SERVER_MAC), SERVER_PORT, SERVER, SERVERS)
 
 
-def wanted(method: Method) -> Desired:
+def wanted(method: Method, *, stateless: bool = False) -> Desired:
     """The services of a data path: TCP and UDP over IPv4, TCP over IPv6."""
     return Desired(
         services={
             service.key: (service, destinations)
             for service, destinations in (
-                _service(method, Protocol.TCP, VIP, SERVER),
-                _service(method, Protocol.UDP, VIP, SERVER),
-                _service(method, Protocol.TCP, VIP6, SERVER6),
+                _service(method, Protocol.TCP, VIP, SERVER, stateless=stateless),
+                _service(method, Protocol.UDP, VIP, SERVER, stateless=stateless),
+                _service(method, Protocol.TCP, VIP6, SERVER6, stateless=stateless),
             )
-            if method is not Method.FULLNAT or service.key.address == VIP
         },
         timeouts=Timeouts(tcp=DAY, tcp_fin=DAY, udp=DAY),
     )
 
 
 def _service(
-    method: Method, protocol: Protocol, vip: Address, first: Address
+    method: Method, protocol: Protocol, vip: Address, first: Address, *, stateless: bool
 ) -> tuple[Service, tuple[Destination, ...]]:
     key = ServiceKey(protocol=protocol, address=vip, port=PORT)
     translated = method in {Method.NAT, Method.FULLNAT}
@@ -150,6 +173,10 @@ def _service(
         )
         for i in range(SERVERS)
     )
+    if stateless:
+        # The port counts, or one client's flows would have one server.
+        service = Service(key=key, scheduler="mh", flags=maglev.PORT, stateless=True)
+        return service, destinations
     return Service(key=key, scheduler="rr"), destinations
 
 
@@ -181,14 +208,13 @@ class World:
         self._kernel = Kernel(path)
         self._forget = forget
         self.established = 0
-        self.next_flow = key.connections
-        """The first flow that no run has used for a new connection."""
+        self._next_client = -(-key.connections // PORTS)
 
     def configure(self, interfaces: Interfaces) -> None:
         """Write the maps as the daemon would."""
         have = self._kernel.have()
         want = effective(
-            wanted(self.key.method),
+            wanted(self.key.method, stateless=self.key.stateless),
             surroundings(interfaces),
             Options(local_addresses=LOCAL),
             have,
@@ -198,23 +224,30 @@ class World:
             self._kernel.write(write)
 
     def establish(self, harness: Harness) -> None:
-        """Open and establish the flows of the TCP service, and one of each other kind."""
-        flows = Flows(self.key.connections, mixed=False)
+        """Open and establish the flows of the TCP service, and one over UDP."""
+        number = self.key.connections
+        if not number:
+            return
+        # any number of them: the mask of the next power of two leaves none out
+        flows = Flows(1 << (number - 1).bit_length(), mixed=False)
         program = self.path.programs["xlvs_xdp"]
         for flags in (SYN, ACK):
-            harness.run(program, client(Kind.TCP4, flags), flows, flows.number)
-        if Kind.UDP4 in kinds(self.key):
+            harness.run(program, client(self.key.kind, flags), flows, number)
+        if has_udp(self.key):
             harness.run(program, client(Kind.UDP4), Flows(1), 2)  # the first is half-open
-        if Kind.TCP6 in kinds(self.key):
-            for flags in (SYN, ACK):
-                harness.run(program, client(Kind.TCP6, flags), Flows(1), 1)
-        self.established = self.key.connections + len(kinds(self.key)) - 1
+        self.established = number + has_udp(self.key)
         used = self.table().used
         if used != self.established:
             counted = {name: n for name, n in self.reasons().items() if n}
             raise SystemExit(
                 f"{used} connections instead of {self.established} in {self.key}: {counted}"
             )
+
+    def new_clients(self, flows: int) -> int:
+        """The first of as many clients that no run has had, counted from flow 0's."""
+        first = self._next_client
+        self._next_client += -(-flows // PORTS)
+        return first
 
     def table(self) -> TableUse:
         """How full the table is."""
@@ -232,35 +265,47 @@ class World:
             raise SystemExit(f"{left} connections are left of a run on {self.key}")
 
 
-def kinds(key: Key) -> tuple[Kind, ...]:
-    """Kinds of packets that are measured on a data path."""
-    if key.connections > 1 or key.method is not Method.NAT:
-        return (Kind.TCP4,)
-    return (Kind.TCP4, Kind.UDP4, Kind.TCP6)
+def has_udp(key: Key) -> bool:
+    """Whether UDP is measured on a data path too."""
+    return key.connections == 1 and key.method is Method.NAT and not key.v6
+
+
+def places(method: Method) -> int:
+    """How many a connection takes in the table: FULLNAT's answers have one of their own."""
+    return 2 if method is Method.FULLNAT else 1
+
+
+def _sizes(key: Key, new: int) -> Sizes:
+    """Room for ``new`` connections besides the established ones."""
+    room = (key.connections + new + SPARE) * places(key.method)
+    return Sizes(
+        connections=TABLE_MIN if key.v6 else max(room, TABLE_MIN),
+        services=SIZES.services,
+        destinations=SIZES.destinations,
+        service_destinations=SIZES.service_destinations,
+        port_blocks=SIZES.port_blocks,
+        # Its lines have one place, so a chain is full sooner than IPv4's; not of these.
+        connections6=room * 4 if key.v6 else 0,
+    )
 
 
 @contextmanager
 def world(
-    key: Key, new: int, interfaces: Interfaces, objects: Path, harness: Harness
+    key: Key,
+    new: int,
+    interfaces: Interfaces,
+    objects: Path,
+    harness: Harness,
+    *,
+    sizes: Sizes | None = None,
 ) -> Iterator[World]:
     """A data path with room for ``new`` connections besides its established ones."""
-    place = pins.folder(f"bench-{os.getpid()}-{key.method}-{key.connections}")
-    room = key.connections + new + 16
-    if key.method is Method.FULLNAT:
-        room *= 2  # each has a second place, for its answers
+    kind = "stateless" if key.stateless else key.kind.name.lower()
+    place = pins.folder(f"bench-{os.getpid()}-{key.method}-{kind}-{key.connections}")
     path = None
     forget = None
     try:
-        path = DataPath.open(
-            place,
-            Sizes(
-                connections=max(room, TABLE_MIN),
-                services=SIZES.services,
-                destinations=SIZES.destinations,
-                service_destinations=SIZES.service_destinations,
-                port_blocks=SIZES.port_blocks,
-            ),
-        )
+        path = DataPath.open(place, sizes or _sizes(key, new))
         forget = Forget(path, objects)
         made = World(key, path, forget)
         made.configure(interfaces)

@@ -5,9 +5,11 @@
  */
 #include "sweep.h"
 
+/* Which lines: the kernel's loop is for some millions at most. */
 struct bench_forget {
-	__u32 lines4;
-	__u32 lines6;
+	__u32 v6;
+	__u32 first;
+	__u32 lines;
 };
 
 static __always_inline void bench_end(bool v6, __u32 at, const struct xlvs_entry *e)
@@ -20,31 +22,35 @@ static __always_inline void bench_end(bool v6, __u32 at, const struct xlvs_entry
 
 static long bench_forget4(__u32 i, void *data)
 {
-	struct xlvs_line4 *l = line4_get(i);
+	__u32 line = *(__u32 *)data + i;
+	struct xlvs_line4 *l = line4_get(line);
 
-	(void)data;
 	if (l) {
-		bench_end(false, 2 * i, &l->way[0].entry);
-		bench_end(false, 2 * i + 1, &l->way[1].entry);
+		bench_end(false, 2 * line, &l->way[0].entry);
+		bench_end(false, 2 * line + 1, &l->way[1].entry);
 	}
 	return 0;
 }
 
 static long bench_forget6(__u32 i, void *data)
 {
-	struct xlvs_line6 *l = line6_get(i);
+	__u32 line = *(__u32 *)data + i;
+	struct xlvs_line6 *l = line6_get(line);
 
-	(void)data;
 	if (l)
-		bench_end(true, i, &l->way[0].entry);
+		bench_end(true, line, &l->way[0].entry);
 	return 0;
 }
 
 SEC("syscall")
 int bench_forget(struct bench_forget *ctx)
 {
-	bpf_loop(READ_ONCE(ctx->lines4), bench_forget4, NULL, 0);
-	bpf_loop(READ_ONCE(ctx->lines6), bench_forget6, NULL, 0);
+	__u32 first = READ_ONCE(ctx->first), lines = READ_ONCE(ctx->lines);
+
+	if (READ_ONCE(ctx->v6))
+		bpf_loop(lines, bench_forget6, &first, 0);
+	else
+		bpf_loop(lines, bench_forget4, &first, 0);
 	return 0;
 }
 
