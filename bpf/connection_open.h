@@ -31,9 +31,8 @@ static long connection_local_try(__u32 i, void *data)
  * server. Begins with an address that depends on the client and goes through all.
  * Returns extra_of(), or 0.
  */
-static __always_inline __u32 connection_local(const struct packet *p,
-					      const struct xlvs_destination *d,
-					      const struct xlvs_service *s)
+static __noinline __u32 connection_local(const struct packet *p, const struct xlvs_destination *d,
+					 const struct xlvs_service *s)
 {
 	struct connection_local_search search = { .count = s->local_count, .block = d->port_block };
 
@@ -86,6 +85,7 @@ subprogram int connection_open(struct packet *p, __u32 destination)
 	} else {
 		word |= XLVS_CONNECTION_HALF_OPEN;
 	}
+	opaque(state); /* kernel 6.1 loses a bound over a spill */
 	if (state >= XLVS_STATE_MAX)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (!state_is_active(state))
@@ -108,12 +108,11 @@ subprogram int connection_open(struct packet *p, __u32 destination)
 		return XLVS_REASON_NONE;
 	}
 	p->opened = 0;
-	if (method == XLVS_METHOD_FULLNAT && rc != TABLE_FULL_ENDED)
+	if (method == XLVS_METHOD_FULLNAT)
 		local_port_free(extra_block(mine), extra_port(mine));
 	if (rc == TABLE_EXISTS)
 		return XLVS_REASON_NONE; /* the other CPU's: this packet uses that one */
-	return rc == TABLE_FULL || rc == TABLE_FULL_ENDED ? XLVS_REASON_DROP_TABLE_FULL :
-							    XLVS_REASON_DROP_CONTENDED;
+	return rc == TABLE_FULL ? XLVS_REASON_DROP_TABLE_FULL : XLVS_REASON_DROP_CONTENDED;
 }
 
 #endif

@@ -121,7 +121,7 @@ static __noinline int pipeline_find(struct packet *p, struct xlvs_settings *s)
 		return 1;
 	if (!(p->roles & XLVS_ADDRESS_STATELESS))
 		return 0;
-	result = stateless_choose(p, s);
+	result = stateless_choose(p, s, 1);
 	return result == STATELESS_SENT || result == STATELESS_OPEN;
 }
 
@@ -247,7 +247,9 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 							   pipeline_icmp(ctx, p, s);
 
 	if (unlikely(p->roles & XLVS_ADDRESS_STATELESS)) {
-		stateless = stateless_choose(p, s);
+		stateless = stateless_choose(p, s, 0);
+		if (stateless == STATELESS_ASK)
+			stateless = table_find(p) ? STATELESS_NOT : stateless_choose(p, s, 1);
 		if (stateless == STATELESS_NONE)
 			return pipeline_refuse(ctx, p, s);
 	}

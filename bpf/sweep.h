@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Expiry inside the kernel: one timer asks the regions, a bounded number per tick, and
- * reads those that are due. A table of a million connections is asked at every tick,
- * one of ten million in a fifth of a second. It needs no daemon.
+ * Expiry inside the kernel: one timer asks the regions, an eighth of them per tick,
+ * and reads those that are due. So expiry is exact to a sixth of a second, in a table of
+ * ten million connections to a fifth. It needs no daemon.
  */
 #ifndef XLVS_SWEEP_H
 #define XLVS_SWEEP_H
@@ -11,7 +11,9 @@
 
 #define SWEEP_TICK_NS (20 * 1000 * 1000ULL)
 /* Per tick: regions asked (64 KB of numbers), and lines read (a quarter of a ms). */
+#define SWEEP_REGIONS_MIN 512
 #define SWEEP_REGIONS_MAX 16384
+#define SWEEP_TICKS_PER_ROUND 8
 #define SWEEP_LINES_MAX 32768
 #define SWEEP_CPUS_MAX 8192
 #define CLOCK_MONOTONIC 1
@@ -155,7 +157,13 @@ static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 		w.at = t->sweep_at;
 		w.now = clock_ticks();
 		w.end_removed = settings && settings->expire_nodest_conn;
-		steps = w.end > SWEEP_REGIONS_MAX ? SWEEP_REGIONS_MAX : w.end;
+		steps = w.end / SWEEP_TICKS_PER_ROUND + 1;
+		if (steps < SWEEP_REGIONS_MIN)
+			steps = SWEEP_REGIONS_MIN;
+		if (steps > SWEEP_REGIONS_MAX)
+			steps = SWEEP_REGIONS_MAX;
+		if (steps > w.end)
+			steps = w.end;
 		sweep_publish(t); /* before the walk: a peak that ends with it is still seen */
 		bpf_loop(steps, sweep_step, &w, 0);
 		sweep_publish(t);

@@ -30,47 +30,79 @@ static __always_inline void table_overload(__u32 destination, bool ended)
 }
 
 struct answer_walk {
-	__u32 v6;
 	__u32 home;
 	__u32 line;       /* out: where it was found, or put */
 	__u32 connection; /* the place of the one that it leads to */
 	__u32 destination;
+	struct xlvs_addr local;
+	__be16 local_port;
 };
 
-static long answer_end_step(__u32 i, void *data)
+/*
+ * The connection's place alone is not enough: another CPU may already have taken it for
+ * a new one, whose ANSWER is not ours. The local port is ours until it is given back.
+ */
+static __always_inline long answer_end_at(struct answer_walk *w, bool v6, __u32 i)
 {
-	struct answer_walk *w = data;
-	__u32 ways = w->v6 ? XLVS_WAYS6 : XLVS_WAYS4, at = w->home * ways + i, word;
-	struct xlvs_entry *e = w->v6 ? entry_get(true, at) : entry_get(false, at);
+	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
+	__u32 at = w->home * ways + i, word;
+	struct xlvs_entry *e = entry_get(v6, at);
+	bool same;
 
 	if (!e)
 		return 1;
 	word = READ_ONCE(e->word);
-	/* One connection, one ANSWER: the connection's place is enough. */
 	if (!(word & XLVS_CONNECTION_LIVE) || !(word & XLVS_CONNECTION_ANSWER) ||
 	    READ_ONCE(e->expires) != w->connection || READ_ONCE(e->destination) != w->destination)
+		return 0;
+	if (v6) {
+		struct xlvs_entry6 *key = (struct xlvs_entry6 *)e;
+
+		same = key->dport == w->local_port && address_equal(&key->dst, &w->local);
+	} else {
+		struct xlvs_entry4 *key = (struct xlvs_entry4 *)e;
+
+		same = READ_ONCE(key->dport) == w->local_port &&
+		       READ_ONCE(key->dst) == w->local.word[3];
+	}
+	if (!same)
 		return 0;
 	if (__sync_val_compare_and_swap(&e->word, word, word & GENERATION_MASK) == word)
 		w->line = at / ways;
 	return 1;
 }
 
-/* Frees the place of the ANSWER that leads to the connection at `at`. */
-subprogram int answer_end(__u32 v6, __u32 at, __u32 destination, __u32 extra)
+static long answer_end_step4(__u32 i, void *data)
 {
-	struct answer_walk w = { .v6 = v6, .connection = at, .destination = destination };
+	return answer_end_at(data, false, i);
+}
+
+static long answer_end_step6(__u32 i, void *data)
+{
+	return answer_end_at(data, true, i);
+}
+
+/* Frees the place of the ANSWER that leads to the connection at `at`. */
+static __always_inline int answer_end(bool v6, __u32 at, __u32 destination, __u32 extra)
+{
+	struct answer_walk w = { .connection = at,
+				 .destination = destination,
+				 .local_port = extra_port(extra) };
 	struct xlvs_destination *d = destination_get(destination);
 	struct xlvs_geometry *g = geometry_get();
 	__u32 block = extra_block(extra);
 	struct xlvs_port_block *b = bpf_map_lookup_elem(&port_blocks, &block);
-	__be16 port = extra_port(extra);
 
 	if (!d || !b || !g)
 		return 0;
-	w.home = v6 ? place_of_answer(g, true, &d->address, d->port, &b->local, port) :
-		      place_of_answer(g, false, &d->address, d->port, &b->local, port);
+	w.local = b->local;
+	w.home = v6 ? place_of_answer(g, true, &d->address, d->port, &w.local, w.local_port) :
+		      place_of_answer(g, false, &d->address, d->port, &w.local, w.local_port);
 	w.line = w.home;
-	bpf_loop(XLVS_CHAIN * (v6 ? XLVS_WAYS6 : XLVS_WAYS4), answer_end_step, &w, 0);
+	if (v6)
+		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_end_step6, &w, 0);
+	else
+		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, answer_end_step4, &w, 0);
 	place_pass(v6, w.home, w.line, -1);
 	return 0;
 }

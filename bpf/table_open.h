@@ -10,11 +10,10 @@
 
 enum table_opened {
 	TABLE_OPENED,
-	TABLE_EXISTS,     /* another CPU's packet was first: p->c is that connection */
-	TABLE_FULL,       /* established connections have every place where it could be */
-	TABLE_CONTENDED,  /* others kept coming between */
-	TABLE_FULL_ENDED, /* the same; what p->c held is given back already */
-	TABLE_OCCUPIED,   /* open_find() only: the place is to be ended first */
+	TABLE_EXISTS,    /* another CPU's packet was first: p->c is that connection */
+	TABLE_FULL,      /* established connections have every place where it could be */
+	TABLE_CONTENDED, /* others kept coming between */
+	TABLE_OCCUPIED,  /* open_find() only: the place is to be ended first */
 };
 
 /* A lock is held for some hundred instructions, without calls that could wait. */
@@ -39,6 +38,16 @@ static long table_lock_try(__u32 i, void *data)
 		return 1;
 	lock->held = !__sync_val_compare_and_swap(word, 0, 1);
 	return lock->held;
+}
+
+/* Locks what connections with this first line need to begin. False: it stayed locked. */
+static __noinline bool table_lock_take(__u32 v6, __u32 line)
+{
+	struct table_lock lock = { .v6 = v6, .line = line };
+
+	if (!table_lock_try(0, &lock))
+		bpf_loop(TABLE_LOCK_SPINS, table_lock_try, &lock, 0);
+	return lock.held;
 }
 
 static __always_inline void table_unlock(bool v6, __u32 line)
@@ -186,15 +195,16 @@ static __always_inline void entry_fill(bool v6, struct xlvs_entry *e, const stru
 }
 
 struct answer_open {
-	struct answer_walk walk;
 	struct packet *p;
+	__u32 home;
+	__u32 line;
 	bool done;
 };
 
 static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32 i)
 {
 	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
-	__u32 at = a->walk.home * ways + i, word, next;
+	__u32 at = a->home * ways + i, word, next;
 	struct xlvs_entry *e = entry_get(v6, at);
 	struct packet *p = a->p;
 
@@ -207,7 +217,7 @@ static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32
 	if (__sync_val_compare_and_swap(&e->word, word, next | XLVS_CONNECTION_CLAIMED) != word)
 		return 0;
 	entry_fill(v6, e, &p->to, p->c.at, p->c.destination, 0);
-	a->walk.line = at / ways;
+	a->line = at / ways;
 	__sync_lock_test_and_set(&e->word, next | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER |
 						   (p->c.word & WORD_PROTOCOL));
 	a->done = true;
@@ -230,7 +240,7 @@ static long answer_open_step6(__u32 i, void *data)
  */
 subprogram int answer_open(struct packet *p, __u32 v6)
 {
-	struct answer_open a = { .p = p, .walk = { .v6 = v6 } };
+	struct answer_open a = { .p = p };
 	struct xlvs_geometry *g = geometry_get();
 	struct xlvs_destination *d;
 	struct xlvs_port_block *b;
@@ -249,14 +259,14 @@ subprogram int answer_open(struct packet *p, __u32 v6)
 	t->sport = d->port;
 	t->dst = b->local;
 	t->dport = extra_port(p->c.extra);
-	a.walk.home = v6 ? place_of_answer(g, true, &t->src, t->sport, &t->dst, t->dport) :
-			   place_of_answer(g, false, &t->src, t->sport, &t->dst, t->dport);
+	a.home = v6 ? place_of_answer(g, true, &t->src, t->sport, &t->dst, t->dport) :
+		      place_of_answer(g, false, &t->src, t->sport, &t->dst, t->dport);
 	if (v6)
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_open_step6, &a, 0);
 	else
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, answer_open_step4, &a, 0);
 	if (a.done)
-		place_pass(v6, a.walk.home, a.walk.line, 1);
+		place_pass(v6, a.home, a.line, 1);
 	return a.done;
 }
 
@@ -264,6 +274,7 @@ subprogram int answer_open(struct packet *p, __u32 v6)
 static __always_inline int open_choose(struct packet *p, bool v6, const struct open_scan *s,
 				       struct open_place *to)
 {
+	struct connection found;
 	struct xlvs_entry *e;
 	__u32 word;
 
@@ -273,10 +284,14 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 		e = entry_get(v6, s->same_at);
 		if (!e)
 			return TABLE_FULL;
-		if (entry_usable(s->same_word, e, p->now))
-			return entry_copy(e, s->same_word, s->same_at, &p->c) ? TABLE_EXISTS :
-										TABLE_CONTENDED;
-		/* Over or replaced: ends now, so that a key has one entry. */
+		if (entry_usable(s->same_word, e, p->now)) {
+			/* Not into p->c: after a failure that still is the new connection. */
+			if (!entry_copy(e, s->same_word, s->same_at, &found))
+				return TABLE_CONTENDED;
+			p->c = found;
+			return TABLE_EXISTS;
+		}
+		/* Over: ends now, so that a key has one entry. */
 		to->at = s->same_at;
 		to->word = s->same_word;
 		return TABLE_OCCUPIED;
@@ -365,7 +380,6 @@ static __always_inline int open_publish(struct packet *p, bool v6, __u32 home,
 	if (!e)
 		return TABLE_CONTENDED;
 	generation = READ_ONCE(e->word) & GENERATION_MASK;
-	p->c.at = to->at;
 	p->c.word = (p->c.word & ~GENERATION_MASK) | generation | XLVS_CONNECTION_LIVE;
 	entry_fill(v6, e, &p->tuple, p->c.expires, p->c.destination, p->c.extra);
 	place_pass(v6, home, v6 ? to->at : to->at / XLVS_WAYS4, 1);
@@ -391,6 +405,15 @@ subprogram int open_publish6(struct packet *p, __u32 home, const struct open_pla
 	return open_publish(p, true, home, to);
 }
 
+/* Frees a place that was claimed and found no use. */
+static __always_inline void open_give_back(bool v6, __u32 at)
+{
+	struct xlvs_entry *e = entry_get(v6, at);
+
+	if (e)
+		__sync_lock_test_and_set(&e->word, READ_ONCE(e->word) & GENERATION_MASK);
+}
+
 /* With the first line locked. */
 static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, __u32 crowded)
 {
@@ -407,7 +430,12 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 	}
 	if (rc == TABLE_OPENED) {
 		counts->evicted += to.evicts;
-		return v6 ? open_publish6(p, home, &to) : open_publish4(p, home, &to);
+		p->c.at = to.at;
+		/* Before the connection is there: nobody can end it without its ANSWER. */
+		if (word_method(p->c.word) != XLVS_METHOD_FULLNAT || answer_open(p, v6))
+			return v6 ? open_publish6(p, home, &to) : open_publish4(p, home, &to);
+		open_give_back(v6, to.at);
+		rc = TABLE_FULL;
 	}
 	if (rc == TABLE_FULL)
 		counts->full++;
@@ -421,33 +449,19 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 static __always_inline int table_open(struct packet *p, __u32 v6)
 {
 	struct xlvs_geometry *g = geometry_get();
-	struct table_lock lock = { .v6 = v6 };
-	__u32 zero = 0, crowded;
+	__u32 zero = 0, crowded, line;
 	struct xlvs_table *t = bpf_map_lookup_elem(&table, &zero);
 	int rc;
 
 	if (!g || !t)
 		return TABLE_CONTENDED;
-	lock.line = place_of_client(g, v6, &p->tuple.src, p->tuple.sport);
+	line = place_of_client(g, v6, &p->tuple.src, p->tuple.sport);
 	crowded = p->c.word & XLVS_CONNECTION_HALF_OPEN &&
 		  READ_ONCE(t->half_open) >= g->half_open_max;
-	if (!table_lock_try(0, &lock)) {
-		bpf_loop(TABLE_LOCK_SPINS, table_lock_try, &lock, 0);
-		if (!lock.held)
-			return TABLE_CONTENDED;
-	}
-	rc = open_locked(p, v6, lock.line, crowded);
-	table_unlock(v6, lock.line);
-	/* Nothing of the server's can come before our packet has left. */
-	if (rc == TABLE_OPENED && word_method(p->c.word) == XLVS_METHOD_FULLNAT &&
-	    !answer_open(p, v6)) {
-		struct xlvs_table_counts *counts = table_counts_get();
-
-		if (counts)
-			counts->full++;
-		table_end(v6, p->c.at, p->c.word, 0);
-		return TABLE_FULL_ENDED;
-	}
+	if (!table_lock_take(v6, line))
+		return TABLE_CONTENDED;
+	rc = open_locked(p, v6, line, crowded);
+	table_unlock(v6, line);
 	return rc;
 }
 

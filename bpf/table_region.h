@@ -33,7 +33,8 @@ static __always_inline void region_lower(__u32 *due, __u32 expires)
 			return;
 	}
 	/* Lost sixteen times: at once is never wrong. */
-	__sync_lock_test_and_set(due, 1);
+	expires = clock_ticks();
+	__sync_lock_test_and_set(due, expires ? expires : 1);
 }
 
 static __always_inline void region_expires(bool v6, __u32 line, __u32 expires)

@@ -2,12 +2,15 @@
 /* The director at the XDP hook. */
 #include "hook_xdp.h"
 
+#include "lean.h"
 #include "pipeline.h"
 
 SEC("xdp")
 int xlvs_xdp(struct xdp_md *ctx)
 {
-	return pipeline(ctx);
+	int verdict = lean(ctx);
+
+	return verdict == LEAN_NOT ? pipeline(ctx) : verdict;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

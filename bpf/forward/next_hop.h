@@ -15,7 +15,8 @@ enum next_hop_result {
 /* XDP sends on devices that carry frames: a VLAN device becomes its parent and a tag. */
 static __always_inline void next_hop_to_carrier(struct packet *p)
 {
-	struct xlvs_interface *i = bpf_map_lookup_elem(&interfaces, &p->next_hop.ifindex);
+	__u32 ifindex = p->next_hop.ifindex; /* kernel 6.1 refuses a key within *p */
+	struct xlvs_interface *i = bpf_map_lookup_elem(&interfaces, &ifindex);
 
 	if (i && i->carrier && i->carrier != p->next_hop.ifindex) {
 		p->next_hop.ifindex = i->carrier;

@@ -62,33 +62,43 @@ static __noinline __u32 way_back_store(const struct packet *p)
  * Mixed into the time with the client's address: should the place change hands just as
  * it is written, the next tenant does not take it for its own.
  */
-static __always_inline __u32 way_back_mark(const struct packet *p)
+static __always_inline __u32 way_back_mark(__be32 client)
 {
-	return p->to.dst.word[3] * 0x9e3779b1u & 0xffff0000;
+	return client * 0x9e3779b1u & 0xffff0000;
+}
+
+/* What the connection remembers of the way to its client, or null. */
+static __always_inline struct xlvs_next_hop_row *way_back_known(__u32 remembered, __be32 client,
+								__u32 now)
+{
+	__u32 hint = remembered ^ way_back_mark(client), number = hint & 0xffff;
+	struct xlvs_next_hop_row *row;
+
+	if (!number || (__u16)((now >> WAY_BACK_AGE_SHIFT) - (hint >> 16)) > 1)
+		return NULL;
+	row = way_back_row(number - 1);
+	return row && READ_ONCE(row->state) == ROW_VALID ? row : NULL;
 }
 
 /* The way to the client for an answer of the connection. enum next_hop_result. */
 static __always_inline int way_back(hook_ctx *ctx, struct packet *p)
 {
-	__u32 hint = p->c.way_back ^ way_back_mark(p), row_number = hint & 0xffff;
-	__u32 stamp = p->now >> WAY_BACK_AGE_SHIFT;
-	struct xlvs_next_hop_row *row;
+	__be32 client = p->to.dst.word[3];
+	struct xlvs_next_hop_row *row = way_back_known(p->c.way_back, client, p->now);
+	__u32 row_number, hint;
 	struct xlvs_entry *e;
 	int rc;
 
-	if (row_number && (__u16)(stamp - (hint >> 16)) <= 1) {
-		row = way_back_row(row_number - 1);
-		if (row && READ_ONCE(row->state) == ROW_VALID && p->segment <= row->next_hop.mtu) {
-			p->next_hop = row->next_hop;
-			return NEXT_HOP_OK;
-		}
+	if (row && p->segment <= row->next_hop.mtu) {
+		p->next_hop = row->next_hop;
+		return NEXT_HOP_OK;
 	}
 	rc = next_hop_route(ctx, p, &p->to.src, &p->to.dst, p->segment);
 	if (rc || p->unresolved)
 		return rc;
 	row_number = way_back_store(p);
 	e = entry_get(p->family != AF_INET, p->c.way_back_at);
-	hint = (row_number | stamp << 16) ^ way_back_mark(p);
+	hint = (row_number | p->now >> WAY_BACK_AGE_SHIFT << 16) ^ way_back_mark(client);
 	if (e && row_number)
 		__sync_val_compare_and_swap((__u32 *)&e->block, p->c.way_back, hint);
 	return rc;

@@ -73,6 +73,7 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 		if (!word_same(word, p->c.word))
 			return; /* ended meanwhile, and perhaps another's now */
 	}
+	opaque(state); /* kernel 6.1 loses a bound over a spill */
 	if (state < XLVS_STATE_MAX)
 		table_touch(p, e, s->timeout[state]);
 }

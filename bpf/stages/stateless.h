@@ -19,6 +19,7 @@ enum stateless {
 	STATELESS_SENT, /* p->c.destination, and nothing to remember */
 	STATELESS_OPEN, /* p->c.destination, to be remembered */
 	STATELESS_NONE, /* no server has a weight */
+	STATELESS_ASK,  /* first ask the table, then again with `asked` */
 };
 
 static __always_inline bool stateless_opens(const struct packet *p)
@@ -45,10 +46,10 @@ static __always_inline bool stateless_usable(__u32 destination)
 
 /*
  * The destination of a packet whose tuple is from a client to a stateless service.
- * Call it after table_find() found nothing where `slot->previous` counts: it says by
- * STATELESS_OPEN that the table has to remember. enum stateless.
+ * `asked`: the table does not know the connection. enum stateless. (It does not look
+ * itself: kernel 6.1 counts 32 bytes of stack at least for every call.)
  */
-subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s)
+subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s, __u32 asked)
 {
 	struct xlvs_schedule *schedule;
 	struct xlvs_hash_slot *slot;
@@ -77,9 +78,8 @@ subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s)
 	p->reply = 0;
 	p->c.destination = slot->destination;
 	if (unlikely(slot->previous != XLVS_NO_DESTINATION)) {
-		if (table_find(p) && !p->reply)
-			return STATELESS_NOT; /* remembered: it goes the usual way */
-		p->reply = 0;
+		if (!asked)
+			return STATELESS_ASK;
 		if (stateless_recent(p, s, slot)) {
 			/* What begins now is remembered too, to tell it from what is older. */
 			if (stateless_opens(p)) {

@@ -419,9 +419,10 @@ class World:
             start = at + expires
             self._views[name][start : start + 4] = ticks.to_bytes(4, "little")
         # As a packet that shrinks a time-out does: the sweep looks everywhere now.
+        now = (self.path.ticks() or 1).to_bytes(4, "little")
         for name in ("regions4", "regions6"):
             entries = self.path.map(name).info.max_entries
-            self.path.map(name).update_many((i, b"\1\0\0\0") for i in range(entries))
+            self.path.map(name).update_many((i, now) for i in range(entries))
 
     def left_behind(self) -> list[r.Line4 | r.Line6]:
         """Lines that still hold something; none when all connections have ended."""

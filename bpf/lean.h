@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The lean way, XDP only: what nearly all packets are. IPv4 without options in a plain
+ * Ethernet frame, TCP or UDP, of an established connection that lives in its first line,
+ * and whatever is not ours. It decides and counts as the pipeline does, in one pass over
+ * 54 bytes and without struct packet; whenever something is not plain it has changed
+ * nothing, and the packet goes the pipeline's way. (At the TC hook an skb costs ten times
+ * what this saves.)
+ */
+#ifndef XLVS_LEAN_H
+#define XLVS_LEAN_H
+
+#include "forward/tun.h"
+#include "forward/way_back.h"
+#include "stages/6_account.h"
+#include "table.h"
+
+#define LEAN_NOT (-1)
+
+/* The headers, one behind the other. (In a packed struct each byte would be a load.) */
+#define LEAN_BYTES (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
+#define lean_ip(eth) ((struct iphdr *)((eth) + 1))
+#define lean_tcp(eth) ((struct tcphdr *)(lean_ip(eth) + 1))
+#define lean_udp(eth) ((struct udphdr *)(lean_ip(eth) + 1))
+#define lean_ports(eth) ((struct port_pair *)(lean_ip(eth) + 1))
+
+/* What a plain established connection's word has among these, and nothing else. */
+#define LEAN_WORD                                                                                 \
+	(XLVS_CONNECTION_STATE | WORD_PROTOCOL | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED | \
+	 XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_ON_DIRECTOR | XLVS_CONNECTION_ANSWER)
+
+struct lean {
+	__u32 word; /* in: what LEAN_WORD must be; out: the connection's */
+	__u32 now;
+	__u32 destination;
+	__u32 extra;
+	__be32 vip; /* out, of an answer */
+	__be16 vport;
+	__u16 length; /* IP bytes */
+};
+
+/* A plain TCP or UDP header? Fills l->word and l->length. */
+static __always_inline bool lean_plain(struct ethhdr *h, __u32 frame, struct lean *l)
+{
+	if (h->h_proto != bpf_htons(ETH_P_IP) || h->h_dest[0] & 1 || *(__u8 *)lean_ip(h) != 0x45 ||
+	    lean_ip(h)->frag_off & bpf_htons(IPV4_FRAGMENT_MASK) || lean_ip(h)->ttl <= 1)
+		return false;
+	l->length = bpf_ntohs(lean_ip(h)->tot_len);
+	if (ETH_HLEN + l->length > frame || checksum_of_ipv4_header(lean_ip(h)))
+		return false;
+	if (lean_ip(h)->protocol == IPPROTO_TCP) {
+		__u8 flags = ((__u8 *)lean_tcp(h))[13];
+
+		if ((flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
+		    lean_tcp(h)->doff < 5 ||
+		    sizeof(struct iphdr) + lean_tcp(h)->doff * 4 > l->length)
+			return false;
+		l->word = XLVS_CONNECTION_LIVE | XLVS_STATE_ESTABLISHED |
+			  XLVS_PROTOCOL_TCP << XLVS_CONNECTION_PROTOCOL_SHIFT;
+		return true;
+	}
+	if (lean_ip(h)->protocol != IPPROTO_UDP ||
+	    bpf_ntohs(lean_udp(h)->len) < sizeof(struct udphdr) ||
+	    sizeof(struct iphdr) + sizeof(struct udphdr) > l->length)
+		return false;
+	l->word = XLVS_CONNECTION_LIVE | XLVS_STATE_UDP |
+		  XLVS_PROTOCOL_UDP << XLVS_CONNECTION_PROTOCOL_SHIFT;
+	return true;
+}
+
+/* Is this the packet's connection? Copies it, as entry_copy() does, and restarts its timer. */
+static __always_inline bool lean_entry(struct xlvs_entry4 *e, struct ethhdr *h, struct lean *l,
+				       bool answer, __u32 timeout, __u32 hz)
+{
+	__u32 word = READ_ONCE(e->entry.word), expires, ends = l->now + timeout;
+
+	if ((word & LEAN_WORD) != l->word)
+		return false;
+	if (answer) {
+		if (READ_ONCE(e->src) != lean_ip(h)->daddr ||
+		    READ_ONCE(e->sport) != lean_ports(h)->dest || word & XLVS_CONNECTION_SHADOWED ||
+		    word_method(word) != XLVS_METHOD_NAT)
+			return false;
+	} else if (READ_ONCE(e->src) != lean_ip(h)->saddr ||
+		   READ_ONCE(e->sport) != lean_ports(h)->source ||
+		   READ_ONCE(e->dst) != lean_ip(h)->daddr ||
+		   READ_ONCE(e->dport) != lean_ports(h)->dest) {
+		return false;
+	}
+	expires = READ_ONCE(e->entry.expires);
+	l->destination = READ_ONCE(e->entry.destination);
+	l->extra = READ_ONCE(*(const __u32 *)&e->entry.block);
+	l->vip = READ_ONCE(e->dst);
+	l->vport = READ_ONCE(e->dport);
+	/* A time-out that shrinks has to tell the sweep: the pipeline does. */
+	if (!word_same(word, READ_ONCE(e->entry.word)) || clock_over(l->now, expires) ||
+	    (__s32)(ends - expires) < -(__s32)(hz / 8))
+		return false;
+	l->word = word;
+	if (expires - ends > hz / 8)
+		WRITE_ONCE(e->entry.expires, ends + hz / 8);
+	return true;
+}
+
+static __always_inline bool lean_find(struct ethhdr *h, struct lean *l, bool answer,
+				      const struct xlvs_settings *s)
+{
+	__be32 client = answer ? lean_ip(h)->daddr : lean_ip(h)->saddr;
+	__be16 port = answer ? lean_ports(h)->dest : lean_ports(h)->source;
+	struct xlvs_geometry *g = geometry_get();
+	struct xlvs_line4 *line;
+	__u32 timeout;
+
+	if (!g)
+		return false;
+	timeout = s->timeout[lean_ip(h)->protocol == IPPROTO_TCP ? XLVS_STATE_ESTABLISHED :
+								   XLVS_STATE_UDP];
+	line = line4_get(place_index(place_mix(g, (__u64)client << 16 | port), g->lines4));
+	return line && (lean_entry(&line->way[0], h, l, answer, timeout, g->hz) ||
+			lean_entry(&line->way[1], h, l, answer, timeout, g->hz));
+}
+
+/* The packet's counters, all of them or none. */
+static __always_inline bool lean_account(const struct lean *l, const struct xlvs_destination *d,
+					 bool answer, __u32 reason)
+{
+	__u32 service = d->service, destination = l->destination;
+	struct xlvs_stats *a = bpf_map_lookup_elem(&service_stats, &service);
+	struct xlvs_stats *b = bpf_map_lookup_elem(&destination_stats, &destination);
+	struct xlvs_reason_stats *r = bpf_map_lookup_elem(&reasons, &reason);
+
+	if (!a || !b || !r)
+		return false;
+	if (answer) {
+		a->out_packets++;
+		a->out_bytes += l->length;
+		b->out_packets++;
+		b->out_bytes += l->length;
+	} else {
+		a->in_packets++;
+		a->in_bytes += l->length;
+		b->in_packets++;
+		b->in_bytes += l->length;
+	}
+	r->packets++;
+	r->bytes += l->length;
+	return true;
+}
+
+/* Gives the packet other addresses and ports, and one hop less. */
+static __always_inline void lean_rewrite(struct ethhdr *h, __be32 src, __be32 dst, __be16 source,
+					 __be16 dest)
+{
+	sum_t addresses = sum_replace32(sum_replace32(0, lean_ip(h)->saddr, src), lean_ip(h)->daddr,
+					dst);
+	sum_t ports = sum_replace16(sum_replace16(0, lean_ports(h)->source, source),
+				    lean_ports(h)->dest, dest);
+
+	if (lean_ip(h)->protocol == IPPROTO_TCP) {
+		lean_tcp(h)->check = checksum_update(lean_tcp(h)->check, addresses + ports);
+	} else {
+		lean_udp(h)->check = checksum_update(lean_udp(h)->check, addresses + ports);
+		if (!lean_udp(h)->check)
+			lean_udp(h)->check = 0xffff; /* RFC 768: zero would mean "none" */
+	}
+	lean_ip(h)->check = checksum_update(lean_ip(h)->check,
+					    sum_replace16(addresses, bpf_htons(0x0100), 0));
+	lean_ip(h)->ttl--;
+	lean_ip(h)->saddr = src;
+	lean_ip(h)->daddr = dst;
+	lean_ports(h)->source = source;
+	lean_ports(h)->dest = dest;
+}
+
+static __always_inline void lean_hop(struct ethhdr *h)
+{
+	lean_ip(h)->check = checksum_update(lean_ip(h)->check,
+					    sum_replace16(0, bpf_htons(0x0100), 0));
+	lean_ip(h)->ttl--;
+}
+
+static __always_inline int lean_send(struct ethhdr *eth, const struct xlvs_next_hop *nh)
+{
+	__builtin_memcpy(eth->h_dest, nh->dst_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, nh->src_mac, ETH_ALEN);
+	eth->h_proto = bpf_htons(ETH_P_IP);
+	return bpf_redirect(nh->ifindex, 0);
+}
+
+static __always_inline int lean_tunnel(hook_ctx *ctx, struct ethhdr *h, const struct lean *l,
+				       const struct xlvs_destination *d, bool pmtu_disc)
+{
+	struct iphdr outer = {
+		.version = 4,
+		.ihl = 5,
+		.tos = tun_tos(lean_ip(h)->tos),
+		.tot_len = bpf_htons(l->length + sizeof(outer)),
+		.ttl = lean_ip(h)->ttl - 1,
+		.protocol = IPPROTO_IPIP,
+		.saddr = d->tunnel_source.word[3],
+		.daddr = d->address.word[3],
+	};
+
+	if (pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF))
+		outer.frag_off = bpf_htons(IPV4_DF);
+	else
+		outer.id = bpf_get_prandom_u32();
+	outer.check = checksum_of_ipv4_header(&outer);
+	lean_hop(h);
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(outer)))
+		return HOOK_VERDICT_DROP;
+	h = hook_data(ctx);
+	if ((void *)(lean_ip(h) + 1) > hook_data_end(ctx))
+		return HOOK_VERDICT_DROP;
+	*lean_ip(h) = outer;
+	return lean_send(h, &d->next_hop);
+}
+
+/* From a client. The reasons are in the order of the methods: both are the ABI's. */
+static __always_inline int lean_in(hook_ctx *ctx, struct ethhdr *h, struct lean *l,
+				   const struct xlvs_settings *s)
+{
+	struct xlvs_port_block *block = NULL;
+	struct xlvs_destination_load *load;
+	struct xlvs_destination *d;
+	enum xlvs_method method;
+	__u32 room = 0, index;
+
+	if (!lean_find(h, l, false, s))
+		return LEAN_NOT;
+	d = destination_get(l->destination);
+	method = word_method(l->word);
+	if (!d ||
+	    (d->flags & (XLVS_DESTINATION_AVAILABLE | XLVS_DESTINATION_RESOLVED)) !=
+		    (XLVS_DESTINATION_AVAILABLE | XLVS_DESTINATION_RESOLVED) ||
+	    d->next_hop.vlan)
+		return LEAN_NOT;
+	if (method == XLVS_METHOD_TUN) {
+		load = table_load(l->destination);
+		if (d->family != AF_INET || !load || load->path_mtu)
+			return LEAN_NOT;
+		room = sizeof(struct iphdr);
+	} else if (method != XLVS_METHOD_DR && lean_ip(h)->protocol == IPPROTO_UDP &&
+		   !lean_udp(h)->check) {
+		return LEAN_NOT;
+	}
+	if (l->length + room > d->next_hop.mtu)
+		return LEAN_NOT;
+	if (method == XLVS_METHOD_FULLNAT) {
+		index = extra_block(l->extra);
+		block = bpf_map_lookup_elem(&port_blocks, &index);
+		if (!block)
+			return LEAN_NOT;
+	}
+	if (!lean_account(l, d, false, XLVS_REASON_FWD_NAT + method))
+		return LEAN_NOT;
+	if (method == XLVS_METHOD_TUN)
+		return lean_tunnel(ctx, h, l, d, s->pmtu_disc);
+	if (method == XLVS_METHOD_DR)
+		lean_hop(h);
+	else if (block)
+		lean_rewrite(h, block->local.word[3], d->address.word[3], extra_port(l->extra),
+			     d->port);
+	else
+		lean_rewrite(h, lean_ip(h)->saddr, d->address.word[3], lean_ports(h)->source,
+			     d->port);
+	return lean_send(h, &d->next_hop);
+}
+
+/* From a NAT server. */
+static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const struct xlvs_settings *s)
+{
+	struct xlvs_next_hop_row *row;
+	struct xlvs_destination *d;
+
+	if ((lean_ip(h)->protocol == IPPROTO_UDP && !lean_udp(h)->check) ||
+	    !lean_find(h, l, true, s))
+		return LEAN_NOT;
+	d = destination_get(l->destination);
+	if (!d || !(d->flags & XLVS_DESTINATION_AVAILABLE) ||
+	    d->address.word[3] != lean_ip(h)->saddr || !address_is_v4(&d->address) ||
+	    d->port != lean_ports(h)->source)
+		return LEAN_NOT;
+	row = way_back_known(l->extra, lean_ip(h)->daddr, l->now);
+	if (!row || l->length > row->next_hop.mtu || row->next_hop.vlan)
+		return LEAN_NOT;
+	if (!lean_account(l, d, true, XLVS_REASON_FWD_REPLY))
+		return LEAN_NOT;
+	lean_rewrite(h, l->vip, lean_ip(h)->daddr, l->vport, lean_ports(h)->dest);
+	return lean_send(h, &row->next_hop);
+}
+
+/* The hook's verdict, or LEAN_NOT. */
+subprogram int lean(hook_ctx *ctx)
+{
+	struct ethhdr *h = hook_data(ctx);
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_reason_stats *r;
+	__u32 reason = XLVS_REASON_PASS_NO_SERVICE;
+	struct lean l = {};
+	__u8 roles;
+
+	if (!s || !s->services || (void *)h + LEAN_BYTES > hook_data_end(ctx) ||
+	    !lean_plain(h, hook_frame_length(ctx), &l))
+		return LEAN_NOT;
+	roles = table_roles(address_slot_v4(lean_ip(h)->saddr), address_slot_v4(lean_ip(h)->daddr));
+	l.now = clock_ticks();
+	if (roles & (XLVS_ADDRESS_LOCAL | XLVS_ADDRESS_STATELESS))
+		return LEAN_NOT;
+	if (roles & XLVS_ADDRESS_VIRTUAL)
+		return lean_in(ctx, h, &l, s);
+	if (roles & XLVS_ADDRESS_SERVER)
+		return lean_out(h, &l, s);
+	r = bpf_map_lookup_elem(&reasons, &reason);
+	if (!r)
+		return LEAN_NOT;
+	r->packets++;
+	r->bytes += l.length;
+	return HOOK_VERDICT_PASS;
+}
+
+#endif
