@@ -189,7 +189,7 @@ class Xlvs:
     def start(self) -> None:
         """Start the daemon, wait until it is ready, add the services."""
         where = self._folder / f"{self.instance}.notify"
-        devices = ",".join((plan.CLIENT_DEVICE, *plan.SERVER_DEVICES))
+        devices = ",".join(self.director.devices)
         argv = [*program("xlvsd"), "--interfaces", devices, "--hook", self.director.hook]
         if self._size:
             argv += ["--table-size", f"{self._size}"]

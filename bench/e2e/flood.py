@@ -58,7 +58,7 @@ def flood(at: Setting, row: Row) -> Flood:
     begin = at.net.cpu_seconds()
     if row.at.wires is not Wires.XDP:
         # Without it the device takes no frame of the generator.
-        at.net.director(row.director).run(["ethtool", "-K", plan.CLIENT_DEVICE, "gro", "on"])
+        at.net.director(row.director).run(["ethtool", "-K", plan.FLOOD_DEVICE, "gro", "on"])
     with ExitStack() as stack:
         calm = {new: _wrk(at, row, new=new) for new in (False, True)}
         with at.net.client.inside():
@@ -110,7 +110,7 @@ def truth(xlvs: Xlvs, since: float) -> str:
 
 def _arrived(at: Setting, row: Row) -> int:
     if row.director not in at.xlvs:
-        return at.net.director(row.director).received()[plan.CLIENT_DEVICE]
+        return at.net.director(row.director).received()[plan.FLOOD_DEVICE]
     table = at.xlvs[row.director].status()["table"]
     return int(table["created"]) + int(table["full"])
 

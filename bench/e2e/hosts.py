@@ -171,8 +171,9 @@ class Network:
 
     def _offloads(self, d: Director) -> None:
         ends = [(self.client, d.at_client), *((host, d.at_server) for host in self.servers)]
-        devices = (plan.CLIENT_DEVICE, *plan.SERVER_DEVICES)
-        own = [(self.director(d.name), device) for device in devices]
+        if d.flooded:
+            ends.append((self.client, d.at_flood))
+        own = [(self.director(d.name), device) for device in d.devices]
         if d.wires is Wires.OFF:
             for host, device in (*ends, *own):
                 words = [word for each in ("tso", "gso", "tx", "gro") for word in (each, "off")]

@@ -24,7 +24,7 @@ SERVERS = (1, 2)
 HTTP_PORT, BULK_PORT, SINK_PORT = 80, 5201, 9
 HAPROXY_HTTP, HAPROXY_BULK = 8001, 5301
 NGINX_HTTP, NGINX_BULK = 8002, 5302
-CLIENT_DEVICE, SERVER_DEVICES = "eth0", ("eth1", "eth2")
+CLIENT_DEVICE, SERVER_DEVICES, FLOOD_DEVICE = "eth0", ("eth1", "eth2"), "eth3"
 
 
 class Wires(StrEnum):
@@ -52,6 +52,26 @@ class Director(NamedTuple):
     def at_client(self) -> str:
         """The client's device."""
         return f"c{self.number}"
+
+    @property
+    def flooded(self) -> bool:
+        """It has one more wire from the client.
+
+        On a wire that is shared the flood would mostly fill the device's ring, and the
+        figure would be of that.
+        """
+        return self.name.startswith("flood")
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All network devices of the director."""
+        more = (FLOOD_DEVICE,) if self.flooded else ()
+        return (CLIENT_DEVICE, *SERVER_DEVICES, *more)
+
+    @property
+    def at_flood(self) -> str:
+        """The client's end of that wire."""
+        return f"f{self.number}"
 
     @property
     def at_server(self) -> str:
@@ -137,6 +157,9 @@ def wires(names: dict[str, str], cpus: int) -> list[str]:
             f"link add {d.at_client} netns {names['client']} {many}"
             f" type veth peer name {CLIENT_DEVICE} {here}"
         )
+        if d.flooded:
+            end = f"type veth peer name {FLOOD_DEVICE} {here}"
+            lines.append(f"link add {d.at_flood} netns {names['client']} {many} {end}")
         lines += [
             f"link add {d.at_server} netns {names[f'server{n}']} {many}"
             f" type veth peer name {device} {here}"
@@ -162,6 +185,8 @@ def client(cpus: int) -> list[str]:
             f"route add {d.vip('tun')}/32 via {d.address}",
             *(f"route add {d.server(n)}/32 via {d.address}" for n in SERVERS),
         ]
+        if d.flooded:
+            lines.append(f"link set {d.at_flood} up")
     for n in SERVERS:
         lines += [f"addr add {direct(n)[0]}/24 dev x{n}", f"link set x{n} up"]
     return lines
@@ -177,6 +202,8 @@ def director(d: Director) -> list[str]:
     ]
     for n, device in zip(SERVERS, SERVER_DEVICES, strict=True):
         lines += [f"addr add {d.towards(n)}/24 dev {device}", f"link set {device} up"]
+    if d.flooded:
+        lines.append(f"link set {FLOOD_DEVICE} up")
     return [*lines, f"route add {d.flows}/16 via {d.client}"]
 
 

@@ -109,6 +109,7 @@ def flood_figures(floods: Mapping[Row, tuple[Flood, str]]) -> list[dict[str, Any
             "sent_per_second": flood.sent,
             "arrived_per_second": flood.arrived,
             "refused": flood.table.get("full"),
+            "table": flood.table,
             "left": left,
             "cpu_seconds": flood.cpu_seconds,
         }

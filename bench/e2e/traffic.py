@@ -143,9 +143,10 @@ def bulk(at: Setting, row: Row) -> Sample:
 def stream(at: Setting, row: Row, *, first: str = "", syn: bool = False) -> Stream:
     """The generator's packets for a row."""
     d = row.at
-    macs = at.net.client.mac(d.at_client), at.net.director(d.name).mac(plan.CLIENT_DEVICE)
+    here, there = (d.at_flood, plan.FLOOD_DEVICE) if syn else (d.at_client, plan.CLIENT_DEVICE)
+    macs = at.net.client.mac(here), at.net.director(d.name).mac(there)
     flows = 1 << 30 if syn else row.flows
-    return Stream(d.at_client, *macs, first or d.flows, flows, row.to, row.port, syn)
+    return Stream(here, *macs, first or d.flows, flows, row.to, row.port, syn)
 
 
 def udp(at: Setting, row: Row) -> Sample:

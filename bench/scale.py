@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ten million connections in one director: memory, counting, listing, idling, expiry.
+
+A real xlvsd runs in a network namespace; the connections are opened by test runs of the
+XDP program that it has loaded. Everything is removed at the end.
+
+    script/bench-scale [--connections N] [--idle SECONDS] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.datapath import interrupt, machine, say
+from bench.frames import ACK, SYN, Kind
+from bench.harness import Flows, Harness, compiled
+from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
+from xlvs.datapath import libbpf, pins
+from xlvs.datapath.maps import Map, map_info
+
+CONNECTIONS = 10_000_000
+CHUNK = 1 << 20
+LIMIT_BYTES = 1_000_000_000
+LIMIT_SMALL = 64_000_000
+LIMIT_SHARE = 0.03
+LONG, SHORT = 86400, 20
+TICKS_PER_SECOND = 50  # SWEEP_TICK_NS of bpf/sweep.h
+SYN_RECV = 60.0  # seconds: then every region is read once
+START = 60.0
+COMMANDS = Path(sys.executable).parent
+BAD, INTERRUPTED = 1, 130
+COUNTS = struct.Struct("=6Q")
+ENDLESS = 1 << 30
+
+
+class Wrong(Exception):  # noqa: N818 - it is what bench.measure calls it
+    """Something was not as it has to be."""
+
+
+class Daemon:
+    """xlvsd with a table of that size, and its maps."""
+
+    def __init__(self, connections: int, folder: Path) -> None:
+        self.instance = f"scale-{os.getpid()}"
+        self._environment = {
+            **os.environ,
+            "XLVS_RUN": str(folder),
+            "XLVS_INSTANCE": self.instance,
+        }
+        self._log = (folder / "log").open("w+b")
+        command = [str(COMMANDS / "xlvsd"), "--instance", self.instance]
+        command += ["--interfaces", "eth0,eth1", "--hook", "tc"]
+        command += ["--table-size", str(connections)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=self._log, env=self._environment
+        )
+        self._maps: dict[str, Map] = {}
+
+    def wait(self) -> None:
+        """Until it is ready."""
+        deadline = time.monotonic() + START
+        while "xlvsd: ready" not in self._said():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise Wrong(f"xlvsd did not start: {self._said()}")
+            time.sleep(0.05)
+        folder = pins.reach(pins.folder(self.instance)) / "maps"
+        for path in sorted(folder.iterdir()):
+            self._maps[path.name] = Map(path.name, libbpf.get(str(path)))
+
+    def _said(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def program(self, name: str) -> int:
+        """A descriptor of one of its programs."""
+        return libbpf.get(str(pins.reach(pins.folder(self.instance)) / "progs" / name))
+
+    def ipvsadm(self, *words: str) -> None:
+        """A command that must succeed."""
+        command = [str(COMMANDS / "ipvsadm"), *words]
+        subprocess.run(command, check=True, env=self._environment)
+
+    def listed(self) -> tuple[int, float]:
+        """Lines of ``ipvsadm -Lnc | wc -l`` without the two of the head, and seconds."""
+        begin = time.monotonic()
+        with subprocess.Popen(
+            [str(COMMANDS / "ipvsadm"), "-Lnc"], env=self._environment, stdout=subprocess.PIPE
+        ) as listing:
+            done = subprocess.run(
+                ["wc", "-l"], stdin=listing.stdout, capture_output=True, check=True
+            )
+        if listing.returncode:
+            raise Wrong("ipvsadm -Lnc failed")
+        return int(done.stdout) - 2, time.monotonic() - begin
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of maps of more than a megabyte, and of all, by the kernel's figures."""
+        sizes = {name: _memlock(each.fd) for name, each in self._maps.items()}
+        return {n: size for n, size in sizes.items() if size > 1 << 20} | {
+            "all": sum(sizes.values())
+        }
+
+    def counts(self) -> tuple[int, int, int]:
+        """Connections, half-open ones, and refused ones."""
+        each = [COUNTS.unpack(v) for v in self._maps["table_counts"].lookup_percpu(0)]
+        created, ended, half_opened, half_closed, _, full = (
+            sum(column) for column in zip(*each, strict=True)
+        )
+        return created - ended, half_opened - half_closed, full
+
+    def loads(self) -> tuple[int, int]:
+        """ActiveConn and InActConn of all destinations."""
+        active = inactive = 0
+        loads = self._maps["destination_load"]
+        for _, value in loads.items():  # noqa: PERF102 - a Map has no values()
+            one, other = struct.unpack_from("=II", value)
+            active += one
+            inactive += other
+        return active, inactive
+
+    def ticks(self) -> int:
+        """Ticks of the sweep so far."""
+        raw = self._maps["table"].lookup(0) or b""
+        return int(struct.unpack_from("=4IQ", raw)[4])
+
+    def sweep(self, objects: Path) -> Sweep:
+        """The sweep's tick, to be run from here."""
+        return Sweep(pins.reach(pins.folder(self.instance)) / "maps", objects, self._maps)
+
+    def peak(self, *, anew: bool = False) -> int:
+        """Most bytes of memory that the daemon ever had, or since ``anew``."""
+        place = Path("/proc", str(self._process.pid))
+        if anew:
+            (place / "clear_refs").write_text("5", encoding="ascii")
+        for line in (place / "status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise Wrong("the kernel does not say how much memory a process had")
+
+    def close(self) -> None:
+        """End it and remove its data path."""
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for each in self._maps.values():
+            each.close()
+        command = [str(COMMANDS / "xlvs"), "--instance", self.instance, "down"]
+        subprocess.run(command, check=False, env=self._environment, stdout=subprocess.DEVNULL)
+        self._log.close()
+
+
+class Sweep:
+    """Ticks of the sweep, run and timed as a program: nobody accounts for a timer's time."""
+
+    def __init__(self, place: Path, objects: Path, maps: Mapping[str, Map]) -> None:
+        self._object = libbpf.Object(str(objects / "bench_sweep.bpf.o"), str(place))
+        try:
+            for definition in self._object.maps():
+                if definition.pinned:
+                    entries = maps[definition.name].info.max_entries
+                    self._object.set_max_entries(definition, entries)
+            self._object.load()
+        except BaseException:
+            self._object.close()
+            raise
+        self._program = self._object.program_fds()["bench_sweep"]
+        self._lines = [maps[name].info.max_entries for name in ("connections4", "connections6")]
+
+    def share(self) -> dict[str, float]:
+        """CPU time of a second's ticks: the share of one CPU, the longest tick, lines read."""
+        at, lines, times = 0, 0, []
+        for _ in range(TICKS_PER_SECOND):
+            context = struct.pack("=IIII", *self._lines, at, 0)
+            begin = time.thread_time_ns()
+            run = libbpf.test_run(self._program, None, context, 0, 0)
+            times.append(time.thread_time_ns() - begin)
+            _, _, at, read = struct.unpack("=IIII", run.ctx_out)
+            lines += read
+        return {
+            "share": round(sum(times) / 1e9, 5),
+            "longest_us": round(max(times) / 1e3, 1),
+            "lines_read": lines,
+        }
+
+    def close(self) -> None:
+        """Free it."""
+        self._object.close()
+
+
+def _memlock(fd: int) -> int:
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines():
+        if line.startswith("memlock:"):
+            return int(line.split()[1])
+    raise Wrong(f"the kernel does not say how big {map_info(fd).name} is")
+
+
+def _cpu() -> tuple[int, int]:
+    """Ticks of softirq and of everything but idling, of all CPUs."""
+    first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+    user, nice, system, _, _, irq, softirq, steal = map(int, first.split()[1:9])
+    return softirq, user + nice + system + irq + softirq + steal
+
+
+@contextmanager
+def _daemon(connections: int) -> Iterator[Daemon]:
+    with tempfile.TemporaryDirectory(prefix="xlvs-scale-") as folder:
+        daemon = Daemon(connections, Path(folder))
+        try:
+            daemon.wait()
+            yield daemon
+        finally:
+            daemon.close()
+
+
+def _configure(daemon: Daemon) -> None:
+    daemon.ipvsadm("--set", str(LONG), str(LONG), str(LONG))
+    service = f"{VIP}:{PORT}"
+    daemon.ipvsadm("-A", "-t", service, "-s", "rr")
+    for i in range(SERVERS):
+        address = str(SERVER + i)
+        neighbour = ["neigh", "add", address, "lladdr", SERVER_MAC.hex(":"), "dev", "eth1"]
+        subprocess.run(["ip", *neighbour, "nud", "permanent"], check=True)
+        daemon.ipvsadm("-a", "-t", service, "-r", f"{address}:{PORT}", "-g")
+
+
+def _send(
+    harness: Harness, program: int, kinds: Sequence[int], connections: int
+) -> dict[int, float]:
+    """Packets with these flags, one of each for each connection; ns of CPU time of each.
+
+    In parts that are far below the number of half-open connections at which they begin
+    to take each other's places.
+    """
+    spent = dict.fromkeys(kinds, 0)
+    part = min(CHUNK, connections // 16)
+    for first in range(0, connections, part):
+        count = min(part, connections - first)
+        for flags in kinds:
+            flows = Flows(ENDLESS, first, mixed=False)
+            spent[flags] += harness.run(program, client(Kind.TCP4, flags), flows, count).cpu_ns
+    return {flags: ns / connections for flags, ns in spent.items()}
+
+
+def _idle(daemon: Daemon, seconds: float) -> dict[str, float]:
+    """Shares of one CPU while nothing happens: of softirq, and of everything."""
+    hz = os.sysconf("SC_CLK_TCK")
+    time.sleep(2)
+    before, begin, ticks = _cpu(), time.monotonic(), daemon.ticks()
+    time.sleep(seconds)
+    after, took, ticks = _cpu(), time.monotonic() - begin, daemon.ticks() - ticks
+    softirq, everything = ((b - a) / hz / took for a, b in zip(before, after, strict=True))
+    return {
+        "seconds": round(took, 1),
+        "sweeps_per_second": round(ticks / took, 1),
+        "softirq_share": round(softirq, 4),
+        "everything_share": round(everything, 4),
+    }
+
+
+def _expire(daemon: Daemon, harness: Harness, program: int, connections: int) -> dict[str, float]:
+    daemon.ipvsadm("--set", str(SHORT), str(SHORT), str(SHORT))
+    begin = time.monotonic()
+    _send(harness, program, (ACK,), connections)
+    renewed = time.monotonic()
+    say(f"every connection has {SHORT} s more now ({renewed - begin:.1f} s)")
+    started = 0.0
+    hz, before = os.sysconf("SC_CLK_TCK"), _cpu()
+    deadline = renewed + SHORT + 60
+    while (left := daemon.counts()[0]) and time.monotonic() < deadline:
+        if not started and left < connections:
+            started, before = time.monotonic(), _cpu()
+        time.sleep(0.05)
+    end, after = time.monotonic(), _cpu()
+    if left:
+        raise Wrong(f"{left} connections do not end")
+    return {
+        "first_to_last_seconds": round(end - started, 2),
+        "late_seconds": round(end - (renewed + SHORT), 2),
+        "softirq_share": round((after[0] - before[0]) / hz / max(end - started, 0.01), 3),
+    }
+
+
+def _check(what: str, have: object, wanted: object) -> None:
+    if have != wanted:
+        raise Wrong(f"{what}: {have}, not {wanted}")
+
+
+def measure(connections: int, idle: float) -> dict[str, Any]:
+    """All figures. Raises Wrong if a number is not what it has to be."""
+    with ExitStack() as stack:
+        objects = stack.enter_context(compiled())
+        interfaces = stack.enter_context(network())
+        harness = Harness("xdp", objects, interfaces.eth0)
+        stack.callback(harness.close)
+        say(f"xlvsd with a table of {connections}")
+        daemon = stack.enter_context(_daemon(connections))
+        _configure(daemon)
+        program = daemon.program("xlvs_xdp")
+        stack.callback(os.close, program)
+        found: dict[str, Any] = {"connections": connections, "memory": daemon.memory()}
+        found["bytes_each_full"] = round(found["memory"]["all"] / connections, 1)
+        found["daemon_peak_at_start"] = daemon.peak()
+        found["idle_empty"] = _idle(daemon, idle)
+        say("opening them")
+        spent = _send(harness, program, (SYN, ACK), connections)
+        found |= {"ns_open": round(spent[SYN]), "ns_establish": round(spent[ACK])}
+        _check("opened", daemon.counts(), (connections, 0, 0))
+        _check("counters of destinations", daemon.loads(), (connections, 0))
+        say("idling")
+        sweep = daemon.sweep(objects)
+        stack.callback(sweep.close)
+        opened = time.monotonic()
+        found["tick_full"] = sweep.share()
+        found["idle_full"] = _idle(daemon, idle)
+        time.sleep(max(opened + SYN_RECV + 5 - time.monotonic(), 0))
+        found["tick_full_later"] = sweep.share()
+        found["idle_full_later"] = _idle(daemon, idle)
+        say("listing them")
+        daemon.peak(anew=True)
+        lines, seconds = daemon.listed()
+        _check("lines listed", lines, connections)
+        found["list_seconds"] = round(seconds, 1)
+        found["daemon_peak_listing"] = daemon.peak()
+        say("expiring them")
+        found["expire"] = _expire(daemon, harness, program, connections)
+        _check("after all have ended", (daemon.counts(), daemon.loads()), ((0, 0, 0), (0, 0)))
+        _check("lines listed", daemon.listed()[0], 0)
+        empty = sum(any(value) for _, value in _words(daemon))
+        _check("lines with something left", empty, 0)
+        return found
+
+
+def _words(daemon: Daemon) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Lock and ``passed`` of each line."""
+    lines = daemon._maps["connections4"].view()  # noqa: SLF001 - same module
+    try:
+        stride = daemon._maps["connections4"].stride  # noqa: SLF001 - same module
+        for at in range(0, len(lines), stride):
+            yield at // stride, struct.unpack_from("=II", lines, at)
+    finally:
+        lines.release()
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="script/bench-scale", description="millions of connections in one director"
+    )
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, metavar="N")
+    parser.add_argument("--idle", type=float, default=20, metavar="SECONDS")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure and print; 1 if something is wrong or a limit is missed."""
+    options = arguments()
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, interrupt)
+    try:
+        found = measure(options.connections, options.idle)
+    except KeyboardInterrupt:
+        print("interrupted; everything was removed", file=sys.stderr)
+        return INTERRUPTED
+    except (Wrong, subprocess.CalledProcessError) as error:
+        print(error, file=sys.stderr)
+        return BAD
+    limit = max(LIMIT_BYTES * options.connections // CONNECTIONS, LIMIT_SMALL)
+    share = max(found[name]["share"] for name in ("tick_full", "tick_full_later"))
+    met = {"memory": found["memory"]["all"] < limit, "idle": share < LIMIT_SHARE}
+    found |= {"met": met, "machine": machine(max(os.sched_getaffinity(0)))}
+    text = json.dumps(found, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return 0 if all(met.values()) else BAD
+
+
+if __name__ == "__main__":
+    sys.exit(main())
