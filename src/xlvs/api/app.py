@@ -89,7 +89,7 @@ class Api:
         async def lines() -> AsyncIterator[bytes]:
             for chunk in chunks:
                 if chunk:
-                    yield codec.encode_lines(chunk)
+                    yield chunk
                 # Others have their turn between: ten million connections take a while.
                 await asyncio.sleep(0)
 

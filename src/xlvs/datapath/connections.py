@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The connection table as an operator sees it, read from the mapped memory.
 
-Pure: bytes and the time in, views out. There may be ten million connections, so what
-is done for each of them is little: lines are read by the thousand, and what many
-connections share, such as their server, is looked up once.
+Pure: bytes and the time in, lines of NDJSON out, each a ``ConnectionView``. There may be
+ten million connections, so what is done for each of them is little: lines are read by
+the thousand, places without a connection are passed over in C, and what many
+connections share, such as service and server, is looked up and written once.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import compress
 from typing import NamedTuple, Self
 
 from xlvs.datapath.addresses import text
@@ -30,10 +32,11 @@ from xlvs.datapath.records import (
     Transport,
 )
 from xlvs.model.service import Protocol
+from xlvs.wire.codec import connection_around
 from xlvs.wire.messages import ConnectionView
 
 LINES = 1024
-"""Lines that are read at once: 64 KiB."""
+"""Lines that are read at once: 64 KiB, some milliseconds of others' waiting."""
 
 _STATES = tuple(State(i).name for i in range(len(State)))
 _METHODS = tuple(Method(i).name.lower() for i in range(len(Method)))
@@ -44,22 +47,29 @@ _PROTOCOLS: dict[int, Protocol] = {
     Transport.SCTP: Protocol.SCTP,
 }
 _PROTOCOL_MASK = 7
-_FULLNAT = _METHODS[Method.FULLNAT]
+_METHOD = _METHOD_MASK << CONNECTION_METHOD_SHIFT
+_FULLNAT = Method.FULLNAT << CONNECTION_METHOD_SHIFT
+# Of a word, what is shown.
+_SHOWN = CONNECTION_STATE | _PROTOCOL_MASK << CONNECTION_PROTOCOL_SHIFT | _METHOD
 
 _KIND = int(ConnectionFlag.LIVE | ConnectionFlag.ANSWER)
-_LIVE = int(ConnectionFlag.LIVE)
 _SAME = _KIND | 0xFFFFFFFF >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
 
 _TICKS = 0xFFFFFFFF
 _HALF = 1 << 31
 _WORD = 4  # bytes
+_TEXTS_MAX = 1 << 16
+
+# A word's second byte -> whether the place has a connection, no ANSWER: both flags are there.
+_SECOND = 1
+_BYTE = 8  # bits
+_IS_LIVE = bytes(byte << _BYTE & _KIND == ConnectionFlag.LIVE for byte in range(1 << _BYTE))
 
 # Ports lie in network byte order among numbers in ours; a list is faster than a call.
 _PORTS = [socket.ntohs(port) for port in range(1 << 16)]
 
-# An entry without its word: expires, destination, block, local port, then whose it is.
-_PLACE4 = struct.Struct("=4xIIHH4s4sHH")
-_PLACE6 = struct.Struct("=4xIIHH16s16sHH")
+# Word, expires, destination, block, local port, then whose it is.
+_PLACE4, _PLACE6 = "IIIHH4s4sHH", "IIIHH16s16sHH"
 
 
 class Shape(NamedTuple):
@@ -79,6 +89,12 @@ class Shape(NamedTuple):
         first = line.offsets["way"]
         return cls(v6, line.size, place, first, (line.size - first) // place)
 
+    def way(self, way: int) -> struct.Struct:
+        """One place of each line, and the line's other bytes passed over."""
+        before = self.first + way * self.place
+        place = struct.Struct(f"={before}x{_PLACE6 if self.v6 else _PLACE4}")
+        return struct.Struct(f"{place.format}{self.line - place.size}x")
+
 
 class Server(NamedTuple):
     """The real server of connections."""
@@ -88,87 +104,108 @@ class Server(NamedTuple):
 
 
 class Listing:
-    """Views of connections. ``server`` by destination's id, ``local`` by block of ports.
+    """Lines of connections. ``server`` by destination's id, ``local`` by block of ports.
 
-    Both are asked once for each; ``server`` says None for an id that nobody has.
+    Both are asked seldom, not once for each connection; ``server`` says None for an id
+    that nobody has.
     """
 
     def __init__(
-        self, hz: int, server: Callable[[int], Server | None], local: Callable[[int], str]
+        self,
+        shape: Shape,
+        hz: int,
+        server: Callable[[int], Server | None],
+        local: Callable[[int], str],
     ) -> None:
+        self._shape = shape
         self._hz = hz
         self._server = server
         self._local = local
-        self._servers: dict[int, Server | None] = {}
-        self._locals: dict[int, str] = {}
-        self._virtual: dict[bytes, str] = {}
+        self._ways = [shape.way(way) for way in range(shape.ways)]
+        # By what they have in common: the text before the time left, and after the client.
+        self._texts: dict[tuple[int, int, bytes, int, int], tuple[str, str] | None] = {}
 
-    def read(self, lines: memoryview, shape: Shape, now: int) -> list[ConnectionView]:
+    def read(self, lines: memoryview, now: int) -> bytes:
         """The connections in whole lines that are not over at the tick ``now``."""
-        return [
-            view
-            for way in range(shape.ways)
-            for word, at, copy in _live(lines, shape, way)
-            if (view := self._view(word, at, copy, shape, now)) is not None
-        ]
+        found: list[str] = []
+        for way in range(self._shape.ways):
+            self._read(way, lines, now, found.append)
+        return "".join(found).encode("ascii")
 
-    def _view(
-        self, word: int, at: int, copy: bytes, shape: Shape, now: int
-    ) -> ConnectionView | None:
-        expires, destination, block, local_port, src, dst, sport, dport = (
-            _PLACE6 if shape.v6 else _PLACE4
-        ).unpack_from(copy, at)
-        left = expires - now & _TICKS
-        if not left or left >= _HALF:
-            return None  # it is over and only waits for the sweep
+    def _read(self, way: int, lines: memoryview, now: int, add: Callable[[str], object]) -> None:
+        live, copy = _live(lines, self._shape, way)
+        if live is None:
+            return
+        texts, hz, ports = self._texts, self._hz, _PORTS
+        address = text if self._shape.v6 else socket.inet_ntoa
+        places = compress(self._ways[way].iter_unpack(copy), live)
+        for word, expires, destination, block, local_port, src, dst, sport, dport in places:
+            left = expires - now & _TICKS
+            if not left or left >= _HALF:
+                continue  # it is over and only waits for the sweep
+            if word & _METHOD == _FULLNAT:
+                local, port = block, ports[local_port]
+            else:
+                local = port = 0  # the fields have another meaning
+            key = (word & _SHOWN, destination, dst, dport, local)
+            try:
+                around = texts[key]
+            except KeyError:
+                around = self._learn(key)
+            if around is not None:
+                before, after = around
+                add(
+                    f'{before}{left // hz},"client":"{address(src)}",'
+                    f'"client_port":{ports[sport]}{after}{port}}}\n'
+                )
+
+    def _learn(self, key: tuple[int, int, bytes, int, int]) -> tuple[str, str] | None:
+        if len(self._texts) >= _TEXTS_MAX:
+            self._texts.clear()
+        around = self._texts[key] = self._around(*key)
+        return around
+
+    def _around(
+        self, word: int, destination: int, dst: bytes, dport: int, block: int
+    ) -> tuple[str, str] | None:
+        """None for what is no connection of ours."""
         protocol = _PROTOCOLS.get(word >> CONNECTION_PROTOCOL_SHIFT & _PROTOCOL_MASK)
-        server = self._server_of(destination)
+        server = self._server(destination)
         if protocol is None or server is None:
             return None
-        method = _METHODS[word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK]
-        translated = method is _FULLNAT
-        return ConnectionView(
+        view = ConnectionView(
             protocol=protocol,
             state=_STATES[word & CONNECTION_STATE],
-            expires=left // self._hz,
-            client=text(src),
-            client_port=_PORTS[sport],
-            virtual=self._virtual.get(dst) or self._virtual.setdefault(dst, text(dst)),
+            expires=0,
+            client="",
+            client_port=0,
+            virtual=text(dst),
             virtual_port=_PORTS[dport],
             destination=server.address,
             destination_port=server.port,
-            method=method,
-            local=self._local_of(block) if translated else None,
-            local_port=_PORTS[local_port] if translated else 0,
+            method=_METHODS[word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK],
+            local=self._local(block) if word & _METHOD == _FULLNAT else None,
         )
-
-    def _server_of(self, destination: int) -> Server | None:
-        try:
-            return self._servers[destination]
-        except KeyError:
-            return self._servers.setdefault(destination, self._server(destination))
-
-    def _local_of(self, block: int) -> str:
-        try:
-            return self._locals[block]
-        except KeyError:
-            return self._locals.setdefault(block, self._local(block))
+        return connection_around(view)
 
 
-def _live(lines: memoryview, shape: Shape, way: int) -> Iterator[tuple[int, int, bytes]]:
-    """Connections in one of each line's places: word, where, and in a copy of which bytes.
+def _live(lines: memoryview, shape: Shape, way: int) -> tuple[bytearray | None, bytes]:
+    """In which lines one of the places has a connection, and a copy of all lines.
 
     Packets write meanwhile. What does not change of a connection lies between two looks
     at its word: if the place changed hands, the copy is of two connections.
     """
     place = shape.first + way * shape.place
     words = lines.cast("I")[place // _WORD :: shape.line // _WORD]
-    before = words.tolist()
-    found = [i for i, word in enumerate(before) if word & _KIND == _LIVE]
-    if not found:
-        return
+    before = bytes(words)
+    live = bytearray(before[_SECOND::_WORD].translate(_IS_LIVE))
+    if not any(live):
+        return None, b""
     copy = bytes(lines)
-    after = words.tolist()
-    for i in found:
-        if not (before[i] ^ after[i]) & _SAME:
-            yield after[i], i * shape.line + place, copy
+    after = bytes(words)
+    if after != before:
+        both = zip(memoryview(before).cast("I"), memoryview(after).cast("I"), strict=True)
+        for i, (one, other) in enumerate(both):
+            if (one ^ other) & _SAME:
+                live[i] = False
+    return live, copy

@@ -16,7 +16,6 @@ from xlvs.datapath.records import (
 )
 from xlvs.datapath.tables import Capacity, Have
 from xlvs.datapath.writes import Write
-from xlvs.wire.messages import ConnectionView
 
 
 class PortUse(NamedTuple):
@@ -114,8 +113,11 @@ class Port(Protocol):
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         """Use of blocks of local ports."""
 
-    def connections(self) -> Iterator[list[ConnectionView]]:
-        """All connections, some thousands at a time, also none: whoever waits can go on."""
+    def connections(self) -> Iterator[bytes]:
+        """All connections as NDJSON of ConnectionView, some thousands at a time, also none.
+
+        Between them others have their turn.
+        """
 
     def attach(self, ifname: str, hook: str) -> None:
         """Run on an interface. Raises Problem."""

@@ -18,7 +18,6 @@ from xlvs.datapath.port import Attached, PortUse, TableUse
 from xlvs.datapath.problems import explained
 from xlvs.datapath.slots import Past, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
-from xlvs.wire.messages import ConnectionView
 
 _ID_BYTES = 4
 _NO_REGIONS = (Region(0, 0), Region(0, 0))
@@ -227,14 +226,18 @@ class Kernel:
             )
         return found
 
-    def connections(self) -> Iterator[list[ConnectionView]]:
-        """All connections, some thousands at a time, also none: whoever waits can go on."""
-        listing = Listing(self._path.geometry.hz, self._server, self._local)
+    def connections(self) -> Iterator[bytes]:
+        """All connections, some thousands of lines at a time, also none.
+
+        Between them others have their turn.
+        """
+        hz = self._path.geometry.hz
         for name, v6 in (("connections4", False), ("connections6", True)):
             shape = Shape.of(self._layout, v6=v6)
+            listing = Listing(shape, hz, self._server, self._local)
             view, stride = self._view(name)
             for at in range(0, len(view), LINES * stride):
-                yield listing.read(view[at : at + LINES * stride], shape, self._path.ticks())
+                yield listing.read(view[at : at + LINES * stride], self._path.ticks())
 
     def _server(self, destination: int) -> Server | None:
         raw = self._path.map("destinations").lookup(destination)

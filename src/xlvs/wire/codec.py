@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from xlvs.wire.messages import ConnectionView
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,7 @@ def _decode(_type: type, value: Any) -> IPv4Address | IPv6Address:  # noqa: ANN4
     return ip_address(value)
 
 
+_CLIENT = '0,"client":"","client_port":0'
 _ENCODER = msgspec.json.Encoder(enc_hook=_encode)
 
 
@@ -35,6 +38,18 @@ def encode(message: object) -> bytes:
 def encode_lines(messages: Iterable[object]) -> bytes:
     """Messages as NDJSON, one line each."""
     return _ENCODER.encode_lines(messages)
+
+
+def connection_around(view: ConnectionView) -> tuple[str, str]:
+    """JSON of a connection before the time left, and between the client's and the local port.
+
+    For who has millions that differ in nothing else::
+
+        f'{before}{expires},"client":"{client}","client_port":{port}{after}{local_port}}}'
+    """
+    alike = msgspec.structs.replace(view, expires=0, client="", client_port=0, local_port=0)
+    before, _, rest = encode(alike).decode().partition(_CLIENT)
+    return before, rest.removesuffix("0}")
 
 
 def decode(data: bytes, kind: type[T]) -> T:

@@ -99,10 +99,11 @@ class ServiceList(msgspec.Struct, frozen=True, kw_only=True):
     table_size: int
 
 
-class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One connection. ``expires``: seconds left, rounded down, 0 when it is over.
 
-    Addresses are plain text: there may be ten million of them.
+    Addresses are plain text: there may be ten million of them. The order of the fields
+    is what ``codec.connection_around`` cuts at.
     """
 
     protocol: Protocol

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
+from xlvs.datapath import btf
 from xlvs.datapath.addresses import packed
-from xlvs.datapath.btf import read
 from xlvs.datapath.connections import Listing, Server, Shape
 from xlvs.datapath.layout import Layout
 from xlvs.datapath.loader import OBJECTS
@@ -27,8 +27,10 @@ from xlvs.datapath.records import (
     Transport,
 )
 from xlvs.model.service import Protocol
+from xlvs.wire.codec import decode_lines
+from xlvs.wire.messages import ConnectionView
 
-LAYOUT = Layout(read((OBJECTS / "xdp.bpf.o").read_bytes()))
+LAYOUT = Layout(btf.read((OBJECTS / "xdp.bpf.o").read_bytes()))
 HZ = 250
 NOW = 1000
 CLIENT, VIP = int(ip_address("192.168.100.9")), int(ip_address("10.0.0.1"))
@@ -62,18 +64,24 @@ def image(*lines):
     return memoryview(bytearray(b"".join(map(LAYOUT.pack, lines))))
 
 
-def listing(asked=None):
+def listing(asked=None, *, v6=False):
     def server(destination):
         if asked is not None:
             asked.append(destination)
         return None if destination == NOBODY else Server("192.168.200.11", 8080)
 
-    return Listing(HZ, server, lambda block: f"192.168.200.{100 + block}")
+    shape = Shape.of(LAYOUT, v6=v6)
+    return Listing(shape, HZ, server, lambda block: f"192.168.200.{100 + block}")
+
+
+def read(lines, now=NOW, asked=None, *, v6=False):
+    """What is listed of these lines."""
+    return decode_lines(listing(asked, v6=v6).read(lines, now), ConnectionView)
 
 
 def shown(*places, now=NOW):
     lines = [Line4(way=(place, Entry4())) for place in places]
-    return listing().read(image(*lines), Shape.of(LAYOUT, v6=False), now)
+    return read(image(*lines), now)
 
 
 def test_a_connection_in_words():
@@ -88,7 +96,7 @@ def test_a_connection_in_words():
 def test_ipv6():
     place = Entry6(entry(State.UDP, protocol=Transport.UDP), CLIENT6, VIP6, 5000, 53)
     lines = image(Line6(), Line6(way=(place,)))
-    (found,) = listing().read(lines, Shape.of(LAYOUT, v6=True), NOW)
+    (found,) = read(lines, v6=True)
     assert (found.protocol, found.state) == (Protocol.UDP, "UDP")
     assert (found.client, found.client_port) == ("2001:db8::9", 5000)
     assert (found.virtual, found.virtual_port) == ("fd00:1::1", 53)
@@ -139,9 +147,36 @@ def test_time_left(expires, now, left):
 def test_both_places_of_each_line_and_each_server_asked_once():
     asked = []
     lines = [Line4(7, 1, (four(destination=i % 2), four(destination=1))) for i in range(100)]
-    found = listing(asked).read(image(*lines), Shape.of(LAYOUT, v6=False), NOW)
+    found = read(image(*lines), asked=asked)
     assert len(found) == 200
     assert sorted(asked) == [0, 1]
+
+
+def test_who_differs_in_anything_that_is_shown_is_shown_so():
+    """Texts are shared by connections that differ in time left, client and local port only."""
+    places = [
+        four(),
+        four(State.FIN_WAIT),
+        four(protocol=Transport.UDP),
+        four(method=Method.DR),
+        four(destination=4),
+        Entry4(entry(), CLIENT, VIP + 1, 30000, 80),
+        Entry4(entry(), CLIENT, VIP, 30000, 81),
+        four(method=Method.FULLNAT, block=1),
+        four(method=Method.FULLNAT, block=2),
+        four(method=Method.FULLNAT, block=2, local_port=1025),
+        four(expires=NOW + HZ),
+        Entry4(entry(), CLIENT + 1, VIP, 30000, 80),
+        Entry4(entry(), CLIENT, VIP, 30001, 80),
+    ]
+    assert len(set(shown(*places))) == len(places) - 1  # destinations 3 and 4 are one server
+    assert shown(*places, *places) == shown(*places) * 2
+
+
+def test_more_kinds_than_are_remembered(monkeypatch):
+    monkeypatch.setattr("xlvs.datapath.connections._TEXTS_MAX", 3)
+    places = [Entry4(entry(), CLIENT, VIP, 30000, 80 + i % 10) for i in range(100)]
+    assert [each.virtual_port for each in shown(*places)] == [80 + i % 10 for i in range(100)]
 
 
 class Changing:
@@ -171,5 +206,5 @@ class Changing:
 def test_a_place_that_changes_hands_while_it_is_copied_is_left_out(by, expected):
     lines = image(Line4(way=(four(), four(State.CLOSE))))
     shape = Shape.of(LAYOUT, v6=False)
-    found = listing().read(Changing(lines, shape.first // 4, by), shape, NOW)
+    found = read(Changing(lines, shape.first // 4, by))
     assert [each.state for each in found] == expected

@@ -23,6 +23,19 @@ from xlvs.wire.messages import ConnectionView, EditRequest, EditResponse, ErrorB
 KEY = ServiceKey(protocol=Protocol.TCP, address=ip_address("fd00:1::1"), port=80)
 SERVER = DestinationKey(address=ip_address("192.168.0.1"), port=8080)
 
+VIEW = ConnectionView(
+    protocol=Protocol.UDP,
+    state="UDP",
+    expires=299,
+    client="1.2.3.4",
+    client_port=5,
+    virtual="10.0.0.1",
+    virtual_port=53,
+    destination="192.168.0.1",
+    destination_port=53,
+    method="nat",
+)
+
 EVERY_EDIT = [
     edits.AddService(service=Service(key=KEY, local_addresses=(ip_address("fd00::9"),))),
     edits.EditService(service=Service(key=KEY), keep_local_addresses=True),
@@ -51,21 +64,26 @@ def test_answers_come_back() -> None:
 
 
 def test_lines_are_one_message_each() -> None:
-    view = ConnectionView(
-        protocol=Protocol.UDP,
-        state="UDP",
-        expires=299,
-        client="1.2.3.4",
-        client_port=5,
-        virtual="10.0.0.1",
-        virtual_port=53,
-        destination="192.168.0.1",
-        destination_port=53,
-        method="nat",
-    )
-    lines = codec.encode_lines([view, view]).splitlines()
-    assert [codec.decode(line, ConnectionView) for line in lines] == [view, view]
-    assert codec.decode_lines(b"\n".join(lines) + b"\n", ConnectionView) == [view, view]
+    lines = codec.encode_lines([VIEW, VIEW]).splitlines()
+    assert [codec.decode(line, ConnectionView) for line in lines] == [VIEW, VIEW]
+    assert codec.decode_lines(b"\n".join(lines) + b"\n", ConnectionView) == [VIEW, VIEW]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        VIEW,
+        msgspec.structs.replace(VIEW, expires=0, client_port=0),
+        msgspec.structs.replace(VIEW, client="2001:db8::9", virtual="fd00:1::1", expires=86400),
+        msgspec.structs.replace(VIEW, method="fullnat", local="192.168.200.101", local_port=1024),
+        msgspec.structs.replace(VIEW, destination_port=0, virtual_port=0),
+    ],
+)
+def test_what_is_around_a_client_makes_a_line(view: ConnectionView) -> None:
+    before, after = codec.connection_around(view)
+    client = f'"client":"{view.client}","client_port":{view.client_port}'
+    line = f"{before}{view.expires},{client}{after}{view.local_port}}}"
+    assert line.encode() == codec.encode(view)
 
 
 @pytest.mark.parametrize(
