@@ -33,6 +33,7 @@ PACKAGES = {
 }
 TABLE = "xlvs_bench"
 METHOD_FLAGS = {"nat": "-m", "dr": "-g", "tun": "-i"}
+_READY = 30.0  # seconds that xlvsd has to load its programs
 
 _NGINX = """\
 daemon off;
@@ -175,6 +176,13 @@ def sunk(net: Network) -> int:
     return total
 
 
+def _is_ready(notify: socket.socket) -> bool:
+    try:
+        return "READY=1" in notify.recv(4096).decode().splitlines()
+    except TimeoutError:
+        return False
+
+
 class Xlvs:
     """One xlvsd with its services."""
 
@@ -193,16 +201,20 @@ class Xlvs:
         argv = [*program("xlvsd"), "--interfaces", devices, "--hook", self.director.hook]
         if self._size:
             argv += ["--table-size", f"{self._size}"]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        log = self._folder / f"{self.instance}.log"
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+            log.open("w", encoding="utf-8") as said,
+        ):
             notify.bind(f"{where}")
-            notify.settimeout(30)
+            notify.settimeout(0.1)
             env = self._env | {"NOTIFY_SOCKET": f"{where}"}
-            self.host.start(argv, env=env, stdout=subprocess.DEVNULL)
-            try:
-                while "READY=1" not in notify.recv(4096).decode().splitlines():
-                    pass
-            except TimeoutError as late:
-                raise Failed(f"xlvsd --hook {self.director.hook} is not ready") from late
+            child = self.host.start(argv, env=env, stdout=said.fileno())
+            deadline = time.monotonic() + _READY
+            while not _is_ready(notify):
+                if child.poll() is not None or time.monotonic() > deadline:
+                    why = log.read_text(encoding="utf-8").strip()[-500:]
+                    raise Failed(f"xlvsd --hook {self.director.hook} is not ready: {why}")
         for method in METHOD_FLAGS:
             self._services(method)
 

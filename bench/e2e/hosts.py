@@ -92,7 +92,7 @@ class Host:
             ["setpriv", "--pdeathsig", "TERM", "--", *self.enter(argv)],
             stdin=stdin,
             stdout=stdout,
-            stderr=stdout if stdout == subprocess.DEVNULL else subprocess.PIPE,
+            stderr=subprocess.PIPE if stdout == subprocess.PIPE else stdout,
             env=os.environ | (env or {}),
             text=True,
             start_new_session=True,

@@ -117,19 +117,21 @@ class Run:
                 except (Failed, Wrong) as error:
                     self.wrong.append(f"{error}")
 
-    def tables(self) -> None:
-        """No row may have met a full table."""
+    def ends(self) -> None:
+        """No row may have met a full table, and the floods may leave nothing behind."""
         for name, xlvs in self._at.xlvs.items():
-            if "flood" not in name and (full := xlvs.status()["table"]["full"]):
-                self.wrong.append(f"the table of {name} was full: {full} connections refused")
-
-    def truths(self) -> None:
-        """Whether the floods have left something behind."""
-        for row, (came, _) in self.floods.items():
-            if row.director not in self._at.xlvs:
-                continue
+            try:
+                if "flood" not in name and (full := xlvs.status()["table"]["full"]):
+                    self.wrong.append(f"the table of {name} was full: {full} refused")
+            except Failed as error:
+                self.wrong.append(f"{error}")
+        for row in (row for row in self.floods if row.director in self._at.xlvs):
+            came, _ = self.floods[row]
             say(f"{row.title}: until its connections are gone")
-            left = truth(self._at.xlvs[row.director], came.end)
+            try:
+                left = truth(self._at.xlvs[row.director], came.end)
+            except Failed as error:
+                left = f"{error}"
             self.floods[row] = came, left or "nothing"
             if left:
                 self.wrong.append(f"{row.title}: left behind: {left}")
@@ -155,8 +157,7 @@ def run(options: argparse.Namespace, wanted: list[Row]) -> Run:
         running = Run(Setting(net, xlvs, objects, options.seconds), wanted, until)
         running.floods_first()
         running.rounds(options.rounds)
-        running.tables()
-        running.truths()
+        running.ends()
         print("removing the network", file=sys.stderr, flush=True)
     return running
 

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SERVERS = (1, 2)
+METHODS = ("nat", "dr", "tun")
 HTTP_PORT, BULK_PORT, SINK_PORT = 80, 5201, 9
 HAPROXY_HTTP, HAPROXY_BULK = 8001, 5301
 NGINX_HTTP, NGINX_BULK = 8002, 5302
@@ -98,6 +99,16 @@ class Director(NamedTuple):
         """First address of the generator's clients, a network of 16 bits."""
         return f"10.{100 + self.number}.0.0"
 
+    def clients(self, to: str, generator: int = 0) -> str:
+        """First address of a generator's clients of a service, or of what else is there.
+
+        Each virtual address has its own: connections of one client's port share a line of
+        the table, and rows would depend on which of them was first.
+        """
+        vips = [self.vip(method) for method in METHODS]
+        which = vips.index(to) if to in vips else 0
+        return f"10.{100 + self.number}.{32 * which + 128 * generator}.0"
+
     def towards(self, server: int) -> str:
         """The director's address towards a real server."""
         return f"10.{70 + server}.{self.number}.1"
@@ -108,7 +119,7 @@ class Director(NamedTuple):
 
     def vip(self, method: str) -> str:
         """The virtual address of a forwarding method."""
-        return f"10.69.{self.number}.{1 + ('nat', 'dr', 'tun').index(method)}"
+        return f"10.69.{self.number}.{1 + METHODS.index(method)}"
 
 
 _WAYS = (
@@ -198,7 +209,7 @@ def director(d: Director) -> list[str]:
         "link set lo up",
         f"addr add {d.address}/24 dev {CLIENT_DEVICE}",
         f"link set {CLIENT_DEVICE} up",
-        *(f"addr add {d.vip(m)}/32 dev lo" for m in ("nat", "dr", "tun")),
+        *(f"addr add {d.vip(m)}/32 dev lo" for m in METHODS),
     ]
     for n, device in zip(SERVERS, SERVER_DEVICES, strict=True):
         lines += [f"addr add {d.towards(n)}/24 dev {device}", f"link set {device} up"]

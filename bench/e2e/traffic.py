@@ -140,13 +140,14 @@ def bulk(at: Setting, row: Row) -> Sample:
     return Sample(received["bits_per_second"] / 1e9, cpu, note)
 
 
-def stream(at: Setting, row: Row, *, first: str = "", syn: bool = False) -> Stream:
+def stream(at: Setting, row: Row, generator: int = 0, *, syn: bool = False) -> Stream:
     """The generator's packets for a row."""
     d = row.at
     here, there = (d.at_flood, plan.FLOOD_DEVICE) if syn else (d.at_client, plan.CLIENT_DEVICE)
     macs = at.net.client.mac(here), at.net.director(d.name).mac(there)
-    flows = 1 << 30 if syn else row.flows
-    return Stream(here, *macs, first or d.flows, flows, row.to, row.port, syn)
+    if syn:
+        return Stream(here, *macs, d.flows, 1 << 30, row.to, row.port, syn)
+    return Stream(here, *macs, d.clients(row.to, generator), row.flows, row.to, row.port)
 
 
 def udp(at: Setting, row: Row) -> Sample:
@@ -164,8 +165,7 @@ def two_cpus(at: Setting, row: Row) -> Sample:
     """How often the rate of one CPU two of them reach, with flows of their own."""
     cpus = sorted(os.sched_getaffinity(0))[:2]
     begin = at.net.cpu_seconds()
-    firsts = [row.at.flows, row.at.flows.replace(".0.0", ".128.0")]
-    jobs = [(cpu, stream(at, row, first=first)) for cpu, first in zip(cpus, firsts, strict=True)]
+    jobs = [(cpu, stream(at, row, generator)) for generator, cpu in enumerate(cpus)]
 
     def run(which: list[tuple[int, Stream]]) -> tuple[list[Sent], str]:
         with _Sink(at, row) as sink:
