@@ -77,8 +77,7 @@ class Daemon:
         for warning in self._warnings:
             log.warning("%s", warning)
         await self._take_over()
-        # In a thread: taking off a filter may ask netlink by calls that wait.
-        await asyncio.to_thread(hooks.attach, self._kernel, self._hooks)
+        hooks.attach(self._kernel, self._hooks)
         self._attached = True
         self._links = self._link_names()
         self._kernel.start_sweep()
@@ -158,7 +157,7 @@ class Daemon:
     def _on_surroundings(self) -> None:
         self._try(self._observe)
         links = self._link_names()
-        # Before the hooks are attached for the first time a thread may be doing just that.
+        # The first time is the start's, after the maps are as they should be.
         if self._attached and links != self._links:
             self._links = links
             self._try(self._attach_again)

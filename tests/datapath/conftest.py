@@ -74,6 +74,7 @@ def shared_path(_loaded: DataPath) -> Iterator[DataPath]:
     yield _loaded
     for ifname in recorded(_loaded.pins / "links"):
         _loaded.detach(ifname)
+    _loaded.put_egress(on=False)
     empty(_loaded)
 
 
@@ -85,6 +86,22 @@ def empty(path: DataPath) -> None:
     for each in path.maps():
         if each.name not in ("sweepers", "events", "geometry"):
             each.clear()
+
+
+def tc(*words: str) -> str:
+    """What ``tc`` prints."""
+    return subprocess.run(["tc", *words], capture_output=True, text=True, check=True).stdout
+
+
+def occupy(ifname: str, side: str, folder: Path) -> None:
+    """Somebody else's filter with our handle and priority."""
+    tc("qdisc", "add", "dev", ifname, "clsact")
+    source = folder / "other.c"
+    source.write_text('__attribute__((section("tc"))) int other(void *ctx) { return -1; }\n')
+    target = str(folder / "other.o")
+    subprocess.run(["clang-16", "-target", "bpf", "-O2", "-c", source, "-o", target], check=True)
+    words = ("prio", "1", "handle", "1", "bpf", "da", "obj", target, "sec", "tc")
+    tc("filter", "add", "dev", ifname, side, *words)
 
 
 @pytest.fixture

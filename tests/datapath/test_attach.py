@@ -16,18 +16,15 @@ from xlvs.datapath.attach import HOOKS, TC_HANDLE, TC_PRIORITY
 from xlvs.datapath.loader import DataPath, remove
 from xlvs.datapath.place import remember
 from xlvs.datapath.problems import DataPathProblem
+from xlvs.datapath.records import Settings
 
-from .conftest import SMALL
+from .conftest import SMALL, occupy, tc
 
 THEIRS = ("protocol", "all", "u32", "match", "u32", "0", "0", "flowid", "1:1")
 
 
 def ip(*words: str) -> str:
     return subprocess.run(["ip", *words], capture_output=True, text=True, check=True).stdout
-
-
-def tc(*words: str) -> str:
-    return subprocess.run(["tc", *words], capture_output=True, text=True, check=True).stdout
 
 
 def running(ifname: str) -> set[str]:
@@ -38,13 +35,25 @@ def running(ifname: str) -> set[str]:
     found |= {"xdp-generic"} if generic else set()
     if "xlvs_tc_ingress" in tc("filter", "show", "dev", ifname, "ingress"):
         found.add("tc")
-    # Answers of servers on the director itself leave by egress, on every hook.
-    assert ("xlvs_tc_egress" in tc("filter", "show", "dev", ifname, "egress")) == bool(found)
     return found
 
 
+def egress(ifname: str) -> bool:
+    return "xlvs_tc_egress" in tc("filter", "show", "dev", ifname, "egress")
+
+
+def clsact(ifname: str) -> bool:
+    return "clsact" in tc("qdisc", "show", "dev", ifname)
+
+
 def clean(ifname: str) -> bool:
-    return not running(ifname) and "clsact" not in tc("qdisc", "show", "dev", ifname)
+    return not running(ifname) and not clsact(ifname)
+
+
+def count_local(path: DataPath, local_destinations: int) -> None:
+    """As the daemon leaves the maps with so many servers on the director itself."""
+    settings = Settings(local_destinations=local_destinations)
+    path.map("settings").update(0, path.layout.pack(settings))
 
 
 def attached(path: DataPath) -> list[tuple[str, str]]:
@@ -57,6 +66,8 @@ def test_attach_find_detach(shared_path: DataPath, hook: str) -> None:
     shared_path.attach("t0", hook)
     assert running("t0") == {hook}
     assert attached(shared_path) == [("t0", hook)]
+    # XDP needs no qdisc.
+    assert clsact("t0") == (hook == "tc")
     shared_path.detach("t0")
     assert clean("t0")
     assert attached(shared_path) == []
@@ -67,11 +78,86 @@ def test_attach_find_detach(shared_path: DataPath, hook: str) -> None:
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize("first", HOOKS)
 @pytest.mark.parametrize("second", HOOKS)
-def test_another_hook_replaces_the_first(shared_path: DataPath, first: str, second: str) -> None:
+@pytest.mark.parametrize("on", [False, True])
+def test_another_hook_replaces_the_first(
+    shared_path: DataPath, first: str, second: str, on: bool
+) -> None:
+    shared_path.put_egress(on=on)
     shared_path.attach("t0", first)
     shared_path.attach("t0", second)
     assert running("t0") == {second}
     assert attached(shared_path) == [("t0", second)]
+    assert egress("t0") is on
+    assert clsact("t0") == (on or second == "tc")
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+def test_egress_comes_and_goes_on_all_interfaces(shared_path: DataPath, hook: str) -> None:
+    shared_path.attach("t0", hook)
+    assert not egress("t0")
+    shared_path.put_egress(on=True)
+    assert running("t0") == {hook}
+    assert egress("t0")
+    shared_path.attach("t1", "xdp")
+    assert egress("t1")
+    assert [found.egress for found in shared_path.attachments()] == [True, True]
+    shared_path.put_egress(on=False)
+    assert not egress("t0")
+    assert running("t0") == {hook}
+    assert clsact("t0") == (hook == "tc")
+    assert running("t1") == {"xdp"}
+    assert not clsact("t1")
+    assert [found.egress for found in shared_path.attachments()] == [False, False]
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+def test_egress_is_on_all_interfaces_or_on_none(
+    shared_path: DataPath, hook: str, tmp_path: Path
+) -> None:
+    occupy("t1", "egress", tmp_path)
+    shared_path.attach("t0", hook)
+    shared_path.attach("t1", hook)
+    links = sorted(each.name for each in (shared_path.pins / "links").iterdir())
+    with pytest.raises(DataPathProblem, match="attaching to egress of t1: another program holds"):
+        shared_path.put_egress(on=True)
+    assert not shared_path.egress
+    assert not egress("t0")
+    assert clsact("t0") == (hook == "tc")
+    assert "other" in tc("filter", "show", "dev", "t1", "egress")
+    assert sorted(each.name for each in (shared_path.pins / "links").iterdir()) == links
+
+
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("local_destinations", [0, 2])
+def test_a_new_process_has_egress_as_the_maps_want_it(
+    data_path: DataPath, pin_folder: Path, hook: str, local_destinations: int
+) -> None:
+    data_path.put_egress(on=True)
+    data_path.attach("t0", hook)
+    count_local(data_path, local_destinations)
+    data_path.close()
+    DataPath.open(pin_folder, SMALL).close()
+    assert running("t0") == {hook}
+    assert egress("t0") is bool(local_destinations)
+    # And the other way round: without the filter that the maps want.
+    index = socket.if_nametoindex("t0")
+    if local_destinations:
+        libbpf.tc_detach(index, libbpf.TC_EGRESS, TC_HANDLE, TC_PRIORITY)
+        DataPath.open(pin_folder, SMALL).close()
+        assert egress("t0")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_anothers_qdisc_stays_when_egress_goes(shared_path: DataPath) -> None:
+    tc("qdisc", "add", "dev", "t0", "clsact")
+    shared_path.attach("t0", "xdp")
+    shared_path.put_egress(on=True)
+    shared_path.put_egress(on=False)
+    assert clsact("t0")
+    assert [each.name for each in (shared_path.pins / "links").iterdir()] == ["t0-xdp"]
 
 
 @pytest.mark.usefixtures("namespace")
@@ -102,6 +188,7 @@ def test_remove_leaves_nothing_even_without_the_process(
 ) -> None:
     # bpffs knows no dots in names, interfaces (VLANs above all) do.
     ip("link", "add", "t0.100", "type", "veth", "peer", "name", "t1.100")
+    data_path.put_egress(on=True)
     data_path.attach("t0", "xdp")
     data_path.attach("t1", "tc")
     data_path.attach("t0.100", "tc")
@@ -210,8 +297,12 @@ def test_anothers_filters_and_qdisc_stay(shared_path: DataPath) -> None:
 
 @pytest.mark.usefixtures("namespace")
 def test_our_qdisc_stays_for_anothers_filter(shared_path: DataPath) -> None:
-    shared_path.attach("t0", "tc")
+    shared_path.put_egress(on=True)
+    shared_path.attach("t0", "xdp")
     tc("filter", "add", "dev", "t0", "egress", "prio", "7", *THEIRS)
+    shared_path.put_egress(on=False)
+    assert "u32" in tc("filter", "show", "dev", "t0", "egress")
+    shared_path.attach("t0", "tc")
     shared_path.detach("t0")
     assert "u32" in tc("filter", "show", "dev", "t0", "egress")
 
@@ -220,13 +311,10 @@ def test_our_qdisc_stays_for_anothers_filter(shared_path: DataPath) -> None:
 def test_anothers_filter_on_our_handle_is_not_overwritten(
     shared_path: DataPath, tmp_path: Path
 ) -> None:
-    tc("qdisc", "add", "dev", "t0", "clsact")
-    source = tmp_path / "other.c"
-    source.write_text('__attribute__((section("tc"))) int other(void *ctx) { return -1; }\n')
-    target = str(tmp_path / "other.o")
-    subprocess.run(["clang-16", "-target", "bpf", "-O2", "-c", source, "-o", target], check=True)
-    words = ("prio", "1", "handle", "1", "bpf", "da", "obj", target, "sec", "tc")
-    tc("filter", "add", "dev", "t0", "ingress", *words)
-    with pytest.raises(DataPathProblem, match="another program holds the hook"):
+    occupy("t0", "ingress", tmp_path)
+    shared_path.put_egress(on=True)
+    with pytest.raises(DataPathProblem, match="ingress of t0: another program holds the hook"):
         shared_path.attach("t0", "tc")
     assert attached(shared_path) == []
+    assert not egress("t0")
+    assert list((shared_path.pins / "links").iterdir()) == []

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from tests.unit.datapath_plan.build import KEY, add, add_service, observed, real
+from tests.unit.datapath_plan.build import KEY, add, add_service, drop, observed, real
 
 from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.effective import Options
@@ -29,11 +29,14 @@ from xlvs.datapath.records import (
     TableCounts,
 )
 from xlvs.io.adoption import adopt
-from xlvs.io.director import Director
+from xlvs.io.director import REST, Director
 from xlvs.io.kernel import Kernel
 from xlvs.model import service as model
 from xlvs.model.edit import DeleteService
+from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol, ServiceKey
+
+from .conftest import occupy
 
 KEY6 = ServiceKey(protocol=Protocol.TCP, address=ip_address("fd00:1::1"), port=80)
 MARK = ServiceKey(protocol=Protocol.FWM, fwmark=7)
@@ -81,6 +84,42 @@ def test_what_is_written_is_read_back(kernel: Kernel) -> None:
     assert not any(left.roles)
     assert left.tables.port_blocks == {}
     assert left.tables.destinations == {}
+
+
+@pytest.mark.usefixtures("namespace")
+def test_egress_is_attached_while_a_server_is_on_the_director(kernel: Kernel) -> None:
+    made = director(kernel, running=False)
+    made.edit([add_service(), add(1)], go_on=False)
+    kernel.attach("t0", "tc")
+    kernel.attach("t1", "xdp")
+
+    def egress() -> list[bool]:
+        return [found.egress for found in kernel.attachments()]
+
+    assert egress() == [False, False]
+    made.edit([add(0)], go_on=False)
+    assert egress() == [True, True]
+    assert kernel.have().egress
+    made.edit([drop(0)], go_on=False)
+    made.reap(0.0)
+    assert egress() == [True, True]
+    made.reap(REST)
+    assert egress() == [False, False]
+
+
+@pytest.mark.usefixtures("namespace")
+def test_a_server_on_the_director_is_refused_without_egress(kernel: Kernel, tmp_path: Path) -> None:
+    made = director(kernel, running=False)
+    made.edit([add_service(), add(1)], go_on=False)
+    occupy("t1", "egress", tmp_path)
+    kernel.attach("t0", "xdp")
+    kernel.attach("t1", "xdp")
+    tables, desired = kernel.have().tables, made.desired
+    with pytest.raises(Problem, match="attaching to egress of t1: another program holds the hook"):
+        made.edit([add(0)], go_on=False)
+    assert kernel.have().tables == tables
+    assert made.desired == desired
+    assert [found.egress for found in kernel.attachments()] == [False, False]
 
 
 def test_the_table_is_summed_over_all_cpus(kernel: Kernel, data_path: DataPath) -> None:

@@ -97,9 +97,15 @@ def status(director: Director, facts: Facts) -> Status:
     """Everything that ``xlvs status`` shows."""
     port = director.port
     services = service_list(director).services
-    attached = {(a.ifname, a.hook) for a in port.attachments()}
+    attached = {(a.ifname, a.hook): a.egress for a in port.attachments()}
     interfaces = [
-        InterfaceView(name=name, hook=hook, why=why, attached=(name, hook) in attached)
+        InterfaceView(
+            name=name,
+            hook=hook,
+            why=why,
+            attached=(name, hook) in attached,
+            egress=attached.get((name, hook), False),
+        )
         for name, hook, why in facts.hooks
     ]
     table = port.table()
@@ -137,6 +143,7 @@ def status(director: Director, facts: Facts) -> Status:
         problems=[
             *facts.warnings,
             *_expiry(director),
+            *_egress(director, interfaces),
             *_problems(interfaces, view, ports, services),
         ],
     )
@@ -164,6 +171,17 @@ def _expiry(director: Director) -> list[str]:
     if not director.expiry_stands_still:
         return []
     return ["connections do not expire: the sweep in the kernel stands still (restart xlvsd)"]
+
+
+def _egress(director: Director, interfaces: Iterable[InterfaceView]) -> list[str]:
+    if not director.effective.tables.settings.local_destinations:
+        return []
+    return [
+        f"{interface.name}: answers of real servers on the director itself leave unseen: "
+        "the filter on egress is gone (restart xlvsd)"
+        for interface in interfaces
+        if interface.attached and not interface.egress
+    ]
 
 
 def _problems(

@@ -5,11 +5,15 @@ What is attached is written in the folder ``links`` beside the maps, so that
 anyone can find and undo it later, without the daemon:
 
 ``<interface>-xdp``     the pinned link
-``<interface>-tc``      a mark that filters are ours (XDP interfaces have one on egress)
+``<interface>-tc``      a mark that filters are ours
 ``<interface>-clsact``  a mark that the qdisc is ours too
 
 Every change is one step for packets: a link's program or a filter's program is
 exchanged, never taken off first.
+
+Answers of real servers on the director itself are seen on the way out only. XDP has
+nothing there, so on every hook it is a filter on egress. All that is sent passes it,
+so it is attached only while there is such a server.
 """
 
 from __future__ import annotations
@@ -23,12 +27,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xlvs.datapath import libbpf, pins
+from xlvs.datapath.filters import has_filters
 from xlvs.datapath.problems import DataPathProblem, explained
 from xlvs.model.problem import Code
 
 HOOKS = ("xdp", "xdp-generic", "tc")
 XDP_PROGRAM = "xlvs_xdp"
 TC_PROGRAMS = {libbpf.TC_INGRESS: "xlvs_tc_ingress", libbpf.TC_EGRESS: "xlvs_tc_egress"}
+TC_SIDES = {libbpf.TC_INGRESS: "ingress", libbpf.TC_EGRESS: "egress"}
 TC_HANDLE = 1
 TC_PRIORITY = 1
 
@@ -40,14 +46,20 @@ _QUIET = (errno.ENODEV, errno.ENOENT, errno.EINVAL, errno.ENXIO)  # already gone
 
 
 class Attachment(NamedTuple):
-    """A hook that runs our program; ``ifindex`` in this network namespace."""
+    """A hook that runs our program; ``ifindex`` in this network namespace.
+
+    ``egress``: what is sent passes our filter too.
+    """
 
     ifname: str
     ifindex: int
     hook: str
+    egress: bool
 
 
-def attach(links: Path, ifname: str, hook: str, programs: Mapping[str, int]) -> None:
+def attach(
+    links: Path, ifname: str, hook: str, programs: Mapping[str, int], *, egress: bool
+) -> None:
     """Run the programs on an interface, instead of what ran there before.
 
     Raises DataPathProblem: no such interface or hook, hook taken, driver without XDP.
@@ -57,34 +69,44 @@ def attach(links: Path, ifname: str, hook: str, programs: Mapping[str, int]) -> 
             Code.INVALID, f"no such hook: {hook}; choose one of {', '.join(HOOKS)}", hook
         )
     ifindex = interface_index(ifname)
-    with explained(f"attaching to {ifname} by {hook}", ifname):
-        if hook == "tc":
-            _attach_tc(links, ifname, ifindex, programs, (libbpf.TC_EGRESS, libbpf.TC_INGRESS))
-            _detach_xdp(links, ifname)
-        else:
-            # XDP sees no packet on its way out, so servers on the director itself
-            # need the egress filter here too.
-            fresh = not (links / f"{_escaped(ifname)}-tc").exists()
-            _attach_tc(links, ifname, ifindex, programs, (libbpf.TC_EGRESS,))
-            try:
+    fresh = ifname not in recorded(links)
+    try:
+        # Answers leave by egress; it must be there before the first packet comes in.
+        if egress:
+            attach_egress(links, ifname, programs)
+        with explained(f"attaching to {ifname} by {hook}", ifname):
+            if hook == "tc":
+                _attach_tc(links, ifname, ifindex, programs, libbpf.TC_INGRESS)
+                _detach_xdp(links, ifname)
+            else:
                 _attach_xdp(links, ifname, ifindex, hook, programs[XDP_PROGRAM])
-            except OSError:
-                if fresh:
-                    _detach_tc(links, ifname, ifindex)
-                raise
-            if _tc_is_ours(ifindex, libbpf.TC_INGRESS):
-                libbpf.tc_detach(ifindex, libbpf.TC_INGRESS, TC_HANDLE, TC_PRIORITY)
+                _detach_tc(links, ifname, (libbpf.TC_INGRESS,))
+    except DataPathProblem:
+        if fresh:
+            detach(links, ifname)
+        raise
+    if not egress:
+        detach_egress(links, ifname)
+
+
+def attach_egress(links: Path, ifname: str, programs: Mapping[str, int]) -> None:
+    """Let what an interface sends pass our filter. Raises DataPathProblem."""
+    ifindex = interface_index(ifname)
+    with explained(f"attaching to egress of {ifname}", ifname):
+        _attach_tc(links, ifname, ifindex, programs, libbpf.TC_EGRESS)
+
+
+def detach_egress(links: Path, ifname: str) -> None:
+    """Take our filter off what an interface sends; fine if there is none or it is gone."""
+    with explained(f"detaching from egress of {ifname}", ifname):
+        _detach_tc(links, ifname, (libbpf.TC_EGRESS,))
 
 
 def detach(links: Path, ifname: str) -> None:
     """Take our programs off an interface; fine if there are none or it is gone."""
     with explained(f"detaching from {ifname}", ifname):
         _detach_xdp(links, ifname)
-        try:
-            ifindex = socket.if_nametoindex(ifname)
-        except OSError:
-            ifindex = 0
-        _detach_tc(links, ifname, ifindex)
+        _detach_tc(links, ifname, tuple(TC_PROGRAMS))
 
 
 def attachments(links: Path) -> list[Attachment]:
@@ -93,14 +115,17 @@ def attachments(links: Path) -> list[Attachment]:
     for name in pins.names(links):
         ifname, _, kind = name.rpartition("-")
         ifname = _unescaped(ifname)
-        try:
-            ifindex = socket.if_nametoindex(ifname)
-        except OSError:
+        ifindex = _index(ifname)
+        if not ifindex:
             continue
         if kind == "xdp" and _link_ifindex(links / name) == ifindex:
-            found.append(Attachment(ifname, ifindex, _xdp_mode(ifindex)))
+            hook = _xdp_mode(ifindex)
         elif kind == "tc" and _tc_is_ours(ifindex, libbpf.TC_INGRESS):
-            found.append(Attachment(ifname, ifindex, "tc"))
+            hook = "tc"
+        else:
+            continue
+        egress = _tc_is_ours(ifindex, libbpf.TC_EGRESS)
+        found.append(Attachment(ifname, ifindex, hook, egress))
     return sorted(found)
 
 
@@ -111,15 +136,23 @@ def recorded(links: Path) -> list[str]:
 
 def interface_index(ifname: str) -> int:
     """The interface's index in this network namespace. Raises DataPathProblem."""
-    try:
-        return socket.if_nametoindex(ifname)
-    except OSError as error:
+    ifindex = _index(ifname)
+    if not ifindex:
         raise DataPathProblem(
             Code.INVALID,
             f"there is no interface {ifname} in this network namespace: "
             "name one that exists (ip link)",
             ifname,
-        ) from error
+        )
+    return ifindex
+
+
+def _index(ifname: str) -> int:
+    """The interface's index, 0 if it is not there."""
+    try:
+        return socket.if_nametoindex(ifname)
+    except OSError:
+        return 0
 
 
 def _attach_xdp(links: Path, ifname: str, ifindex: int, hook: str, program: int) -> None:
@@ -171,39 +204,44 @@ def _xdp_mode(ifindex: int) -> str:
 
 
 def _attach_tc(
-    links: Path, ifname: str, ifindex: int, programs: Mapping[str, int], points: tuple[int, ...]
+    links: Path, ifname: str, ifindex: int, programs: Mapping[str, int], point: int
 ) -> None:
     mark = _escaped(ifname)
-    ingress = programs[TC_PROGRAMS[libbpf.TC_INGRESS]]
-    for point in points:
-        if libbpf.tc_query(ifindex, point, TC_HANDLE, TC_PRIORITY) and not _tc_is_ours(
-            ifindex, point
-        ):
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+    program = programs[TC_PROGRAMS[point]]
+    if libbpf.tc_query(ifindex, point, TC_HANDLE, TC_PRIORITY) and not _tc_is_ours(ifindex, point):
+        side = TC_SIDES[point]
+        raise DataPathProblem(
+            Code.INTERNAL,
+            f"attaching to {side} of {ifname}: another program holds the hook: remove its filter "
+            f"with handle {TC_HANDLE} and priority {TC_PRIORITY} "
+            f"(tc filter show dev {ifname} {side})",
+            ifname,
+        )
     # Marks come first: a filter without a mark would never be found again.
     if libbpf.tc_hook_create(ifindex):
-        pins.replace(ingress, links / f"{mark}-clsact")
-    pins.replace(ingress, links / f"{mark}-tc")
-    # Replies leave by egress; it must be there before the first packet comes in.
-    for point in points:
-        libbpf.tc_attach(ifindex, point, programs[TC_PROGRAMS[point]], TC_HANDLE, TC_PRIORITY)
+        pins.replace(program, links / f"{mark}-clsact")
+    pins.replace(program, links / f"{mark}-tc")
+    libbpf.tc_attach(ifindex, point, program, TC_HANDLE, TC_PRIORITY)
 
 
-def _detach_tc(links: Path, ifname: str, ifindex: int) -> None:
+def _detach_tc(links: Path, ifname: str, points: tuple[int, ...]) -> None:
+    """With our last filter go the marks, and the qdisc if it is ours and nobody else's."""
     mark = links / f"{_escaped(ifname)}-tc"
     qdisc = links / f"{_escaped(ifname)}-clsact"
     if not mark.exists() and not qdisc.exists():
         return
-    if ifindex:
-        try:
-            for point in TC_PROGRAMS:
-                if _tc_is_ours(ifindex, point):
-                    libbpf.tc_detach(ifindex, point, TC_HANDLE, TC_PRIORITY)
-            if qdisc.exists() and not _filters(ifindex):
-                libbpf.tc_hook_destroy(ifindex)
-        except OSError as error:
-            if error.errno not in _QUIET:
-                raise
+    ifindex = _index(ifname)
+    try:
+        ours = {point for point in TC_PROGRAMS if ifindex and _tc_is_ours(ifindex, point)}
+        for point in ours.intersection(points):
+            libbpf.tc_detach(ifindex, point, TC_HANDLE, TC_PRIORITY)
+        if ours.difference(points):
+            return
+        if ifindex and qdisc.exists() and not has_filters(ifindex):
+            libbpf.tc_hook_destroy(ifindex)
+    except OSError as error:
+        if error.errno not in _QUIET:
+            raise
     mark.unlink(missing_ok=True)
     qdisc.unlink(missing_ok=True)
 
@@ -222,17 +260,6 @@ def _tc_is_ours(ifindex: int, point: int) -> bool:
         os.close(program)
     name = raw[_PROGRAM_NAME_AT : _PROGRAM_NAME_AT + _NAME_BYTES].rstrip(b"\0").decode()
     return name in TC_PROGRAMS.values()
-
-
-def _filters(ifindex: int) -> int:
-    """Number of filters on an interface's clsact qdisc, whoever put them there."""
-    from pyroute2 import IPRoute  # noqa: PLC0415  # slow to import, needed only here
-
-    with IPRoute() as route:
-        return sum(
-            len(list(route.get_filters(index=ifindex, parent=parent)))
-            for parent in (0xFFFFFFF2, 0xFFFFFFF3)  # ingress and egress of clsact
-        )
 
 
 def _escaped(ifname: str) -> str:

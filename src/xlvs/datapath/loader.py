@@ -180,6 +180,9 @@ class DataPath:
         """Sizes in effect: those of the first start if adopted."""
         self.geometry = layout.unpack(records.Geometry, maps["geometry"].lookup(0) or b"")
         """The table's, and ``hz``: ticks per second."""
+        settings = layout.unpack(records.Settings, maps["settings"].lookup(0) or b"")
+        self.egress = settings.local_destinations > 0
+        """Whether interfaces have a filter on egress: while a server is on the director itself."""
 
     @classmethod
     def open(
@@ -243,11 +246,31 @@ class DataPath:
 
     def attach(self, ifname: str, hook: str) -> None:
         """Run on an interface by ``xdp`` (native), ``xdp-generic`` or ``tc``."""
-        hooks.attach(self.pins / "links", ifname, hook, self.programs)
+        hooks.attach(self.pins / "links", ifname, hook, self.programs, egress=self.egress)
 
     def detach(self, ifname: str) -> None:
         """Stop running on an interface."""
         hooks.detach(self.pins / "links", ifname)
+
+    def put_egress(self, *, on: bool) -> None:
+        """Let what is sent pass our filter, or not any more: on all interfaces, or no change.
+
+        Interfaces that are attached later do as these.
+        """
+        try:
+            self._put_egress(on=on)
+        except DataPathProblem:
+            with suppress(DataPathProblem):
+                self._put_egress(on=not on)
+            raise
+        self.egress = on
+
+    def _put_egress(self, *, on: bool) -> None:
+        for found in self.attachments():
+            if on:
+                hooks.attach_egress(self.pins / "links", found.ifname, self.programs)
+            else:
+                hooks.detach_egress(self.pins / "links", found.ifname)
 
     def attachments(self) -> list[hooks.Attachment]:
         """What is attached in this network namespace."""

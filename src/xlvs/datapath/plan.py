@@ -33,6 +33,7 @@ from xlvs.datapath.writes import (
     DropInterface,
     DropKey,
     PutDestination,
+    PutEgress,
     PutInterface,
     PutKey,
     PutPortBlock,
@@ -99,6 +100,7 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
         committed=committed,
         pasts={id_: found for id_, found in pasts.items() if found},
         roles=want.roles(),
+        egress=_egress(want),
     )
 
 
@@ -178,6 +180,8 @@ class _Plan:
         yield from _roles(self._have.roles, roles)
         # A reply's next hop must find its interface.
         yield from self._interfaces_added()
+        # A server on the director itself answers the first packet that it gets.
+        yield from self._egress(on=True)
         # A counter of servers on the director itself that is too low would let their
         # replies leave untranslated; too high costs a look-up.
         yield from self._settings_early()
@@ -211,6 +215,8 @@ class _Plan:
         yield from self._interfaces_dropped()
         if self._settings_now != self._want.settings:
             yield PutSettings(self._want.settings)
+        # Nobody is left who could answer.
+        yield from self._egress(on=False)
         # Last: until here packets of what goes were still ours.
         yield from _roles(roles, self._roles)
 
@@ -236,6 +242,10 @@ class _Plan:
     def _interfaces_dropped(self) -> Iterator[Write]:
         for ifindex in self._there.interfaces.keys() - self._want.interfaces.keys():
             yield DropInterface(ifindex)
+
+    def _egress(self, *, on: bool) -> Iterator[Write]:
+        if self._have.egress is not on and _egress(self._want) is on:
+            yield PutEgress(on)
 
     @property
     def _settings_now(self) -> Settings:
@@ -424,6 +434,11 @@ def _slots_read(have: Have) -> dict[int, tuple[Region, Region]]:
         age = (have.now - have.committed.get(id_, have.now)) % slots.TICKS
         found[id_] = (current, NOWHERE if age >= have.hz else before)
     return found
+
+
+def _egress(want: Tables) -> bool:
+    """Whether anybody's answers have to be seen on the way out."""
+    return want.settings.local_destinations > 0
 
 
 def _available(flags: int) -> bool:

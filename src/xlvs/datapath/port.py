@@ -70,6 +70,10 @@ class Attached(Protocol):
     def hook(self) -> str:
         """``xdp``, ``xdp-generic`` or ``tc``."""
 
+    @property
+    def egress(self) -> bool:
+        """What is sent passes our filter, for servers on the director itself."""
+
 
 class Port(Protocol):
     """The door to the maps and programs of one instance."""

@@ -167,6 +167,7 @@ class Have(NamedTuple):
     ``regions``: per service, the list in use and the one before, which a packet may
     still be reading. ``busy_blocks``: blocks of local ports with connections.
     ``roles``: all of the map ``addresses``. ``hz``: ticks per second, as of the start.
+    ``egress``: what is sent passes our filter.
 
     ``slot_regions``: as ``regions``, of mh's slots. ``committed``: the tick of each
     service's last change; soon after it nobody reads the slots before. ``pasts``: per
@@ -180,6 +181,7 @@ class Have(NamedTuple):
     busy_blocks: frozenset[int] = frozenset()
     roles: bytes = bytes(ADDRESS_SLOTS)
     hz: int = 250
+    egress: bool = False
     slot_regions: Mapping[int, tuple[Region, Region]] = EMPTY
     committed: Mapping[int, int] = EMPTY
     pasts: Mapping[int, Pasts] = EMPTY

@@ -51,6 +51,12 @@ class PutPortBlock(NamedTuple):
     value: PortBlock
 
 
+class PutEgress(NamedTuple):
+    """Answers of servers on the director itself are seen on the way out, or not any more."""
+
+    on: bool
+
+
 class PutRoles(NamedTuple):
     """Roles of addresses, as pairs of ``addresses.slot`` and what its byte is to be."""
 
@@ -141,6 +147,7 @@ Write = (
     | PutService
     | PutDestination
     | PutPortBlock
+    | PutEgress
     | PutRoles
     | PutInterface
     | DropInterface

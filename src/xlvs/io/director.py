@@ -212,7 +212,7 @@ class Director:
 
     def _revert(self, refused: Desired) -> None:
         """Some writes were done, then one failed: back to what was wanted before."""
-        log.error("a write to the maps failed; going back to what was there before")
+        log.error("a step of a change failed; going back to what was there before")
         if refused != self.desired:
             self._remember(self.desired)
         self._have = self.port.have()

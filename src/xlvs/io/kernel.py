@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
@@ -31,6 +32,8 @@ _PLAIN: Mapping[type, str] = {
 """Writes of a number and a record -> the map."""
 
 R = TypeVar("R", bound=tuple[Any, ...])
+
+log = logging.getLogger(__name__)
 
 
 class Kernel:
@@ -114,6 +117,7 @@ class Kernel:
             busy_blocks=busy,
             roles=roles,
             hz=self._path.geometry.hz,
+            egress=self._path.egress,
             slot_regions=slot_regions,
             committed=dict.fromkeys(slot_regions, now),
             pasts=pasts,
@@ -254,6 +258,9 @@ class Kernel:
 
     def write(self, write: w.Write) -> None:
         """Do one write. Raises Problem."""
+        if isinstance(write, w.PutEgress):
+            self._put_egress(on=write.on)
+            return
         with explained("writing the maps"):
             self._write(write)
 
@@ -330,6 +337,13 @@ class Kernel:
         roles, _ = self._view("addresses", writable=True)
         for slot, role in slots:
             roles[slot] = role
+
+    def _put_egress(self, *, on: bool) -> None:
+        self._path.put_egress(on=on)
+        log.info(
+            "real servers on the director itself: %s",
+            "filters on egress attached" if on else "none any more, filters on egress detached",
+        )
 
     def _put(self, name: str, key: int | bytes, value: bytes) -> None:
         self._path.map(name).update(key, value)

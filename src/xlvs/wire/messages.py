@@ -141,12 +141,16 @@ class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InterfaceView(msgspec.Struct, frozen=True, kw_only=True):
-    """An interface, the hook that it is to run by, and why that one."""
+    """An interface, the hook that it is to run by, and why that one.
+
+    ``egress``: what it sends is looked at too, for real servers on the director itself.
+    """
 
     name: str
     hook: str  # "xdp", "xdp-generic", "tc"
     why: str
     attached: bool
+    egress: bool
 
 
 class TableView(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,12 @@ def shown(**more):
         pid=77,
         started=0.0,
         adopted=True,
-        interfaces=[InterfaceView(name="eth0", hook="tc", why="driver [veth]", attached=False)],
+        interfaces=[
+            InterfaceView(
+                name="eth0", hook="tc", why="driver [veth]", attached=False, egress=False
+            ),
+            InterfaceView(name="eth1", hook="xdp", why="driver i40e", attached=True, egress=True),
+        ],
         table=TableView(
             size=1000,
             used=950,
@@ -123,6 +128,7 @@ def test_everything_is_there_in_eighty_columns():
     for words in (
         "edge (xlvs 1.2, xlvsd 77, adopted a running data path)",
         "tc not attached driver [veth]",
+        "xdp attached, egress too driver i40e",
         "950 of 1000 (95.0 %), most so far 960; 2000 made, 1050",
         "240 of 250; 12 made room for others",
         "tcp 10.0.0.1:80",

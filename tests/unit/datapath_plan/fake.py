@@ -58,6 +58,7 @@ class ListVersion(NamedTuple):
 class Attached(NamedTuple):
     ifname: str
     hook: str
+    egress: bool
 
 
 class FakePort:
@@ -88,6 +89,7 @@ class FakePort:
         self.connected: dict[int, DestinationLoad] = {}
         self.ports: dict[int, PortUse] = {}
         self.attached: list[Attached] = []
+        self.egress = False
         self.table_now = TableUse()
         self.sweeps = 0
         self.table_views: list[ConnectionView] = []
@@ -128,6 +130,7 @@ class FakePort:
             busy_blocks=busy,
             roles=bytes(self.roles),
             hz=HZ,
+            egress=self.egress,
             slot_regions=slot_regions,
             committed=dict.fromkeys(slot_regions, self.now),
             pasts=pasts,
@@ -179,6 +182,10 @@ class FakePort:
                 assert 0 <= id_ < self.capacity.port_blocks
                 assert not self._connected_by(id_), "a connection has a port of this block"
                 _put(self.port_blocks, id_, value.local, NO_ADDRESS)
+            case w.PutEgress(on):
+                assert self.egress is not on
+                self.egress = on
+                self.attached = [each._replace(egress=on) for each in self.attached]
             case w.PutRoles(slots):
                 for place, role in slots:
                     assert self.roles[place] != role
@@ -268,6 +275,7 @@ class FakePort:
                 assert destination.service == id_, f"{write}: chosen, but another service's"
         local = sum(1 for d in self.destinations.values() if d.flags & DestinationFlag.LOCAL)
         assert self.settings.local_destinations >= local, f"{write}: local replies unseen"
+        assert self.egress or not local, f"{write}: local replies unseen"
         self._check_blocks(write)
         self._check_roles(write)
 
@@ -337,7 +345,7 @@ class FakePort:
 
     def attach(self, ifname: str, hook: str) -> None:
         self.detach(ifname)
-        self.attached.append(Attached(ifname, hook))
+        self.attached.append(Attached(ifname, hook, self.egress))
 
     def detach(self, ifname: str) -> None:
         self.attached = [a for a in self.attached if a.ifname != ifname]

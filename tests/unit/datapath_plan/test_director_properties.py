@@ -90,6 +90,7 @@ def test_clear_and_rest_leave_nothing(sequence, connected):
     assert left._replace(interfaces={}, settings=Tables().settings) == Tables()
     assert left.settings.services == 0
     assert left.settings.local_destinations == 0
+    assert not world.port.egress
     assert not any(world.port.roles)
 
 
@@ -120,6 +121,7 @@ def test_a_write_that_fails_is_undone(sequence, batch, fail_after):
     except Problem:
         assert world.director.desired == desired
         kept = world.port.have().tables
+        assert world.port.egress == bool(kept.settings.local_destinations)
         assert kept.keys == tables.keys
         assert {k: kept.servers[i] for k, i in kept.keys.items()} == {
             k: tables.servers[i] for k, i in tables.keys.items()

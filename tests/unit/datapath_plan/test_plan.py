@@ -21,6 +21,7 @@ from tests.unit.datapath_plan.fake import HZ, FakePort, Sizes
 from xlvs.datapath import writes as w
 from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.effective import Options
+from xlvs.datapath.observed import Route
 from xlvs.datapath.plan import remap
 from xlvs.datapath.port import PortUse
 from xlvs.datapath.records import (
@@ -202,6 +203,52 @@ def test_the_director_itself_as_real_server(world):
     assert not destination.flags & DestinationFlag.RESOLVED
     assert world.port.settings.local_destinations == 1
     assert world.director.effective.ways[LOCAL].words == "local"
+    assert world.port.egress
+
+
+def test_egress_is_looked_at_while_a_connection_may_name_a_server_on_the_director(world):
+    assert not world.port.egress
+    world.do(add(0), add(4))
+    assert world.port.written.count(w.PutEgress(on=True)) == 1
+    (local,) = (i for i, d in world.port.destinations.items() if d.flags & DestinationFlag.LOCAL)
+    world.port.connected[local] = DestinationLoad(active=1)
+    world.do(drop(0))
+    world.director.reap(1000.0)
+    world.director.reap(1001.0 + REST)
+    assert world.port.egress
+    del world.port.connected[local]
+    world.director.reap(2000.0)
+    assert world.port.egress
+    world.director.reap(2000.0 + REST)
+    assert not world.port.egress
+    world.start()
+    assert world.repairs == ()
+
+
+def test_a_server_whose_address_comes_to_the_director_and_goes(world):
+    around = observed()
+    routes = {**around.routes, real(2): Route(ifindex=1, source=real(2), local=True)}
+    came = world.director.observe(around._replace(routes=routes))
+    assert [type(write) for write in came] == [w.PutEgress, w.PutSettings, w.PutDestination]
+    assert world.port.egress
+    went = world.director.observe(around)
+    assert [type(write) for write in went] == [w.PutDestination, w.PutSettings, w.PutEgress]
+    assert not world.port.egress
+
+
+def test_without_egress_no_server_on_the_director(world):
+    desired, tables, saved = world.director.desired, world.port.have().tables, world.saved[-1]
+    world.port.fail_after = 0
+    with pytest.raises(Problem):
+        world.do(add(0))
+    assert world.port.have().tables == tables
+    assert world.director.desired == desired
+    assert world.saved[-1] == saved
+    world.port.fail_after = 1  # attached, but not counted
+    with pytest.raises(Problem):
+        world.do(add(0))
+    assert world.port.have().tables == tables
+    assert not world.port.egress
 
 
 def test_fullnat_needs_local_addresses(world):

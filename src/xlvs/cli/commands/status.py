@@ -81,6 +81,7 @@ def _head(status: Status) -> RenderableType:
     )
     for each in status.interfaces:
         state = "[green]attached[/]" if each.attached else "[bold red]not attached[/]"
+        state += ", egress too" if each.egress else ""
         table.add_row(each.name, f"{each.hook} {state} [dim]{_plain(each.why)}[/]")
     connections = status.table
     full = connections.used >= connections.size * _NEARLY_FULL
