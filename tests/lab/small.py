@@ -50,7 +50,7 @@ class Small:
         self.run_folder = tmp_path
         self.log = tmp_path / "xlvsd.log"
         self.daemon: subprocess.Popen[bytes] | None = None
-        self._servers: subprocess.Popen[str] | None = None
+        self._servers: list[subprocess.Popen[str]] = []
         self.environment = {**os.environ, "XLVS_RUN": str(tmp_path / "run")}
 
     def __enter__(self):
@@ -66,9 +66,9 @@ class Small:
             self.daemon.kill()
             self.daemon.wait()
         self.down()
-        if self._servers is not None:
-            self._servers.kill()
-            self._servers.communicate()
+        for servers in self._servers:
+            servers.kill()
+            servers.communicate()
         for host in ("c", "d", "r"):
             ip("netns", "del", f"{self.name}{host}", check=False)
 
@@ -87,12 +87,17 @@ class Small:
             self.on("r", "addr", "add", f"{address}/24", "dev", "w1")
         self.on("c", "route", "add", "default", "via", "192.168.100.1")
         self.on("r", "route", "add", "default", "via", "192.168.200.1")
-        self._servers = subprocess.Popen(
-            self.within("r", sys.executable, "-c", _SERVER, *REAL),
+        self.listen("r", *REAL)
+
+    def listen(self, host, *addresses):
+        """Real servers on addresses of a host."""
+        servers = subprocess.Popen(
+            self.within(host, sys.executable, "-c", _SERVER, *addresses),
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._servers.stdout.readline()
+        self._servers.append(servers)
+        servers.stdout.readline()
 
     def cable(self, host, there, here):
         director = f"{self.name}d"
