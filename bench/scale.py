@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,21 +29,27 @@ from bench.frames import ACK, SYN, Kind
 from bench.harness import Flows, Harness, compiled
 from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
 from xlvs.datapath import libbpf, pins
-from xlvs.datapath.maps import Map, map_info
+from xlvs.datapath.maps import Map
 
 CONNECTIONS = 10_000_000
 CHUNK = 1 << 20
 LIMIT_BYTES = 1_000_000_000
 LIMIT_SMALL = 64_000_000
 LIMIT_SHARE = 0.03
+LIMIT_LINES = 200_000  # per second of listing, if both processes shared one CPU
+LIMIT_WAIT = 1.0  # seconds that another command may take longer meanwhile
+LIMIT_GROWTH = 64_000_000  # bytes that listing may take in the daemon and in ipvsadm
+REFUSED_MAX = 1e-6  # of all: a table filled to the last place that it is rated for
 LONG, SHORT = 86400, 20
 TICKS_PER_SECOND = 50  # SWEEP_TICK_NS of bpf/sweep.h
 SYN_RECV = 60.0  # seconds: then every region is read once
 START = 60.0
+ASKED_EVERY = 0.3  # seconds
 COMMANDS = Path(sys.executable).parent
 BAD, INTERRUPTED = 1, 130
 COUNTS = struct.Struct("=6Q")
-ENDLESS = 1 << 30
+CLIENTS = 1 << 30  # addresses and ports, of which connections are some by chance
+HEAD_LINES = 2
 
 
 class Wrong(Exception):  # noqa: N818 - it is what bench.measure calls it
@@ -67,6 +74,7 @@ class Daemon:
             command, stdin=subprocess.DEVNULL, stderr=self._log, env=self._environment
         )
         self._maps: dict[str, Map] = {}
+        self._folder = Path()
 
     def wait(self) -> None:
         """Until it is ready."""
@@ -75,8 +83,8 @@ class Daemon:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise Wrong(f"xlvsd did not start: {self._said()}")
             time.sleep(0.05)
-        folder = pins.reach(pins.folder(self.instance)) / "maps"
-        for path in sorted(folder.iterdir()):
+        self._folder = pins.reach(pins.folder(self.instance))
+        for path in sorted((self._folder / "maps").iterdir()):
             self._maps[path.name] = Map(path.name, libbpf.get(str(path)))
 
     def _said(self) -> str:
@@ -85,31 +93,66 @@ class Daemon:
 
     def program(self, name: str) -> int:
         """A descriptor of one of its programs."""
-        return libbpf.get(str(pins.reach(pins.folder(self.instance)) / "progs" / name))
+        return libbpf.get(str(self._folder / "progs" / name))
 
-    def ipvsadm(self, *words: str) -> None:
-        """A command that must succeed."""
-        command = [str(COMMANDS / "ipvsadm"), *words]
-        subprocess.run(command, check=True, env=self._environment)
+    def run(self, name: str, *words: str) -> str:
+        """What a command says that must succeed."""
+        command = [str(COMMANDS / name), *words]
+        return subprocess.run(
+            command, check=True, env=self._environment, stdout=subprocess.PIPE, text=True
+        ).stdout
 
-    def listed(self) -> tuple[int, float]:
-        """Lines of ``ipvsadm -Lnc | wc -l`` without the two of the head, and seconds."""
+    def timed(self, name: str, *words: str) -> float:
+        """Seconds that a command takes."""
         begin = time.monotonic()
+        self.run(name, *words)
+        return time.monotonic() - begin
+
+    def shown(self) -> tuple[int, int, int]:
+        """ActiveConn and InActConn in ``ipvsadm -Ln``, and the table's use in ``xlvs status``."""
+        rows = [line.split() for line in self.run("ipvsadm", "-Ln").splitlines()]
+        servers = [row for row in rows if row[:1] == ["->"] and row[-1].isdigit()]
+        status = json.loads(self.run("xlvs", "--instance", self.instance, "status", "--json"))
+        used: int = status["table"]["used"]
+        return sum(int(row[-2]) for row in servers), sum(int(row[-1]) for row in servers), used
+
+    def listed(self) -> dict[str, float]:
+        """``ipvsadm -Lnc | wc -l``: lines without the two of the head, times, memory."""
+        spent, begin = self.cpu_seconds(), time.monotonic()
         with subprocess.Popen(
             [str(COMMANDS / "ipvsadm"), "-Lnc"], env=self._environment, stdout=subprocess.PIPE
         ) as listing:
             done = subprocess.run(
                 ["wc", "-l"], stdin=listing.stdout, capture_output=True, check=True
             )
+            _, status, usage = os.wait4(listing.pid, 0)
+            listing.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - begin
         if listing.returncode:
             raise Wrong("ipvsadm -Lnc failed")
-        return int(done.stdout) - 2, time.monotonic() - begin
+        lines = int(done.stdout) - HEAD_LINES
+        daemon, ipvsadm = self.cpu_seconds() - spent, usage.ru_utime + usage.ru_stime
+        return {
+            "lines": lines,
+            "seconds": round(seconds, 1),
+            "lines_per_second": round(lines / seconds),
+            "daemon_cpu_seconds": round(daemon, 2),
+            "ipvsadm_cpu_seconds": round(ipvsadm, 2),
+            "lines_per_cpu_second": round(lines / (daemon + ipvsadm)),
+            "ipvsadm_bytes": usage.ru_maxrss * 1024,
+        }
 
     def memory(self) -> dict[str, int]:
-        """Bytes of maps of more than a megabyte, and of all, by the kernel's figures."""
+        """Bytes of maps of more than a megabyte, and of all and programs, as the kernel says."""
         sizes = {name: _memlock(each.fd) for name, each in self._maps.items()}
+        programs = 0
+        for name in sorted(path.name for path in (self._folder / "progs").iterdir()):
+            program = self.program(name)
+            programs += _memlock(program)
+            os.close(program)
         return {n: size for n, size in sizes.items() if size > 1 << 20} | {
-            "all": sum(sizes.values())
+            "programs": programs,
+            "all": sum(sizes.values()) + programs,
         }
 
     def counts(self) -> tuple[int, int, int]:
@@ -137,17 +180,33 @@ class Daemon:
 
     def sweep(self, objects: Path) -> Sweep:
         """The sweep's tick, to be run from here."""
-        return Sweep(pins.reach(pins.folder(self.instance)) / "maps", objects, self._maps)
+        return Sweep(self._folder / "maps", objects, self._maps)
 
-    def peak(self, *, anew: bool = False) -> int:
-        """Most bytes of memory that the daemon ever had, or since ``anew``."""
-        place = Path("/proc", str(self._process.pid))
-        if anew:
-            (place / "clear_refs").write_text("5", encoding="ascii")
-        for line in (place / "status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
+    def own_bytes(self) -> int:
+        """Memory of the daemon itself: without files, and without the maps that it reads."""
+        status = Path("/proc", str(self._process.pid), "status").read_text(encoding="ascii")
+        for line in status.splitlines():
+            if line.startswith("RssAnon:"):
                 return int(line.split()[1]) * 1024
-        raise Wrong("the kernel does not say how much memory a process had")
+        raise Wrong("the kernel does not say how much memory a process has")
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the daemon so far."""
+        stat = Path("/proc", str(self._process.pid), "stat").read_text(encoding="ascii")
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def leftovers(self) -> int:
+        """Lines with a lock or a mark that something was put further on."""
+        found, stride = 0, self._maps["connections4"].stride
+        lines = self._maps["connections4"].view()
+        try:
+            words = lines.cast("Q")
+            found = sum(map(bool, words[:: stride // words.itemsize]))
+            words.release()
+        finally:
+            lines.release()
+        return found
 
     def close(self) -> None:
         """End it and remove its data path."""
@@ -162,6 +221,9 @@ class Daemon:
         command = [str(COMMANDS / "xlvs"), "--instance", self.instance, "down"]
         subprocess.run(command, check=False, env=self._environment, stdout=subprocess.DEVNULL)
         self._log.close()
+
+
+_SWEEP = struct.Struct("=III")  # struct bench_sweep of bpf/bench_sweep.bpf.c
 
 
 class Sweep:
@@ -179,21 +241,23 @@ class Sweep:
             self._object.close()
             raise
         self._program = self._object.program_fds()["bench_sweep"]
-        self._lines = [maps[name].info.max_entries for name in ("connections4", "connections6")]
 
     def share(self) -> dict[str, float]:
         """CPU time of a second's ticks: the share of one CPU, the longest tick, lines read."""
-        at, lines, times = 0, 0, []
+        at, asked, lines, times = 0, 0, 0, []
         for _ in range(TICKS_PER_SECOND):
-            context = struct.pack("=IIII", *self._lines, at, 0)
             begin = time.thread_time_ns()
-            run = libbpf.test_run(self._program, None, context, 0, 0)
+            run = libbpf.test_run(self._program, None, _SWEEP.pack(at, 0, 0), 0, 0)
             times.append(time.thread_time_ns() - begin)
-            _, _, at, read = struct.unpack("=IIII", run.ctx_out)
+            if run.retval:
+                raise Wrong("there is no table to sweep")
+            at, some, read = _SWEEP.unpack(run.ctx_out)
+            asked += some
             lines += read
         return {
             "share": round(sum(times) / 1e9, 5),
             "longest_us": round(max(times) / 1e3, 1),
+            "regions_asked": asked,
             "lines_read": lines,
         }
 
@@ -202,11 +266,48 @@ class Sweep:
         self._object.close()
 
 
+class Meanwhile:
+    """Other commands, one after the other, and the daemon's memory, until the end."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.slowest = {"ipvsadm -Ln": 0.0, "xlvs status": 0.0}
+        self.bytes = 0
+        self.asked = 0
+        self._daemon = daemon
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> Meanwhile:  # noqa: PYI034 - nobody inherits
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        if self._failure:
+            raise Wrong(f"while connections were listed: {self._failure}") from self._failure
+
+    def _ask(self) -> None:
+        status = ("--instance", self._daemon.instance, "status", "--json")
+        try:
+            while not self._end.wait(ASKED_EVERY):
+                self._took("ipvsadm -Ln", self._daemon.timed("ipvsadm", "-Ln"))
+                self._took("xlvs status", self._daemon.timed("xlvs", *status))
+                self.bytes = max(self.bytes, self._daemon.own_bytes())
+                self.asked += 1
+        except Exception as error:  # noqa: BLE001 - told by who waits for it
+            self._failure = error
+
+    def _took(self, what: str, seconds: float) -> None:
+        self.slowest[what] = max(self.slowest[what], round(seconds, 3))
+
+
 def _memlock(fd: int) -> int:
     for line in Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines():
         if line.startswith("memlock:"):
             return int(line.split()[1])
-    raise Wrong(f"the kernel does not say how big {map_info(fd).name} is")
+    raise Wrong("the kernel does not say how much memory a map or program takes")
 
 
 def _cpu() -> tuple[int, int]:
@@ -228,14 +329,14 @@ def _daemon(connections: int) -> Iterator[Daemon]:
 
 
 def _configure(daemon: Daemon) -> None:
-    daemon.ipvsadm("--set", str(LONG), str(LONG), str(LONG))
+    daemon.run("ipvsadm", "--set", str(LONG), str(LONG), str(LONG))
     service = f"{VIP}:{PORT}"
-    daemon.ipvsadm("-A", "-t", service, "-s", "rr")
+    daemon.run("ipvsadm", "-A", "-t", service, "-s", "rr")
     for i in range(SERVERS):
         address = str(SERVER + i)
         neighbour = ["neigh", "add", address, "lladdr", SERVER_MAC.hex(":"), "dev", "eth1"]
         subprocess.run(["ip", *neighbour, "nud", "permanent"], check=True)
-        daemon.ipvsadm("-a", "-t", service, "-r", f"{address}:{PORT}", "-g")
+        daemon.run("ipvsadm", "-a", "-t", service, "-r", f"{address}:{PORT}", "-g")
 
 
 def _send(
@@ -251,7 +352,7 @@ def _send(
     for first in range(0, connections, part):
         count = min(part, connections - first)
         for flags in kinds:
-            flows = Flows(ENDLESS, first, mixed=False)
+            flows = Flows(CLIENTS, first)
             spent[flags] += harness.run(program, client(Kind.TCP4, flags), flows, count).cpu_ns
     return {flags: ns / connections for flags, ns in spent.items()}
 
@@ -273,7 +374,7 @@ def _idle(daemon: Daemon, seconds: float) -> dict[str, float]:
 
 
 def _expire(daemon: Daemon, harness: Harness, program: int, connections: int) -> dict[str, float]:
-    daemon.ipvsadm("--set", str(SHORT), str(SHORT), str(SHORT))
+    daemon.run("ipvsadm", "--set", str(SHORT), str(SHORT), str(SHORT))
     begin = time.monotonic()
     _send(harness, program, (ACK,), connections)
     renewed = time.monotonic()
@@ -300,6 +401,31 @@ def _check(what: str, have: object, wanted: object) -> None:
         raise Wrong(f"{what}: {have}, not {wanted}")
 
 
+def _opened(daemon: Daemon, connections: int) -> int:
+    """How many of them there are: all, if need be without a few that found no place."""
+    used, half_open, full = daemon.counts()
+    if half_open or used + full != connections or full > connections * REFUSED_MAX:
+        raise Wrong(f"{used} of {connections} opened, {half_open} half-open, {full} refused")
+    _check("counters of destinations", daemon.loads(), (used, 0))
+    _check("ipvsadm -Ln and xlvs status", daemon.shown(), (used, 0, used))
+    return used
+
+
+def _listing(daemon: Daemon, used: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"bytes_before": daemon.own_bytes()}
+    status = ("--instance", daemon.instance, "status", "--json")
+    found["seconds_of_others_before"] = {
+        "ipvsadm -Ln": round(max(daemon.timed("ipvsadm", "-Ln") for _ in range(5)), 3),
+        "xlvs status": round(max(daemon.timed("xlvs", *status) for _ in range(5)), 3),
+    }
+    with Meanwhile(daemon) as others:
+        found |= daemon.listed()
+    found |= {"seconds_of_others": others.slowest, "others": others.asked}
+    found["daemon_bytes"] = max(others.bytes, daemon.own_bytes())
+    _check("lines listed", found["lines"], used)
+    return found
+
+
 def measure(connections: int, idle: float) -> dict[str, Any]:
     """All figures. Raises Wrong if a number is not what it has to be."""
     with ExitStack() as stack:
@@ -313,14 +439,13 @@ def measure(connections: int, idle: float) -> dict[str, Any]:
         program = daemon.program("xlvs_xdp")
         stack.callback(os.close, program)
         found: dict[str, Any] = {"connections": connections, "memory": daemon.memory()}
+        found["memory"]["daemon"] = daemon.own_bytes()
         found["bytes_each_full"] = round(found["memory"]["all"] / connections, 1)
-        found["daemon_peak_at_start"] = daemon.peak()
         found["idle_empty"] = _idle(daemon, idle)
         say("opening them")
         spent = _send(harness, program, (SYN, ACK), connections)
         found |= {"ns_open": round(spent[SYN]), "ns_establish": round(spent[ACK])}
-        _check("opened", daemon.counts(), (connections, 0, 0))
-        _check("counters of destinations", daemon.loads(), (connections, 0))
+        found["opened"] = used = _opened(daemon, connections)
         say("idling")
         sweep = daemon.sweep(objects)
         stack.callback(sweep.close)
@@ -331,29 +456,31 @@ def measure(connections: int, idle: float) -> dict[str, Any]:
         found["tick_full_later"] = sweep.share()
         found["idle_full_later"] = _idle(daemon, idle)
         say("listing them")
-        daemon.peak(anew=True)
-        lines, seconds = daemon.listed()
-        _check("lines listed", lines, connections)
-        found["list_seconds"] = round(seconds, 1)
-        found["daemon_peak_listing"] = daemon.peak()
+        found["listing"] = _listing(daemon, used)
         say("expiring them")
         found["expire"] = _expire(daemon, harness, program, connections)
-        _check("after all have ended", (daemon.counts(), daemon.loads()), ((0, 0, 0), (0, 0)))
-        _check("lines listed", daemon.listed()[0], 0)
-        empty = sum(any(value) for _, value in _words(daemon))
-        _check("lines with something left", empty, 0)
+        _check("after all have ended", (daemon.counts()[:2], daemon.loads()), ((0, 0), (0, 0)))
+        _check("ipvsadm -Ln and xlvs status", daemon.shown(), (0, 0, 0))
+        _check("lines listed", daemon.listed()["lines"], 0)
+        _check("lines with something left", daemon.leftovers(), 0)
         return found
 
 
-def _words(daemon: Daemon) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Lock and ``passed`` of each line."""
-    lines = daemon._maps["connections4"].view()  # noqa: SLF001 - same module
-    try:
-        stride = daemon._maps["connections4"].stride  # noqa: SLF001 - same module
-        for at in range(0, len(lines), stride):
-            yield at // stride, struct.unpack_from("=II", lines, at)
-    finally:
-        lines.release()
+def judged(found: Mapping[str, Any]) -> dict[str, bool]:
+    """Which limits were met."""
+    listing = found["listing"]
+    share = max(found[name]["share"] for name in ("tick_full", "tick_full_later"))
+    grown = max(listing["daemon_bytes"] - listing["bytes_before"], listing["ipvsadm_bytes"])
+    before = listing["seconds_of_others_before"]
+    slower = max(took - before[what] for what, took in listing["seconds_of_others"].items())
+    limit = max(LIMIT_BYTES * found["connections"] // CONNECTIONS, LIMIT_SMALL)
+    return {
+        "memory": found["memory"]["all"] < limit,
+        "idle": share < LIMIT_SHARE,
+        "listing": listing["lines_per_cpu_second"] >= LIMIT_LINES,
+        "listing_memory": grown < LIMIT_GROWTH,
+        "others_meanwhile": slower < LIMIT_WAIT,
+    }
 
 
 def arguments() -> argparse.Namespace:
@@ -380,9 +507,7 @@ def main() -> int:
     except (Wrong, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return BAD
-    limit = max(LIMIT_BYTES * options.connections // CONNECTIONS, LIMIT_SMALL)
-    share = max(found[name]["share"] for name in ("tick_full", "tick_full_later"))
-    met = {"memory": found["memory"]["all"] < limit, "idle": share < LIMIT_SHARE}
+    met = judged(found)
     found |= {"met": met, "machine": machine(max(os.sched_getaffinity(0)))}
     text = json.dumps(found, indent=2)
     print(text)
