@@ -30,6 +30,7 @@ LONGEST = 150.0
 _PATIENCE = 5.0
 """Seconds for a connection and its answer: SYNs are sent again after one, three, seven."""
 _HEAD = 1.0  # seconds of flood before the requests: the tables are full by then
+_LONGER = 2  # times as long as other rows: there is but one round
 
 
 class Flood(NamedTuple):
@@ -66,7 +67,7 @@ def flood(at: Setting, row: Row) -> Flood:
         answered = sum(_answers(each) for each in held)
         if answered != HELD:
             raise Failed(f"{row.title}: {answered} of {HELD} connections work before the flood")
-        seconds = _HEAD + 2 * at.seconds + 3 * _PATIENCE + 3
+        seconds = _HEAD + 2 * _LONGER * at.seconds + 3 * _PATIENCE + 3
         cpu = min(os.sched_getaffinity(0))
         syns = stream(at, row, syn=True)
         client = at.net.client
@@ -120,12 +121,13 @@ def _rate(made: Requests) -> float:
 
 
 def _wrk(at: Setting, row: Row, *, new: bool) -> Requests:
-    argv = wrk_argv(at, row, new=new, seconds=at.seconds, patience=1)
+    seconds = _LONGER * at.seconds
+    argv = wrk_argv(row, new=new, seconds=seconds, patience=1)
     try:
-        return requests(at.net.client.run(argv, timeout=at.seconds + _PATIENCE))
+        return requests(at.net.client.run(argv, timeout=seconds + _PATIENCE))
     except TooLate:
         # It opens a connection before it counts, and tries that for minutes.
-        return Requests(0, at.seconds, f"no connection in {_PATIENCE:g} s")
+        return Requests(0, seconds, f"no connection in {_PATIENCE:g} s")
 
 
 def _connect(row: Row, stack: ExitStack) -> socket.socket:

@@ -32,6 +32,7 @@ _SYSCTLS = {
     "net/ipv4/ip_local_port_range": "1024 65000",
     "net/ipv4/tcp_tw_reuse": "1",
     "net/core/somaxconn": "4096",
+    "net/ipv4/fib_multipath_hash_policy": "1",
 }
 # Processes of a session share one group of the scheduler: a neighbour on the machine
 # counts little beside ours, and among ourselves all is as ever.

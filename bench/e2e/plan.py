@@ -55,6 +55,11 @@ class Director(NamedTuple):
         return f"c{self.number}"
 
     @property
+    def routes(self) -> bool:
+        """It does nothing but to route; to both servers alike for its virtual address."""
+        return self.name.startswith("route")
+
+    @property
     def flooded(self) -> bool:
         """It has one more wire from the client.
 
@@ -183,6 +188,10 @@ def wires(names: dict[str, str], cpus: int) -> list[str]:
     return lines
 
 
+def _source_of_dr(d: Director) -> str:
+    return d.client if d.routes else d.client_of_dr
+
+
 def client(cpus: int) -> list[str]:
     """Addresses and routes of the client."""
     lines = ["link set lo up", *(f"link add {idle(cpu)} type veth" for cpu in range(cpus))]
@@ -192,7 +201,7 @@ def client(cpus: int) -> list[str]:
             f"addr add {d.client_of_dr}/24 dev {d.at_client}",
             f"link set {d.at_client} up",
             f"route add {d.vip('nat')}/32 via {d.address}",
-            f"route add {d.vip('dr')}/32 via {d.address} src {d.client_of_dr}",
+            f"route add {d.vip('dr')}/32 via {d.address} src {_source_of_dr(d)}",
             f"route add {d.vip('tun')}/32 via {d.address}",
             *(f"route add {d.server(n)}/32 via {d.address}" for n in SERVERS),
         ]
@@ -209,10 +218,13 @@ def director(d: Director) -> list[str]:
         "link set lo up",
         f"addr add {d.address}/24 dev {CLIENT_DEVICE}",
         f"link set {CLIENT_DEVICE} up",
-        *(f"addr add {d.vip(m)}/32 dev lo" for m in METHODS),
+        *(f"addr add {d.vip(m)}/32 dev lo" for m in METHODS if not d.routes),
     ]
     for n, device in zip(SERVERS, SERVER_DEVICES, strict=True):
         lines += [f"addr add {d.towards(n)}/24 dev {device}", f"link set {device} up"]
+    if d.routes:
+        ways = " ".join(f"nexthop via {d.server(n)}" for n in SERVERS)
+        lines.append(f"route add {d.vip('dr')}/32 {ways}")
     if d.flooded:
         lines.append(f"link set {FLOOD_DEVICE} up")
     return [*lines, f"route add {d.flows}/16 via {d.client}"]
@@ -229,6 +241,6 @@ def server(n: int) -> list[str]:
             f"route add {d.flows}/16 via {d.towards(n)}",
             f"route add {d.client_of_dr}/32 via {direct(n)[0]}",
         ]
-        if d.hook:
+        if d.hook or d.routes:
             lines.append(f"addr add {d.vip('dr')}/32 dev lo")
     return lines

@@ -69,7 +69,10 @@ ROUTE, FLOOR, REDIRECT = "plain routing", "XDP_DROP (floor)", "XDP_REDIRECT alon
 
 def _http(test: Test) -> list[Row]:
     target = 0.95 if test is Test.HTTP_NEW else 0.0
-    rows = [Row(test, ROUTE, "route", "", plan.HTTP_PORT)]
+    # Both servers have that address, and each connection has one of them, as with the
+    # others: one server for each thread of wrk would share a CPU with it.
+    to = DIRECTORS["route"].vip("dr")
+    rows = [Row(test, ROUTE, "route", to, plan.HTTP_PORT)]
     d = DIRECTORS["nft"]
     rows.append(Row(test, "nftables DNAT", d.name, d.vip("nat"), plan.HTTP_PORT, base=ROUTE))
     d = DIRECTORS["proxy"]
@@ -79,10 +82,10 @@ def _http(test: Test) -> list[Row]:
         d = DIRECTORS[hook]
         for method in ("nat", "dr"):
             name = f"xlvs {method} on {hook}"
-            row = Row(test, name, hook, d.vip(method), plan.HTTP_PORT, base=ROUTE, target=target)
-            rows.append(row)
-    name = f"{ROUTE}, wires as for XDP"
-    return [*rows, Row(test, name, "route-xdp", "", plan.HTTP_PORT, base=ROUTE)]
+            row = Row(test, name, hook, d.vip(method), plan.HTTP_PORT, base=ROUTE)
+            rows.append(row._replace(target=target) if hook == "tc" else row)
+    name, to = f"{ROUTE}, wires as for XDP", DIRECTORS["route-xdp"].vip("dr")
+    return [*rows, Row(test, name, "route-xdp", to, plan.HTTP_PORT, base=ROUTE)]
 
 
 def _bulk() -> list[Row]:

@@ -21,15 +21,6 @@ from bench.measure import Wrong
 CONNECTIONS = 32
 LOST = 0.001  # of the packets: what a socket's or a ring's end may cost
 _FEW = 4
-# wrk asks for one host; both servers without a balancer before them are one each
-# for its two threads.
-_BOTH = """\
-local servers, n = {{ "{one}", "{two}" }}, 0
-function setup(thread)
-  n = n + 1
-  thread.addr = wrk.lookup(servers[n], "{port}")[1]
-end
-"""
 
 
 class Sample(NamedTuple):
@@ -72,19 +63,12 @@ class Requests(NamedTuple):
     errors: str
 
 
-def wrk_argv(at: Setting, row: Row, *, new: bool, seconds: int, patience: int = 5) -> list[str]:
+def wrk_argv(row: Row, *, new: bool, seconds: int, patience: int = 5) -> list[str]:
     """The command that makes requests; one without an answer after ``patience`` s has failed."""
     argv = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", f"{patience}s"]
     if new:
         argv += ["-H", "Connection: close"]
-    to = row.to
-    if not to:
-        to = row.at.server(1)
-        script = at.net.folder / f"{row.director}.lua"
-        words = {"one": to, "two": row.at.server(2), "port": row.port}
-        script.write_text(_BOTH.format(**words), encoding="ascii")
-        argv += ["-s", f"{script}"]
-    return [*argv, f"http://{to}:{row.port}/index.html"]
+    return [*argv, f"http://{row.to}:{row.port}/index.html"]
 
 
 def requests(out: str) -> Requests:
@@ -101,7 +85,7 @@ def requests(out: str) -> Requests:
 def http(at: Setting, row: Row) -> Sample:
     """Requests per second; each server must have got its share by this director."""
     new = row.test is Test.HTTP_NEW
-    argv = wrk_argv(at, row, new=new, seconds=at.seconds)
+    argv = wrk_argv(row, new=new, seconds=at.seconds)
     before = _received(at.net, row)
     begin = at.net.cpu_seconds()
     out = at.net.client.run(argv)
