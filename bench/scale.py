@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from bench.datapath import interrupt, machine, say
 from bench.frames import ACK, SYN, Kind
 from bench.harness import Flows, Harness, compiled
 from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
+from xlvs.cli.client import Client
 from xlvs.datapath import libbpf, pins
 from xlvs.datapath.maps import Map
 
@@ -37,7 +38,7 @@ LIMIT_BYTES = 1_000_000_000
 LIMIT_SMALL = 64_000_000
 LIMIT_SHARE = 0.03
 LIMIT_LINES = 200_000  # per second of listing, if both processes shared one CPU
-LIMIT_WAIT = 1.0  # seconds that another command may take longer meanwhile
+LIMIT_WAIT = 1.0  # seconds that the daemon may need for any other answer meanwhile
 LIMIT_GROWTH = 64_000_000  # bytes that listing may take in the daemon and in ipvsadm
 REFUSED_MAX = 1e-6  # of all: a table filled to the last place that it is rated for
 LONG, SHORT = 86400, 20
@@ -45,6 +46,7 @@ TICKS_PER_SECOND = 50  # SWEEP_TICK_NS of bpf/sweep.h
 SYN_RECV = 60.0  # seconds: then every region is read once
 START = 60.0
 ASKED_EVERY = 0.3  # seconds
+CALM = 5.0  # seconds in which nothing is listed
 COMMANDS = Path(sys.executable).parent
 BAD, INTERRUPTED = 1, 130
 COUNTS = struct.Struct("=6Q")
@@ -61,6 +63,8 @@ class Daemon:
 
     def __init__(self, connections: int, folder: Path) -> None:
         self.instance = f"scale-{os.getpid()}"
+        self.api = Client(self.instance)
+        self.api.path = str(folder / f"{self.instance}.sock")
         self._environment = {
             **os.environ,
             "XLVS_RUN": str(folder),
@@ -102,12 +106,6 @@ class Daemon:
             command, check=True, env=self._environment, stdout=subprocess.PIPE, text=True
         ).stdout
 
-    def timed(self, name: str, *words: str) -> float:
-        """Seconds that a command takes."""
-        begin = time.monotonic()
-        self.run(name, *words)
-        return time.monotonic() - begin
-
     def shown(self) -> tuple[int, int, int]:
         """ActiveConn and InActConn in ``ipvsadm -Ln``, and the table's use in ``xlvs status``."""
         rows = [line.split() for line in self.run("ipvsadm", "-Ln").splitlines()]
@@ -116,7 +114,7 @@ class Daemon:
         used: int = status["table"]["used"]
         return sum(int(row[-2]) for row in servers), sum(int(row[-1]) for row in servers), used
 
-    def listed(self) -> dict[str, float]:
+    def listed(self, expected: int) -> dict[str, float]:
         """``ipvsadm -Lnc | wc -l``: lines without the two of the head, times, memory."""
         spent, begin = self.cpu_seconds(), time.monotonic()
         with subprocess.Popen(
@@ -131,6 +129,7 @@ class Daemon:
         if listing.returncode:
             raise Wrong("ipvsadm -Lnc failed")
         lines = int(done.stdout) - HEAD_LINES
+        _check("lines listed", lines, expected)
         daemon, ipvsadm = self.cpu_seconds() - spent, usage.ru_utime + usage.ru_stime
         return {
             "lines": lines,
@@ -267,10 +266,10 @@ class Sweep:
 
 
 class Meanwhile:
-    """Other commands, one after the other, and the daemon's memory, until the end."""
+    """Other requests, one after the other, and the daemon's memory, until the end."""
 
     def __init__(self, daemon: Daemon) -> None:
-        self.slowest = {"ipvsadm -Ln": 0.0, "xlvs status": 0.0}
+        self.slowest = {"services": 0.0, "status": 0.0, "ipvsadm -Ln": 0.0}
         self.bytes = 0
         self.asked = 0
         self._daemon = daemon
@@ -289,18 +288,23 @@ class Meanwhile:
             raise Wrong(f"while connections were listed: {self._failure}") from self._failure
 
     def _ask(self) -> None:
-        status = ("--instance", self._daemon.instance, "status", "--json")
         try:
             while not self._end.wait(ASKED_EVERY):
-                self._took("ipvsadm -Ln", self._daemon.timed("ipvsadm", "-Ln"))
-                self._took("xlvs status", self._daemon.timed("xlvs", *status))
-                self.bytes = max(self.bytes, self._daemon.own_bytes())
-                self.asked += 1
+                self._round()
         except Exception as error:  # noqa: BLE001 - told by who waits for it
             self._failure = error
 
-    def _took(self, what: str, seconds: float) -> None:
-        self.slowest[what] = max(self.slowest[what], round(seconds, 3))
+    def _round(self) -> None:
+        self._took("services", self._daemon.api.services)
+        self._took("status", self._daemon.api.status)
+        self._took("ipvsadm -Ln", lambda: self._daemon.run("ipvsadm", "-Ln"))
+        self.bytes = max(self.bytes, self._daemon.own_bytes())
+        self.asked += 1
+
+    def _took(self, what: str, work: Callable[[], object]) -> None:
+        begin = time.monotonic()
+        work()
+        self.slowest[what] = max(self.slowest[what], round(time.monotonic() - begin, 3))
 
 
 def _memlock(fd: int) -> int:
@@ -413,16 +417,13 @@ def _opened(daemon: Daemon, connections: int) -> int:
 
 def _listing(daemon: Daemon, used: int) -> dict[str, Any]:
     found: dict[str, Any] = {"bytes_before": daemon.own_bytes()}
-    status = ("--instance", daemon.instance, "status", "--json")
-    found["seconds_of_others_before"] = {
-        "ipvsadm -Ln": round(max(daemon.timed("ipvsadm", "-Ln") for _ in range(5)), 3),
-        "xlvs status": round(max(daemon.timed("xlvs", *status) for _ in range(5)), 3),
-    }
     with Meanwhile(daemon) as others:
-        found |= daemon.listed()
+        time.sleep(CALM)
+    found["seconds_of_others_before"] = others.slowest
+    with Meanwhile(daemon) as others:
+        found |= daemon.listed(used)
     found |= {"seconds_of_others": others.slowest, "others": others.asked}
     found["daemon_bytes"] = max(others.bytes, daemon.own_bytes())
-    _check("lines listed", found["lines"], used)
     return found
 
 
@@ -461,7 +462,7 @@ def measure(connections: int, idle: float) -> dict[str, Any]:
         found["expire"] = _expire(daemon, harness, program, connections)
         _check("after all have ended", (daemon.counts()[:2], daemon.loads()), ((0, 0), (0, 0)))
         _check("ipvsadm -Ln and xlvs status", daemon.shown(), (0, 0, 0))
-        _check("lines listed", daemon.listed()["lines"], 0)
+        found["listing_nothing"] = daemon.listed(0)
         _check("lines with something left", daemon.leftovers(), 0)
         return found
 
@@ -471,15 +472,14 @@ def judged(found: Mapping[str, Any]) -> dict[str, bool]:
     listing = found["listing"]
     share = max(found[name]["share"] for name in ("tick_full", "tick_full_later"))
     grown = max(listing["daemon_bytes"] - listing["bytes_before"], listing["ipvsadm_bytes"])
-    before = listing["seconds_of_others_before"]
-    slower = max(took - before[what] for what, took in listing["seconds_of_others"].items())
+    others = listing["seconds_of_others"]
     limit = max(LIMIT_BYTES * found["connections"] // CONNECTIONS, LIMIT_SMALL)
     return {
         "memory": found["memory"]["all"] < limit,
         "idle": share < LIMIT_SHARE,
         "listing": listing["lines_per_cpu_second"] >= LIMIT_LINES,
         "listing_memory": grown < LIMIT_GROWTH,
-        "others_meanwhile": slower < LIMIT_WAIT,
+        "others_meanwhile": max(others["services"], others["status"]) < LIMIT_WAIT,
     }
 
 
