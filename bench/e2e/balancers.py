@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.e2e import plan
 from bench.e2e.hosts import Failed, Host, Network, wait_for
+from bench.e2e.leftovers import delete, instance
 from bench.e2e.plan import DIRECTORS, SERVERS, Director
 from xlvs.datapath import pins
 from xlvs.datapath.loader import remove
@@ -189,7 +190,7 @@ class Xlvs:
     def __init__(self, net: Network, d: Director, table_size: int = 0) -> None:
         self.director = d
         self.host = net.director(d.name)
-        self.instance = f"{net.prefix.removeprefix('xlvs-')}{d.name}"
+        self.instance = instance(net.pid, d.name)
         self._folder = net.folder
         self._size = table_size
         self._env = {"XLVS_INSTANCE": self.instance}
@@ -258,7 +259,4 @@ class Xlvs:
         with suppress(FileNotFoundError):
             remove(pins.folder(self.instance))
         for left in run_directory().glob(f"{self.instance}*"):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+            delete(left)

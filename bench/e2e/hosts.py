@@ -17,6 +17,7 @@ from pathlib import Path
 from pyroute2 import netns
 
 from bench.e2e import plan
+from bench.e2e.leftovers import NAME
 from bench.e2e.plan import DIRECTORS, SERVERS, Director, Wires
 from xlvs.lab.namespace import ip_batch, namespace_path
 from xlvs.lab.processes import Process, end, identify
@@ -126,9 +127,9 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.prefix = f"xlvs-e2e{os.getpid()}"
+        self.pid = os.getpid()
         self.hosts = {
-            name: Host(name, f"{self.prefix}-{name}", self._started)
+            name: Host(name, f"{NAME}{self.pid}-{name}", self._started)
             for name in ("client", *(f"server{n}" for n in SERVERS), *DIRECTORS)
         }
         self._processes: list[Process] = []
@@ -202,7 +203,7 @@ class Network:
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
     """The network; it is removed whatever ends the block."""
-    folder = Path(tempfile.mkdtemp(prefix="xlvs-e2e-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-"))
     made = Network(folder)
     try:
         made.build()

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.datapath import interrupt, machine, say
-from bench.e2e import balancers, live, report
+from bench.e2e import balancers, leftovers, live, report
 from bench.e2e.flood import HELD, Flood, flood, truth
 from bench.e2e.hosts import Failed, network
 from bench.e2e.plan import DIRECTORS
@@ -141,6 +141,8 @@ def run(options: argparse.Namespace, wanted: list[Row]) -> Run:
     """Build the network, measure, remove it."""
     until = time.monotonic() + options.budget - _LAST
     ensure_bpffs()
+    if swept := leftovers.sweep():
+        say(f"removed what earlier runs left: {', '.join(swept)}")
     with ExitStack() as stack:
         say("building the network")
         net = stack.enter_context(network())
