@@ -4,7 +4,6 @@
 #define XLVS_CONNECTION_OPEN_H
 
 #include "state.h"
-#include "stages/6_account.h"
 #include "table_open.h"
 
 struct connection_local_search {
@@ -31,13 +30,15 @@ static long connection_local_try(__u32 i, void *data)
  * server. Begins with an address that depends on the client and goes through all.
  * Returns extra_of(), or 0.
  */
-static __noinline __u32 connection_local(const struct packet *p, const struct xlvs_destination *d,
-					 const struct xlvs_service *s)
+static __noinline __u32 connection_local(const struct packet *p, const struct xlvs_destination *d)
 {
-	struct connection_local_search search = { .count = s->local_count, .block = d->port_block };
+	struct connection_local_search search = { .block = d->port_block };
+	__u32 service = d->service;
+	struct xlvs_service *s = bpf_map_lookup_elem(&services, &service);
 
-	if (!search.count)
+	if (!s || !s->local_count)
 		return 0;
+	search.count = s->local_count;
 	search.first = (bpf_ntohs(p->tuple.sport) + bpf_ntohl(p->tuple.src.word[3])) % search.count;
 	bpf_loop(search.count, connection_local_try, &search, 0);
 	return search.found;
@@ -51,20 +52,15 @@ static __always_inline void connection_forget(const struct packet *p)
 }
 
 /* Returns XLVS_REASON_NONE and p->c, or why there is no connection. */
-subprogram int connection_open(struct packet *p, __u32 destination)
+subprogram int connection_open(struct packet *p, __u32 destination,
+			       const struct xlvs_settings *settings)
 {
 	struct xlvs_destination *d = destination_get(destination);
-	struct xlvs_settings *settings = settings_get();
-	__u32 word, mine, service, state = XLVS_STATE_UDP;
+	__u32 word, mine, state = XLVS_STATE_UDP;
 	enum xlvs_method method;
-	struct xlvs_service *s;
 	int rc;
 
 	if (!d || !p || !settings)
-		return XLVS_REASON_DROP_INTERNAL;
-	service = d->service;
-	s = bpf_map_lookup_elem(&services, &service);
-	if (!s)
 		return XLVS_REASON_DROP_INTERNAL;
 	method = d->method;
 	word = word_of_protocol(p->protocol);
@@ -96,17 +92,15 @@ subprogram int connection_open(struct packet *p, __u32 destination)
 	p->c.expires = p->now + settings->timeout[state];
 	p->c.extra = 0;
 	if (method == XLVS_METHOD_FULLNAT) {
-		p->c.extra = connection_local(p, d, s);
+		p->c.extra = connection_local(p, d);
 		if (!p->c.extra)
 			return XLVS_REASON_DROP_LOCAL_PORTS;
 	}
 	p->opened = 1;
 	mine = p->c.extra;
 	rc = p->one_packet ? TABLE_OPENED : table_open(p, p->family != AF_INET);
-	if (rc == TABLE_OPENED) {
-		account_connection(service, destination);
+	if (rc == TABLE_OPENED)
 		return XLVS_REASON_NONE;
-	}
 	p->opened = 0;
 	if (method == XLVS_METHOD_FULLNAT)
 		local_port_free(extra_block(mine), extra_port(mine));

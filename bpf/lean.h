@@ -2,10 +2,10 @@
 /*
  * The lean way, XDP only: what nearly all packets are. IPv4 without options in a plain
  * Ethernet frame, TCP or UDP, of an established connection that lives in its first line,
- * and whatever is not ours. It decides and counts as the pipeline does, in one pass over
- * 54 bytes and without struct packet; whenever something is not plain it has changed
- * nothing, and the packet goes the pipeline's way. (At the TC hook an skb costs ten times
- * what this saves.)
+ * or the first of a new one, and whatever is not ours. It decides and counts as the
+ * pipeline does, in one pass over 54 bytes and without struct packet; whenever something
+ * is not plain it has changed nothing, and the packet goes the pipeline's way. (At the TC
+ * hook an skb costs ten times what this saves.)
  */
 #ifndef XLVS_LEAN_H
 #define XLVS_LEAN_H
@@ -15,7 +15,8 @@
 #include "stages/6_account.h"
 #include "table.h"
 
-#define LEAN_NOT (-1)
+#define LEAN_NOT (-1) /* not plain: the pipeline's */
+#define LEAN_NEW (-2) /* plain, and surely of no connection: lean_describe() and open one */
 
 /* The headers, one behind the other. (In a packed struct each byte would be a load.) */
 #define LEAN_BYTES (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
@@ -28,6 +29,12 @@
 #define LEAN_WORD                                                                                 \
 	(XLVS_CONNECTION_STATE | WORD_PROTOCOL | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED | \
 	 XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_ON_DIRECTOR | XLVS_CONNECTION_ANSWER)
+
+enum lean_found {
+	LEAN_ABSENT, /* no connection */
+	LEAN_FOUND,
+	LEAN_ODD, /* one that is not plain, or perhaps one */
+};
 
 struct lean {
 	__u32 word; /* in: what LEAN_WORD must be; out: the connection's */
@@ -51,12 +58,14 @@ static __always_inline bool lean_plain(struct ethhdr *h, __u32 frame, struct lea
 	if (lean_ip(h)->protocol == IPPROTO_TCP) {
 		__u8 flags = ((__u8 *)lean_tcp(h))[13];
 
-		if ((flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
-		    lean_tcp(h)->doff < 5 ||
+		flags &= TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK;
+		if ((flags != TCP_ACK && flags != TCP_SYN) || lean_tcp(h)->doff < 5 ||
 		    sizeof(struct iphdr) + lean_tcp(h)->doff * 4 > l->length)
 			return false;
-		l->word = XLVS_CONNECTION_LIVE | XLVS_STATE_ESTABLISHED |
-			  XLVS_PROTOCOL_TCP << XLVS_CONNECTION_PROTOCOL_SHIFT;
+		/* No connection is live and only claimed: to a SYN all are odd. */
+		l->word = XLVS_CONNECTION_LIVE |
+			  XLVS_PROTOCOL_TCP << XLVS_CONNECTION_PROTOCOL_SHIFT |
+			  (flags == TCP_SYN ? XLVS_CONNECTION_CLAIMED : XLVS_STATE_ESTABLISHED);
 		return true;
 	}
 	if (lean_ip(h)->protocol != IPPROTO_UDP ||
@@ -69,24 +78,27 @@ static __always_inline bool lean_plain(struct ethhdr *h, __u32 frame, struct lea
 }
 
 /* Is this the packet's connection? Copies it, as entry_copy() does, and restarts its timer. */
-static __always_inline bool lean_entry(struct xlvs_entry4 *e, struct ethhdr *h, struct lean *l,
-				       bool answer, __u32 timeout, __u32 hz)
+static __always_inline enum lean_found lean_entry(struct xlvs_entry4 *e, struct ethhdr *h,
+						  struct lean *l, bool answer, __u32 timeout,
+						  __u32 hz)
 {
 	__u32 word = READ_ONCE(e->entry.word), expires, ends = l->now + timeout;
 
-	if ((word & LEAN_WORD) != l->word)
-		return false;
+	if ((word ^ l->word) & (WORD_PROTOCOL | XLVS_CONNECTION_LIVE))
+		return LEAN_ABSENT;
 	if (answer) {
 		if (READ_ONCE(e->src) != lean_ip(h)->daddr ||
 		    READ_ONCE(e->sport) != lean_ports(h)->dest || word & XLVS_CONNECTION_SHADOWED ||
 		    word_method(word) != XLVS_METHOD_NAT)
-			return false;
+			return LEAN_ABSENT;
 	} else if (READ_ONCE(e->src) != lean_ip(h)->saddr ||
 		   READ_ONCE(e->sport) != lean_ports(h)->source ||
 		   READ_ONCE(e->dst) != lean_ip(h)->daddr ||
 		   READ_ONCE(e->dport) != lean_ports(h)->dest) {
-		return false;
+		return LEAN_ABSENT;
 	}
+	if ((word & LEAN_WORD) != l->word)
+		return LEAN_ODD;
 	expires = READ_ONCE(e->entry.expires);
 	l->destination = READ_ONCE(e->entry.destination);
 	l->extra = READ_ONCE(*(const __u32 *)&e->entry.block);
@@ -95,34 +107,39 @@ static __always_inline bool lean_entry(struct xlvs_entry4 *e, struct ethhdr *h, 
 	/* A time-out that shrinks has to tell the sweep: the pipeline does. */
 	if (!word_same(word, READ_ONCE(e->entry.word)) || clock_over(l->now, expires) ||
 	    (__s32)(ends - expires) < -(__s32)(hz / 8))
-		return false;
+		return LEAN_ODD;
 	l->word = word;
 	if (expires - ends > hz / 8)
 		WRITE_ONCE(e->entry.expires, ends + hz / 8);
-	return true;
+	return LEAN_FOUND;
 }
 
-static __always_inline bool lean_find(struct ethhdr *h, struct lean *l, bool answer,
-				      const struct xlvs_settings *s)
+static __always_inline enum lean_found lean_find(struct ethhdr *h, struct lean *l, bool answer,
+						 const struct xlvs_settings *s)
 {
 	__be32 client = answer ? lean_ip(h)->daddr : lean_ip(h)->saddr;
 	__be16 port = answer ? lean_ports(h)->dest : lean_ports(h)->source;
 	struct xlvs_geometry *g = geometry_get();
 	struct xlvs_line4 *line;
+	enum lean_found found;
 	__u32 timeout;
 
 	if (!g)
-		return false;
+		return LEAN_ODD;
 	timeout = s->timeout[lean_ip(h)->protocol == IPPROTO_TCP ? XLVS_STATE_ESTABLISHED :
 								   XLVS_STATE_UDP];
 	line = line4_get(place_index(place_mix(g, (__u64)client << 16 | port), g->lines4));
-	return line && (lean_entry(&line->way[0], h, l, answer, timeout, g->hz) ||
-			lean_entry(&line->way[1], h, l, answer, timeout, g->hz));
+	if (!line)
+		return LEAN_ODD;
+	found = lean_entry(&line->way[0], h, l, answer, timeout, g->hz);
+	if (found == LEAN_ABSENT)
+		found = lean_entry(&line->way[1], h, l, answer, timeout, g->hz);
+	return found == LEAN_ABSENT && READ_ONCE(line->passed) ? LEAN_ODD : found;
 }
 
 /* The packet's counters, all of them or none. */
 static __always_inline bool lean_account(const struct lean *l, const struct xlvs_destination *d,
-					 bool answer, __u32 reason)
+					 bool answer, bool opened, __u32 reason)
 {
 	__u32 service = d->service, destination = l->destination;
 	struct xlvs_stats *a = bpf_map_lookup_elem(&service_stats, &service);
@@ -141,6 +158,10 @@ static __always_inline bool lean_account(const struct lean *l, const struct xlvs
 		a->in_bytes += l->length;
 		b->in_packets++;
 		b->in_bytes += l->length;
+	}
+	if (opened) {
+		a->connections++;
+		b->connections++;
 	}
 	r->packets++;
 	r->bytes += l->length;
@@ -216,21 +237,20 @@ static __always_inline int lean_tunnel(hook_ctx *ctx, struct ethhdr *h, const st
 	return lean_send(h, &d->next_hop);
 }
 
-/* From a client. The reasons are in the order of the methods: both are the ABI's. */
-static __always_inline int lean_in(hook_ctx *ctx, struct ethhdr *h, struct lean *l,
-				   const struct xlvs_settings *s)
+/*
+ * A client's packet of the connection in l: counted and sent, or nothing. The reasons are
+ * in the order of the methods: both are the ABI's.
+ */
+static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct lean *l,
+				      const struct xlvs_settings *s, bool opened)
 {
+	struct xlvs_destination *d = destination_get(l->destination);
+	enum xlvs_method method = word_method(l->word);
 	struct xlvs_port_block *block = NULL;
 	struct xlvs_destination_load *load;
-	struct xlvs_destination *d;
-	enum xlvs_method method;
 	__u32 room = 0, index;
 
-	if (!lean_find(h, l, false, s))
-		return LEAN_NOT;
-	d = destination_get(l->destination);
-	method = word_method(l->word);
-	if (!d ||
+	if (!d || l->word & XLVS_CONNECTION_ON_DIRECTOR ||
 	    (d->flags & (XLVS_DESTINATION_AVAILABLE | XLVS_DESTINATION_RESOLVED)) !=
 		    (XLVS_DESTINATION_AVAILABLE | XLVS_DESTINATION_RESOLVED) ||
 	    d->next_hop.vlan)
@@ -252,7 +272,7 @@ static __always_inline int lean_in(hook_ctx *ctx, struct ethhdr *h, struct lean 
 		if (!block)
 			return LEAN_NOT;
 	}
-	if (!lean_account(l, d, false, XLVS_REASON_FWD_NAT + method))
+	if (!lean_account(l, d, false, opened, XLVS_REASON_FWD_NAT + method))
 		return LEAN_NOT;
 	if (method == XLVS_METHOD_TUN)
 		return lean_tunnel(ctx, h, l, d, s->pmtu_disc);
@@ -267,6 +287,20 @@ static __always_inline int lean_in(hook_ctx *ctx, struct ethhdr *h, struct lean 
 	return lean_send(h, &d->next_hop);
 }
 
+/* From a client. */
+static __always_inline int lean_in(hook_ctx *ctx, struct ethhdr *h, struct lean *l,
+				   const struct xlvs_settings *s)
+{
+	switch (lean_find(h, l, false, s)) {
+	case LEAN_FOUND:
+		return lean_leave(ctx, h, l, s, false);
+	case LEAN_ABSENT:
+		return LEAN_NEW;
+	default:
+		return LEAN_NOT;
+	}
+}
+
 /* From a NAT server. */
 static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const struct xlvs_settings *s)
 {
@@ -274,7 +308,7 @@ static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const stru
 	struct xlvs_destination *d;
 
 	if ((lean_ip(h)->protocol == IPPROTO_UDP && !lean_udp(h)->check) ||
-	    !lean_find(h, l, true, s))
+	    lean_find(h, l, true, s) != LEAN_FOUND)
 		return LEAN_NOT;
 	d = destination_get(l->destination);
 	if (!d || !(d->flags & XLVS_DESTINATION_AVAILABLE) ||
@@ -284,17 +318,64 @@ static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const stru
 	row = way_back_known(l->extra, lean_ip(h)->daddr, l->now);
 	if (!row || l->length > row->next_hop.mtu || row->next_hop.vlan)
 		return LEAN_NOT;
-	if (!lean_account(l, d, true, XLVS_REASON_FWD_REPLY))
+	if (!lean_account(l, d, true, false, XLVS_REASON_FWD_REPLY))
 		return LEAN_NOT;
 	lean_rewrite(h, l->vip, lean_ip(h)->daddr, l->vport, lean_ports(h)->dest);
 	return lean_send(h, &row->next_hop);
 }
 
-/* The hook's verdict, or LEAN_NOT. */
-subprogram int lean(hook_ctx *ctx)
+/* What parse() would say of a packet that is LEAN_NEW. */
+static __always_inline void lean_describe(hook_ctx *ctx, struct packet *p,
+					  const struct xlvs_settings *s)
 {
 	struct ethhdr *h = hook_data(ctx);
-	struct xlvs_settings *s = settings_get();
+
+	if ((void *)h + LEAN_BYTES > hook_data_end(ctx))
+		return;
+	p->now = clock_ticks();
+	p->pmtu_disc = s->pmtu_disc;
+	p->l3 = ETH_HLEN;
+	p->l4 = ETH_HLEN + sizeof(struct iphdr);
+	p->family = AF_INET;
+	p->length = p->wire_bytes = p->segment = bpf_ntohs(lean_ip(h)->tot_len);
+	p->wire_packets = 1;
+	p->protocol = p->tuple.protocol = lean_ip(h)->protocol;
+	p->ttl = lean_ip(h)->ttl;
+	p->tos = lean_ip(h)->tos;
+	p->dont_fragment = !!(lean_ip(h)->frag_off & bpf_htons(IPV4_DF));
+	p->roles = XLVS_ADDRESS_VIRTUAL;
+	address_from_v4(&p->tuple.src, lean_ip(h)->saddr);
+	address_from_v4(&p->tuple.dst, lean_ip(h)->daddr);
+	p->tuple.sport = lean_ports(h)->source;
+	p->tuple.dport = lean_ports(h)->dest;
+	if (p->protocol == IPPROTO_TCP)
+		p->tcp_flags = ((__u8 *)lean_tcp(h))[13];
+	else
+		p->udp_checksum_absent = !lean_udp(h)->check;
+}
+
+/*
+ * The packet that opened p->c: counted and sent like those that follow. The hook's
+ * verdict, or LEAN_NOT and nothing was done.
+ */
+subprogram int lean_opened(hook_ctx *ctx, struct packet *p, const struct xlvs_settings *s)
+{
+	struct ethhdr *h = hook_data(ctx);
+	struct lean l;
+
+	if (!p || !s || (void *)h + LEAN_BYTES > hook_data_end(ctx))
+		return LEAN_NOT;
+	l.word = p->c.word;
+	l.destination = p->c.destination;
+	l.extra = p->c.extra;
+	l.length = p->length;
+	return lean_leave(ctx, h, &l, s, true);
+}
+
+/* The hook's verdict, or LEAN_NOT, LEAN_NEW. */
+subprogram int lean(hook_ctx *ctx, const struct xlvs_settings *s)
+{
+	struct ethhdr *h = hook_data(ctx);
 	struct xlvs_reason_stats *r;
 	__u32 reason = XLVS_REASON_PASS_NO_SERVICE;
 	struct lean l = {};
@@ -306,6 +387,9 @@ subprogram int lean(hook_ctx *ctx)
 	roles = table_roles(address_slot_v4(lean_ip(h)->saddr), address_slot_v4(lean_ip(h)->daddr));
 	l.now = clock_ticks();
 	if (roles & (XLVS_ADDRESS_LOCAL | XLVS_ADDRESS_STATELESS))
+		return LEAN_NOT;
+	/* Of both: a server's packet to a VIP may be an answer. */
+	if (roles == (XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_SERVER))
 		return LEAN_NOT;
 	if (roles & XLVS_ADDRESS_VIRTUAL)
 		return lean_in(ctx, h, &l, s);

@@ -51,6 +51,7 @@ struct packet {
 	__u8 pmtu_disc;     /* net.ipv4.vs.pmtu_disc */
 	__u8 reply;         /* 1: from the server */
 	__u8 opened;        /* 1: this packet opened its connection */
+	__u8 stateless;     /* 1: sent by a stateless service's slot, without a connection */
 	__u8 one_packet;    /* 1: the connection is for this packet only, and in no table */
 	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */

@@ -58,15 +58,14 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	service = bpf_map_lookup_elem(&services, &id);
 	if (!service)
 		return XLVS_REASON_DROP_INTERNAL;
-	destination = schedule(id, service->scheduler, schedule_key(p, service->flags),
-			       service->flags);
+	destination = schedule(p, id, service->scheduler, service->flags);
 	if (destination == SCHEDULE_NONE)
 		return icmp_error_no_destination(ctx, p);
 	if (destination < 0)
 		return XLVS_REASON_DROP_CONTENDED;
 	/* IPVS: one-packet scheduling is for datagrams only. */
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
-	return connection_open(p, destination);
+	return connection_open(p, destination, s);
 }
 
 /* A packet of the server's: to the client, in the virtual service's name. */
@@ -226,11 +225,11 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 	return pipeline_open(ctx, p, s);
 }
 
-static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
+/* What connection is the packet of? XLVS_REASON_NONE and p->c, or its end. */
+static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p,
+					     struct xlvs_settings *s)
 {
-	struct xlvs_settings *s = settings_get();
 	int why, stateless = STATELESS_NOT;
-	struct xlvs_destination *d;
 
 	if (!s || !s->services)
 		return XLVS_REASON_PASS_DISABLED;
@@ -254,12 +253,20 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 			return pipeline_refuse(ctx, p, s);
 	}
 	if (stateless == STATELESS_NOT)
-		why = pipeline_connection(ctx, p, s);
-	else if (stateless == STATELESS_OPEN)
-		why = connection_open(p, p->c.destination);
-	if (why)
-		return why;
-	d = destination_get(p->c.destination);
+		return pipeline_connection(ctx, p, s);
+	if (stateless == STATELESS_OPEN)
+		return connection_open(p, p->c.destination, s);
+	p->stateless = 1;
+	return XLVS_REASON_NONE;
+}
+
+/* A packet of the connection p->c. */
+static __always_inline int pipeline_forward(hook_ctx *ctx, struct packet *p,
+					    struct xlvs_settings *s)
+{
+	struct xlvs_destination *d = destination_get(p->c.destination);
+	int why;
+
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (p->reply)
@@ -270,16 +277,16 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p)
 		connection_forget(p);
 		return why;
 	}
-	if (stateless != STATELESS_SENT && !p->opened)
+	if (!p->stateless && !p->opened)
 		connection_advance(p, s);
 	return forward_in(ctx, p, d);
 }
 
-static __always_inline int pipeline(hook_ctx *ctx)
+static __always_inline int pipeline(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
-	struct packet p = {};
+	int why = pipeline_classify(ctx, p, s);
 
-	return finish(ctx, &p, pipeline_classify(ctx, &p));
+	return finish(ctx, p, why ? why : pipeline_forward(ctx, p, s));
 }
 
 /*

@@ -50,12 +50,8 @@ static __always_inline bool state_is_active(__u32 state)
 				1u << XLVS_STATE_SYN_RECV | 1u << XLVS_STATE_SYNACK);
 }
 
-static __always_inline void table_count(__u32 destination, bool active, __s32 by)
+static __always_inline void table_count(struct xlvs_destination_load *load, bool active, __s32 by)
 {
-	struct xlvs_destination_load *load = table_load(destination);
-
-	if (!load)
-		return;
 	if (active)
 		__sync_fetch_and_add(&load->active, by);
 	else
@@ -356,7 +352,8 @@ static __always_inline struct xlvs_entry *table_entry(const struct packet *p)
 
 /*
  * Restarts the timer. A connection is written to only eight times a second, and lives
- * up to an eighth of a second longer than its time-out, never shorter.
+ * up to an eighth of a second longer than its time-out, never shorter. (Where p->hz is
+ * not known, 0, it is written to more often.)
  */
 static __always_inline void table_touch(const struct packet *p, struct xlvs_entry *e, __u32 timeout)
 {
@@ -380,6 +377,7 @@ static __always_inline bool table_set_state(struct xlvs_entry *e, __u32 destinat
 	__u32 next = (word & ~(XLVS_CONNECTION_STATE | clear)) | state;
 	bool was = !(word & XLVS_CONNECTION_INACTIVE);
 	bool is = state_is_active(state);
+	struct xlvs_destination_load *load;
 	struct xlvs_table_counts *counts;
 
 	if (state == XLVS_STATE_UDP)
@@ -389,9 +387,10 @@ static __always_inline bool table_set_state(struct xlvs_entry *e, __u32 destinat
 		return true;
 	if (__sync_val_compare_and_swap(&e->word, word, next) != word)
 		return false;
-	if (was != is) {
-		table_count(destination, was, -1);
-		table_count(destination, is, 1);
+	load = table_load(destination);
+	if (was != is && load) {
+		table_count(load, was, -1);
+		table_count(load, is, 1);
 	}
 	if (word & clear & XLVS_CONNECTION_HALF_OPEN) {
 		counts = table_counts_get();

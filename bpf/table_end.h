@@ -11,13 +11,12 @@
  * the upper one, until one that ends leaves fewer than the lower one, or than
  * three quarters of the upper one where no lower one is given.
  */
-static __always_inline void table_overload(__u32 destination, bool ended)
+static __always_inline void table_overload(const struct xlvs_destination *d,
+					   struct xlvs_destination_load *load, bool ended)
 {
-	struct xlvs_destination *d = destination_get(destination);
-	struct xlvs_destination_load *load = table_load(destination);
 	__u64 total;
 
-	if (!d || !load || !d->upper_threshold)
+	if (!d->upper_threshold)
 		return;
 	total = (__u64)READ_ONCE(load->active) + READ_ONCE(load->inactive);
 	if (!ended) {
@@ -27,6 +26,18 @@ static __always_inline void table_overload(__u32 destination, bool ended)
 					total * 4 < (__u64)d->upper_threshold * 3) {
 		WRITE_ONCE(load->overloaded, 0);
 	}
+}
+
+/* A connection of the destination begins, or has ended: its counts, and what follows. */
+static __always_inline void table_count_connection(__u32 destination, __u32 word, bool ended)
+{
+	struct xlvs_destination *d = destination_get(destination);
+	struct xlvs_destination_load *load = table_load(destination);
+
+	if (!d || !load)
+		return;
+	table_count(load, !(word & XLVS_CONNECTION_INACTIVE), ended ? -1 : 1);
+	table_overload(d, load, ended);
 }
 
 struct answer_walk {
@@ -146,8 +157,7 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 		/* After its ANSWER: who takes the port next finds no old one. */
 		local_port_free(extra_block(extra), extra_port(extra));
 	}
-	table_count(destination, !(word & XLVS_CONNECTION_INACTIVE), -1);
-	table_overload(destination, true);
+	table_count_connection(destination, word, true);
 	counts->ended++;
 	if (word & XLVS_CONNECTION_HALF_OPEN)
 		counts->half_closed++;

@@ -45,8 +45,7 @@ static __noinline bool table_lock_take(__u32 v6, __u32 line)
 {
 	struct table_lock lock = { .v6 = v6, .line = line };
 
-	if (!table_lock_try(0, &lock))
-		bpf_loop(TABLE_LOCK_SPINS, table_lock_try, &lock, 0);
+	bpf_loop(TABLE_LOCK_SPINS, table_lock_try, &lock, 0);
 	return lock.held;
 }
 
@@ -197,8 +196,7 @@ static __always_inline void entry_fill(bool v6, struct xlvs_entry *e, const stru
 struct answer_open {
 	struct packet *p;
 	__u32 home;
-	__u32 line;
-	bool done;
+	__u32 line; /* out, PLACE_NONE: no room */
 };
 
 static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32 i)
@@ -220,7 +218,6 @@ static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32
 	a->line = at / ways;
 	__sync_lock_test_and_set(&e->word, next | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER |
 						   (p->c.word & WORD_PROTOCOL));
-	a->done = true;
 	return 1;
 }
 
@@ -234,40 +231,59 @@ static long answer_open_step6(__u32 i, void *data)
 	return answer_open_at(data, true, i);
 }
 
+/* The first line of the connection's ANSWER, whose tuple becomes p->to. */
+static __noinline __u32 answer_home(struct packet *p, __u32 v6)
+{
+	struct xlvs_tuple *t = &p->to; /* free until the packet is translated */
+	struct xlvs_destination *d = destination_get(p->c.destination);
+	struct xlvs_geometry *g = geometry_get();
+	__u32 block = extra_block(p->c.extra);
+	struct xlvs_port_block *b = bpf_map_lookup_elem(&port_blocks, &block);
+
+	if (!g || !d || !b)
+		return PLACE_NONE;
+	t->src = d->address;
+	t->sport = d->port;
+	t->dst = b->local;
+	t->dport = extra_port(p->c.extra);
+	return v6 ? place_of_answer(g, true, &t->src, t->sport, &t->dst, t->dport) :
+		    place_of_answer(g, false, &t->src, t->sport, &t->dst, t->dport);
+}
+
 /*
  * FULLNAT: the entry that leads the server's answers to the connection at p->c.at.
  * Its key is the local port's, which is ours alone: no lock is needed.
  */
 subprogram int answer_open(struct packet *p, __u32 v6)
 {
-	struct answer_open a = { .p = p };
-	struct xlvs_geometry *g = geometry_get();
-	struct xlvs_destination *d;
-	struct xlvs_port_block *b;
-	struct xlvs_tuple *t;
-	__u32 block;
+	struct answer_open a;
 
-	if (!p || !g)
+	if (!p)
 		return 0;
-	t = &p->to; /* free until the packet is translated */
-	d = destination_get(p->c.destination);
-	block = extra_block(p->c.extra);
-	b = bpf_map_lookup_elem(&port_blocks, &block);
-	if (!d || !b)
+	a.p = p;
+	a.line = PLACE_NONE;
+	a.home = answer_home(p, v6);
+	if (a.home == PLACE_NONE)
 		return 0;
-	t->src = d->address;
-	t->sport = d->port;
-	t->dst = b->local;
-	t->dport = extra_port(p->c.extra);
-	a.home = v6 ? place_of_answer(g, true, &t->src, t->sport, &t->dst, t->dport) :
-		      place_of_answer(g, false, &t->src, t->sport, &t->dst, t->dport);
 	if (v6)
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_open_step6, &a, 0);
 	else
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, answer_open_step4, &a, 0);
-	if (a.done)
-		place_pass(v6, a.home, a.line, 1);
-	return a.done;
+	if (a.line == PLACE_NONE)
+		return 0;
+	place_pass(v6, a.home, a.line, 1);
+	return 1;
+}
+
+/* Takes a free place for the connection, unless another CPU does. */
+static __always_inline bool open_claim(struct xlvs_entry *e)
+{
+	__u32 word = READ_ONCE(e->word);
+
+	return !(word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED)) &&
+	       __sync_val_compare_and_swap(&e->word, word,
+					   ((word & GENERATION_MASK) + GENERATION_ONE) |
+						   XLVS_CONNECTION_CLAIMED) == word;
 }
 
 /* Decides by what the scan found. TABLE_OPENED: the place is claimed. */
@@ -276,7 +292,6 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 {
 	struct connection found;
 	struct xlvs_entry *e;
-	__u32 word;
 
 	to->shadow_at = s->shadow_at;
 	to->evicts = 0;
@@ -306,13 +321,7 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 	e = entry_get(v6, s->free_at);
 	if (s->free_at == PLACE_NONE || !e)
 		return TABLE_FULL;
-	word = READ_ONCE(e->word);
-	if (word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED) ||
-	    __sync_val_compare_and_swap(&e->word, word,
-					((word & GENERATION_MASK) + GENERATION_ONE) |
-						XLVS_CONNECTION_CLAIMED) != word)
-		return TABLE_CONTENDED;
-	return TABLE_OPENED;
+	return open_claim(e) ? TABLE_OPENED : TABLE_CONTENDED;
 }
 
 static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u32 crowded,
@@ -366,52 +375,100 @@ static __always_inline void open_shadow(bool v6, const struct packet *p, __u32 s
 		__sync_val_compare_and_swap(&e->word, word, word | XLVS_CONNECTION_SHADOWED);
 }
 
-/* A claimed place becomes a connection. */
-static __always_inline int open_publish(struct packet *p, bool v6, __u32 home,
-					const struct open_place *to)
+/* The claimed place p->c.at becomes a connection. */
+static __always_inline void open_publish(struct packet *p, bool v6, struct xlvs_entry *e,
+					 __u32 home, struct xlvs_table_counts *counts)
+{
+	__u32 line = v6 ? p->c.at : p->c.at / XLVS_WAYS4;
+	__u32 generation = READ_ONCE(e->word) & GENERATION_MASK;
+
+	p->c.word = (p->c.word & ~GENERATION_MASK) | generation | XLVS_CONNECTION_LIVE;
+	entry_fill(v6, e, &p->tuple, p->c.expires, p->c.destination, p->c.extra);
+	place_pass(v6, home, line, 1);
+	/* Before it can be ended: counts never fall below the truth. */
+	table_count_connection(p->c.destination, p->c.word, false);
+	__sync_lock_test_and_set(&e->word, p->c.word);
+	region_expires(v6, line, p->c.expires);
+	counts->created++;
+	if (p->c.word & XLVS_CONNECTION_HALF_OPEN)
+		counts->half_opened++;
+}
+
+static __always_inline int open_publish_found(struct packet *p, bool v6, __u32 home,
+					      const struct open_place *to)
 {
 	struct xlvs_table_counts *counts = table_counts_get();
 	struct xlvs_entry *e;
-	__u32 generation;
 
 	if (!p || !to || !counts)
 		return TABLE_CONTENDED;
 	e = entry_get(v6, to->at);
 	if (!e)
 		return TABLE_CONTENDED;
-	generation = READ_ONCE(e->word) & GENERATION_MASK;
-	p->c.word = (p->c.word & ~GENERATION_MASK) | generation | XLVS_CONNECTION_LIVE;
-	entry_fill(v6, e, &p->tuple, p->c.expires, p->c.destination, p->c.extra);
-	place_pass(v6, home, v6 ? to->at : to->at / XLVS_WAYS4, 1);
-	__sync_lock_test_and_set(&e->word, p->c.word);
-	region_expires(v6, v6 ? to->at : to->at / XLVS_WAYS4, p->c.expires);
+	open_publish(p, v6, e, home, counts);
 	if (unlikely(to->shadow_at != PLACE_NONE))
 		open_shadow(v6, p, to->shadow_at);
-	counts->created++;
-	if (p->c.word & XLVS_CONNECTION_HALF_OPEN)
-		counts->half_opened++;
-	table_count(p->c.destination, !(p->c.word & XLVS_CONNECTION_INACTIVE), 1);
-	table_overload(p->c.destination, false);
 	return TABLE_OPENED;
 }
 
 subprogram int open_publish4(struct packet *p, __u32 home, const struct open_place *to)
 {
-	return open_publish(p, false, home, to);
+	return open_publish_found(p, false, home, to);
 }
 
 subprogram int open_publish6(struct packet *p, __u32 home, const struct open_place *to)
 {
-	return open_publish(p, true, home, to);
+	return open_publish_found(p, true, home, to);
 }
 
 /* Frees a place that was claimed and found no use. */
-static __always_inline void open_give_back(bool v6, __u32 at)
+static __always_inline void open_give_back(struct xlvs_entry *e)
 {
-	struct xlvs_entry *e = entry_get(v6, at);
+	__sync_lock_test_and_set(&e->word, READ_ONCE(e->word) & GENERATION_MASK);
+}
 
-	if (e)
-		__sync_lock_test_and_set(&e->word, READ_ONCE(e->word) & GENERATION_MASK);
+/*
+ * The usual case at a third of the cost: the line that is locked has a free place, nothing
+ * of the client's, and nothing behind it. False, and nothing was done: open_locked() has
+ * to look.
+ */
+static __always_inline bool open_first4(struct packet *p, struct xlvs_line4 *l, __u32 home)
+{
+	struct xlvs_table_counts *counts = table_counts_get();
+	struct xlvs_entry *e;
+	__u32 way;
+
+	if (!counts || READ_ONCE(l->passed))
+		return false;
+	for (int i = 0; i < XLVS_WAYS4; i++)
+		if (READ_ONCE(l->way[i].sport) == p->tuple.sport &&
+		    READ_ONCE(l->way[i].src) == p->tuple.src.word[3])
+			return false;
+	way = !!(READ_ONCE(l->way[0].entry.word) &
+		 (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED));
+	e = way ? &l->way[1].entry : &l->way[0].entry;
+	if (!open_claim(e))
+		return false;
+	p->c.at = home * XLVS_WAYS4 + way;
+	/* Before the connection is there: nobody can end it without its ANSWER. */
+	if (word_method(p->c.word) == XLVS_METHOD_FULLNAT && !answer_open(p, false)) {
+		open_give_back(e);
+		return false;
+	}
+	open_publish(p, false, e, home, counts);
+	return true;
+}
+
+static __always_inline int open_plain4(struct packet *p, __u32 home)
+{
+	struct xlvs_line4 *l = line4_get(home);
+	bool opened;
+
+	if (!p || !l || __sync_val_compare_and_swap(&l->lock, 0, 1))
+		return TABLE_CONTENDED;
+	opened = open_first4(p, l, home);
+	__sync_lock_test_and_set(&l->lock, 0);
+	return opened ? TABLE_OPENED : TABLE_CONTENDED;
 }
 
 /* With the first line locked. */
@@ -419,6 +476,7 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 {
 	struct xlvs_table_counts *counts = table_counts_get();
 	struct open_place to = {};
+	struct xlvs_entry *e;
 	int rc = TABLE_CONTENDED;
 
 	if (!counts)
@@ -431,10 +489,12 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 	if (rc == TABLE_OPENED) {
 		counts->evicted += to.evicts;
 		p->c.at = to.at;
-		/* Before the connection is there: nobody can end it without its ANSWER. */
+		/* As in open_first4(). */
 		if (word_method(p->c.word) != XLVS_METHOD_FULLNAT || answer_open(p, v6))
 			return v6 ? open_publish6(p, home, &to) : open_publish4(p, home, &to);
-		open_give_back(v6, to.at);
+		e = entry_get(v6, to.at);
+		if (e)
+			open_give_back(e);
 		rc = TABLE_FULL;
 	}
 	if (rc == TABLE_FULL)
@@ -458,6 +518,8 @@ static __always_inline int table_open(struct packet *p, __u32 v6)
 	line = place_of_client(g, v6, &p->tuple.src, p->tuple.sport);
 	crowded = p->c.word & XLVS_CONNECTION_HALF_OPEN &&
 		  READ_ONCE(t->half_open) >= g->half_open_max;
+	if (!v6 && !crowded && likely(open_plain4(p, line) == TABLE_OPENED))
+		return TABLE_OPENED;
 	if (!table_lock_take(v6, line))
 		return TABLE_CONTENDED;
 	rc = open_locked(p, v6, line, crowded);

@@ -7,7 +7,9 @@
 SEC("tc")
 int xlvs_tc_ingress(struct __sk_buff *ctx)
 {
-	return pipeline(ctx);
+	struct packet p = {};
+
+	return pipeline(ctx, &p, settings_get());
 }
 
 SEC("tc")

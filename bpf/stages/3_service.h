@@ -7,23 +7,28 @@
 #include "packet.h"
 
 /* The id of the service that the packet is addressed to, or null. */
-static __always_inline __u32 *service_find(const struct packet *p)
+static __noinline __u32 *service_find(const struct packet *p)
 {
-	struct xlvs_service_key4 key4 = {
-		.address = p->tuple.dst.word[3],
-		.port = p->tuple.dport,
-		.protocol = p->tuple.protocol,
-	};
-	struct xlvs_service_key key = {
+	union {
+		struct xlvs_service_key4 v4;
+		struct xlvs_service_key v6;
+	} key;
+
+	if (p->family == AF_INET) {
+		key.v4 = (struct xlvs_service_key4){
+			.address = p->tuple.dst.word[3],
+			.port = p->tuple.dport,
+			.protocol = p->tuple.protocol,
+		};
+		return bpf_map_lookup_elem(&services_by_key4, &key.v4);
+	}
+	key.v6 = (struct xlvs_service_key){
 		.address = p->tuple.dst,
 		.port = p->tuple.dport,
 		.protocol = p->tuple.protocol,
 		.family = p->family,
 	};
-
-	if (p->family == AF_INET)
-		return bpf_map_lookup_elem(&services_by_key4, &key4);
-	return bpf_map_lookup_elem(&services_by_key, &key);
+	return bpf_map_lookup_elem(&services_by_key, &key.v6);
 }
 
 /*

@@ -86,16 +86,22 @@ static long schedule_try(__u32 i, void *data)
  * one order per service: each takes the cursor that the one before left, whatever
  * CPU it ran on.
  */
-subprogram int schedule(__u32 service, __u32 scheduler, __u32 key, __u32 flags)
+subprogram int schedule(const struct packet *p, __u32 service, __u32 scheduler, __u32 flags)
 {
-	struct schedule_attempt a = {
-		.service = service,
-		.scheduler = scheduler,
-		.key = key,
-		.flags = flags,
-		.result = SCHEDULE_CONTENDED,
-	};
+	struct schedule_attempt a;
 
+	if (!p)
+		return SCHEDULE_NONE;
+	if (scheduler == XLVS_SCHED_RR) {
+		a.result = rr_next(service);
+		if (likely(a.result >= 0))
+			return a.result;
+	}
+	a.service = service;
+	a.scheduler = scheduler;
+	a.key = schedule_key(p, flags);
+	a.flags = flags;
+	a.result = SCHEDULE_CONTENDED;
 	bpf_loop(SCHEDULE_RETRIES, schedule_try, &a, 0);
 	return a.result;
 }

@@ -10,6 +10,7 @@ static __always_inline void account_one(struct xlvs_stats *s, const struct packe
 {
 	if (!s)
 		return;
+	s->connections += p->opened;
 	if (p->reply) {
 		s->out_packets += p->wire_packets;
 		s->out_bytes += p->wire_bytes;
@@ -19,26 +20,18 @@ static __always_inline void account_one(struct xlvs_stats *s, const struct packe
 	}
 }
 
-/* A packet of a connection. IPVS counts nothing for a removed destination. */
+/*
+ * A packet of a connection, and the connection if it has just opened it. IPVS counts
+ * nothing for a removed destination.
+ */
 static __always_inline void account_packet(const struct packet *p, const struct xlvs_destination *d)
 {
 	__u32 service = d->service, destination = p->c.destination;
 
-	if (!(d->flags & XLVS_DESTINATION_AVAILABLE))
+	if (!(d->flags & XLVS_DESTINATION_AVAILABLE) && !p->opened)
 		return;
 	account_one(bpf_map_lookup_elem(&service_stats, &service), p);
 	account_one(bpf_map_lookup_elem(&destination_stats, &destination), p);
-}
-
-static __always_inline void account_connection(__u32 service, __u32 destination)
-{
-	struct xlvs_stats *s = bpf_map_lookup_elem(&service_stats, &service);
-
-	if (s)
-		s->connections++;
-	s = bpf_map_lookup_elem(&destination_stats, &destination);
-	if (s)
-		s->connections++;
 }
 
 static __always_inline void account_reason(enum xlvs_reason why, __u32 packets, __u32 bytes)

@@ -215,13 +215,19 @@ class Table:
                 self.wrong.append(f"block {block}: word {i} is {word:#x}, the summary errs")
 
     def _regions(self) -> None:
+        now = self.world.path.ticks()
         for p in self.connections:
             name = "regions6" if p.v6 else "regions4"
             raw = self.world.path.map(name).lookup(p.line // _REGION_LINES) or b""
             due = int.from_bytes(raw, "little")
-            late = due - p.entry.expires & 0xFFFFFFFF
-            if not due or (late and late < 1 << 31 and p.entry.expires):
+            late = min(_signed(due - p.entry.expires), _signed(due - now))
+            if not due or (late > 0 and p.entry.expires):
                 self.wrong.append(f"the sweep will look at {due}, too late for {p}")
+
+
+def _signed(ticks: int) -> int:
+    """A difference of ticks, which go round at 2^32."""
+    return (ticks + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
 
 
 def check(world: World) -> Table:
