@@ -172,8 +172,9 @@ enum xlvs_service_flags {
 };
 
 /*
- * services: ARRAY by service id. Writer: daemon, except the lists, which only
- * the commit program (control.bpf.c) changes together with the cursor.
+ * services: ARRAY by service id. Packets that remember the id find a USED record by its
+ * key, without services_by_key. Writer: daemon, except the lists, which only the commit
+ * program (control.bpf.c) changes together with the cursor.
  */
 struct xlvs_service {
 	__u32 flags;       /* enum xlvs_service_flags */

@@ -208,33 +208,23 @@ static __always_inline int lean_send(struct ethhdr *eth, const struct xlvs_next_
 	return bpf_redirect(nh->ifindex, 0);
 }
 
-static __always_inline int lean_tunnel(hook_ctx *ctx, struct ethhdr *h, const struct lean *l,
-				       const struct xlvs_destination *d, bool pmtu_disc)
+/* Puts the packet into a tunnel: its new headers, or null and nothing was changed. */
+static __always_inline struct ethhdr *lean_tunnel(hook_ctx *ctx, struct ethhdr *h,
+						  const struct lean *l,
+						  const struct xlvs_destination *d, bool pmtu_disc)
 {
-	struct iphdr outer = {
-		.version = 4,
-		.ihl = 5,
-		.tos = tun_tos(lean_ip(h)->tos),
-		.tot_len = bpf_htons(l->length + sizeof(outer)),
-		.ttl = lean_ip(h)->ttl - 1,
-		.protocol = IPPROTO_IPIP,
-		.saddr = d->tunnel_source.word[3],
-		.daddr = d->address.word[3],
-	};
+	bool df = pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF);
+	struct tun_header4 outer = tun_header4(d, lean_ip(h)->tos, l->length, lean_ip(h)->ttl - 1,
+					       IPPROTO_IPIP, df);
 
-	if (pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF))
-		outer.frag_off = bpf_htons(IPV4_DF);
-	else
-		outer.id = bpf_get_prandom_u32();
-	outer.check = checksum_of_ipv4_header(&outer);
-	lean_hop(h);
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(outer)))
-		return HOOK_VERDICT_DROP;
+		return NULL;
 	h = hook_data(ctx);
-	if ((void *)(lean_ip(h) + 1) > hook_data_end(ctx))
-		return HOOK_VERDICT_DROP;
-	*lean_ip(h) = outer;
-	return lean_send(h, &d->next_hop);
+	if ((void *)(lean_ip(h) + 2) > hook_data_end(ctx))
+		return NULL; /* cannot be */
+	lean_hop((struct ethhdr *)((void *)h + sizeof(outer)));
+	*(struct tun_header4 *)lean_ip(h) = outer;
+	return h;
 }
 
 /*
@@ -272,10 +262,15 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 		if (!block)
 			return LEAN_NOT;
 	}
+	if (method == XLVS_METHOD_TUN) {
+		h = lean_tunnel(ctx, h, l, d, s->pmtu_disc);
+		if (!h)
+			return LEAN_NOT;
+		lean_account(l, d, false, opened, XLVS_REASON_FWD_TUN);
+		return lean_send(h, &d->next_hop);
+	}
 	if (!lean_account(l, d, false, opened, XLVS_REASON_FWD_NAT + method))
 		return LEAN_NOT;
-	if (method == XLVS_METHOD_TUN)
-		return lean_tunnel(ctx, h, l, d, s->pmtu_disc);
 	if (method == XLVS_METHOD_DR)
 		lean_hop(h);
 	else if (block)

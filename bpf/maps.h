@@ -60,6 +60,9 @@ XLVS_MAP_ARRAY(connections6, struct xlvs_line6, 65559, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(regions4, __u32, 4609, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(regions6, __u32, 1025, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(table, struct xlvs_table, 1, BPF_F_MMAPABLE);
+/* Which service was last found here? (stages/3_service.h) */
+#define XLVS_SERVICE_HINTS 4096
+XLVS_MAP_ARRAY(service_hints, __u32, XLVS_SERVICE_HINTS, 0);
 XLVS_MAP_ARRAY(next_hops, struct xlvs_next_hop_row, 1024, 0);
 XLVS_MAP_PERCPU(table_counts, struct xlvs_table_counts, 1);
 XLVS_MAP_PERCPU(service_stats, struct xlvs_stats, 4096);

@@ -41,23 +41,19 @@ static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
  */
 subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
-	__u32 *found, id;
 	struct xlvs_service *service;
+	__u32 id;
 	int destination;
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
-	found = service_find(p);
-	if (!found)
+	service = service_find(p, &id);
+	if (!service)
 		return XLVS_REASON_PASS_NO_SERVICE;
 	if (!service_source_possible(p))
 		return XLVS_REASON_PASS_MARTIAN;
 	if (!service_opens(p, s))
 		return XLVS_REASON_PASS_NOT_SYN;
-	id = *found;
-	service = bpf_map_lookup_elem(&services, &id);
-	if (!service)
-		return XLVS_REASON_DROP_INTERNAL;
 	destination = schedule(p, id, service->scheduler, service->flags);
 	if (destination == SCHEDULE_NONE)
 		return icmp_error_no_destination(ctx, p);

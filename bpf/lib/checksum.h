@@ -47,13 +47,9 @@ static __always_inline __u16 checksum_update(__u16 checksum, sum_t diff)
 
 static __always_inline __u16 checksum_of_ipv4_header(const struct iphdr *ip)
 {
-	const __u16 *w = (const __u16 *)ip;
-	sum_t s = 0;
+	const __u32 *w = (const __u32 *)ip;
 
-#pragma unroll
-	for (int i = 0; i < 10; i++)
-		s += w[i];
-	return ~sum_fold16(s);
+	return ~sum_fold16((sum_t)w[0] + w[1] + w[2] + w[3] + w[4]);
 }
 
 #endif

@@ -6,8 +6,7 @@
 #include "maps.h"
 #include "packet.h"
 
-/* The id of the service that the packet is addressed to, or null. */
-static __noinline __u32 *service_find(const struct packet *p)
+static __always_inline __u32 *service_by_key(const struct packet *p)
 {
 	union {
 		struct xlvs_service_key4 v4;
@@ -29,6 +28,42 @@ static __noinline __u32 *service_find(const struct packet *p)
 		.family = p->family,
 	};
 	return bpf_map_lookup_elem(&services_by_key, &key.v6);
+}
+
+/* Is it the service that the packet is addressed to, and is there such a service now? */
+static __always_inline bool service_is(const struct xlvs_service *s, const struct packet *p)
+{
+	const struct xlvs_service_key *key = &s->key;
+
+	return READ_ONCE(s->flags) & XLVS_SERVICE_USED && !key->fwmark &&
+	       key->port == p->tuple.dport && key->protocol == p->tuple.protocol &&
+	       key->family == p->family && address_equal(&key->address, &p->tuple.dst);
+}
+
+/*
+ * The service that the packet is addressed to and its id, or null. What it was when a
+ * packet last asked is tried first: a look-up in a hash map costs six times as much. A
+ * hint may be wrong, for the service itself says who it is.
+ */
+static __noinline struct xlvs_service *service_find(const struct packet *p, __u32 *id)
+{
+	__u32 mixed = (p->tuple.dst.word[3] + p->tuple.dport + p->tuple.protocol) * 0x9e3779b1u;
+	__u32 slot = mixed / (0x100000000 / XLVS_SERVICE_HINTS), *found;
+	__u32 *hint = bpf_map_lookup_elem(&service_hints, &slot);
+	struct xlvs_service *s;
+
+	if (!hint)
+		return NULL;
+	*id = READ_ONCE(*hint);
+	s = bpf_map_lookup_elem(&services, id);
+	if (s && service_is(s, p))
+		return s;
+	found = service_by_key(p);
+	if (!found)
+		return NULL;
+	*id = *found;
+	WRITE_ONCE(*hint, *id);
+	return bpf_map_lookup_elem(&services, id);
 }
 
 /*

@@ -56,18 +56,16 @@ subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s, __u32
 	struct xlvs_server_list list;
 	struct xlvs_destination *d;
 	struct xlvs_service *service;
-	__u32 *found, id;
+	__u32 id;
 	int result = STATELESS_SENT;
 
 	if (!p || !s)
 		return STATELESS_NOT;
-	found = service_find(p);
-	if (!found)
+	service = service_find(p, &id);
+	if (!service || !(service->flags & XLVS_SERVICE_STATELESS))
 		return STATELESS_NOT;
-	id = *found;
-	service = bpf_map_lookup_elem(&services, &id);
 	schedule = bpf_map_lookup_elem(&schedules, &id);
-	if (!service || !schedule || !(service->flags & XLVS_SERVICE_STATELESS))
+	if (!schedule)
 		return STATELESS_NOT;
 	list = schedule->list[WORD_GENERATION(READ_ONCE(schedule->word)) & 1];
 	if (!list.hash_size)

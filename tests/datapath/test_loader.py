@@ -44,6 +44,7 @@ MAPS = {
     "table",
     "table_counts",
     "next_hops",
+    "service_hints",
     "sweepers",
     "settings",
     "interfaces",

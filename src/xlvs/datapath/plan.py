@@ -20,6 +20,7 @@ from xlvs.datapath.records import (
     PortBlock,
     Scheduler,
     Service,
+    ServiceFlag,
     Settings,
     State,
 )
@@ -49,6 +50,7 @@ from xlvs.model.problem import Code, Problem
 NOWHERE = Region(0, 0)
 IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
+_USED = int(ServiceFlag.USED)
 
 
 class Renewal(NamedTuple):
@@ -262,11 +264,15 @@ class _Plan:
 
     def _keys_dropped(self) -> Iterator[Write]:
         for key in self._there.keys.keys() - self._want.keys.keys():
+            id_ = self._there.keys[key]
             yield DropKey(key)
+            # Packets that remember the id look whether it still is a service.
+            yield PutService(id_, _hidden(self._there.services[id_]))
 
     def _keys_added(self) -> Iterator[Write]:
         for key, id_ in self._want.keys.items():
             if self._there.keys.get(key) != id_:
+                yield PutService(id_, self._want.services[id_])
                 yield PutKey(key, id_)
 
     def _cleared(self) -> Iterator[Write]:
@@ -300,7 +306,8 @@ class _Plan:
             there = self._there.services.get(id_)
             changed = there != service or id_ in self._suspended
             if there is None or (id_ in self._new and changed):
-                yield PutService(id_, service)
+                found = self._there.keys.get(service.key) == id_
+                yield PutService(id_, service if found else _hidden(service))
 
     def _pools_suspended(self) -> Iterator[Write]:
         pools, wanted = self._there.pools(), self._want.pools()
@@ -439,6 +446,11 @@ def _slots_read(have: Have) -> dict[int, tuple[Region, Region]]:
 def _egress(want: Tables) -> bool:
     """Whether anybody's answers have to be seen on the way out."""
     return want.settings.local_destinations > 0
+
+
+def _hidden(service: Service) -> Service:
+    """The record, so that packets do not find it."""
+    return service._replace(flags=service.flags & ~_USED)
 
 
 def _available(flags: int) -> bool:

@@ -255,7 +255,9 @@ class FakePort:
 
     def check(self, write: w.Write) -> None:
         """Would a packet that runs now go wrong?"""
-        for key, id_ in self.keys.items():
+        used = {s.key: id_ for id_, s in self.services.items() if s.flags & ServiceFlag.USED}
+        # By the key, or by an id that packets remember (bpf/stages/3_service.h).
+        for key, id_ in {*self.keys.items(), *used.items()}:
             service = self.services.get(id_)
             assert service is not None, f"{write}: a client finds a service that is not there"
             assert service.flags & ServiceFlag.USED, f"{write}: a client finds a removed service"
