@@ -32,6 +32,7 @@ PACKAGES = {
     "ping": "iputils-ping",
     "setpriv": "util-linux",
 }
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 TABLE = "xlvs_bench"
 METHOD_FLAGS = {"nat": "-m", "dr": "-g", "tun": "-i"}
 _READY = 30.0  # seconds that xlvsd has to load its programs
@@ -111,8 +112,7 @@ table ip xlvs_bench {
 
 def missing() -> str:
     """What has to be installed first, as one line to type; "" if nothing."""
-    path = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-    names = {PACKAGES[name] for name in PACKAGES if not shutil.which(name, path=path)}
+    names = {PACKAGES[name] for name in PACKAGES if not shutil.which(name, path=_PATH)}
     if "nginx-light" not in names and not _stream_module():
         names.add("libnginx-mod-stream")
     return f"apt-get install {' '.join(sorted(names))}" if names else ""
@@ -120,7 +120,8 @@ def missing() -> str:
 
 def _stream_module() -> str:
     """The line that loads nginx's stream module; "" if there is none."""
-    done = subprocess.run(["nginx", "-V"], capture_output=True, text=True, check=False)
+    nginx = shutil.which("nginx", path=_PATH) or "nginx"
+    done = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=False)
     if "--with-stream " in done.stderr:
         return "# built in\n"
     found = re.search(r"--modules-path=(\S+)", done.stderr)
