@@ -8,6 +8,7 @@
 #define XLVS_NAT_H
 
 #include "forward/rewrite.h"
+#include "maps.h"
 
 /* The client's packet as the real server is to see it: fills p->to. */
 static __always_inline int nat_to_server(struct packet *p, const struct xlvs_destination *d)
