@@ -11,7 +11,7 @@ struct connection_local_search {
 	__u32 found; /* extra_of() */
 };
 
-static long connection_local_try(__u32 i, void *data)
+static __noinline long connection_local_try(__u32 i, void *data)
 {
 	struct connection_local_search *search = data;
 	__u32 k = search->first + i, port;
@@ -40,7 +40,10 @@ static __noinline __u32 connection_local(const struct packet *p, const struct xl
 		return 0;
 	search.count = s->local_count;
 	search.first = (bpf_ntohs(p->tuple.sport) + bpf_ntohl(p->tuple.src.word[3])) % search.count;
-	bpf_loop(search.count, connection_local_try, &search, 0);
+	if (likely(connection_local_try(0, &search)))
+		return search.found;
+	search.first++;
+	bpf_loop(search.count - 1, connection_local_try, &search, 0);
 	return search.found;
 }
 

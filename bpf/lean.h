@@ -16,7 +16,9 @@
 #include "table.h"
 
 #define LEAN_NOT (-1) /* not plain: the pipeline's */
-#define LEAN_NEW (-2) /* plain, and surely of no connection: lean_describe() and open one */
+/* Plain; what follows needs struct packet, by lean_describe(): */
+#define LEAN_NEW (-2)       /* surely of no connection: open one */
+#define LEAN_STATELESS (-3) /* for an address that has a stateless service */
 
 /* The headers, one behind the other. (In a packed struct each byte would be a load.) */
 #define LEAN_BYTES (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
@@ -319,9 +321,9 @@ static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const stru
 	return lean_send(h, &row->next_hop);
 }
 
-/* What parse() would say of a packet that is LEAN_NEW. */
+/* What parse() would say of a packet that is LEAN_NEW or LEAN_STATELESS. */
 static __always_inline void lean_describe(hook_ctx *ctx, struct packet *p,
-					  const struct xlvs_settings *s)
+					  const struct xlvs_settings *s, __u8 roles)
 {
 	struct ethhdr *h = hook_data(ctx);
 
@@ -338,7 +340,7 @@ static __always_inline void lean_describe(hook_ctx *ctx, struct packet *p,
 	p->ttl = lean_ip(h)->ttl;
 	p->tos = lean_ip(h)->tos;
 	p->dont_fragment = !!(lean_ip(h)->frag_off & bpf_htons(IPV4_DF));
-	p->roles = XLVS_ADDRESS_VIRTUAL;
+	p->roles = roles;
 	address_from_v4(&p->tuple.src, lean_ip(h)->saddr);
 	address_from_v4(&p->tuple.dst, lean_ip(h)->daddr);
 	p->tuple.sport = lean_ports(h)->source;
@@ -350,10 +352,10 @@ static __always_inline void lean_describe(hook_ctx *ctx, struct packet *p,
 }
 
 /*
- * The packet that opened p->c: counted and sent like those that follow. The hook's
- * verdict, or LEAN_NOT and nothing was done.
+ * The packet that opened p->c, or that needs no connection: counted and sent like those
+ * that have one. The hook's verdict, or LEAN_NOT and nothing was done.
  */
-subprogram int lean_opened(hook_ctx *ctx, struct packet *p, const struct xlvs_settings *s)
+subprogram int lean_forward(hook_ctx *ctx, struct packet *p, const struct xlvs_settings *s)
 {
 	struct ethhdr *h = hook_data(ctx);
 	struct lean l;
@@ -364,10 +366,10 @@ subprogram int lean_opened(hook_ctx *ctx, struct packet *p, const struct xlvs_se
 	l.destination = p->c.destination;
 	l.extra = p->c.extra;
 	l.length = p->length;
-	return lean_leave(ctx, h, &l, s, true);
+	return lean_leave(ctx, h, &l, s, p->opened);
 }
 
-/* The hook's verdict, or LEAN_NOT, LEAN_NEW. */
+/* The hook's verdict, or LEAN_*. */
 subprogram int lean(hook_ctx *ctx, const struct xlvs_settings *s)
 {
 	struct ethhdr *h = hook_data(ctx);
@@ -381,15 +383,18 @@ subprogram int lean(hook_ctx *ctx, const struct xlvs_settings *s)
 		return LEAN_NOT;
 	roles = table_roles(address_slot_v4(lean_ip(h)->saddr), address_slot_v4(lean_ip(h)->daddr));
 	l.now = clock_ticks();
-	if (roles & (XLVS_ADDRESS_LOCAL | XLVS_ADDRESS_STATELESS))
-		return LEAN_NOT;
-	/* Of both: a server's packet to a VIP may be an answer. */
-	if (roles == (XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_SERVER))
-		return LEAN_NOT;
-	if (roles & XLVS_ADDRESS_VIRTUAL)
+	switch (roles) {
+	case 0:
+		break;
+	case XLVS_ADDRESS_VIRTUAL:
 		return lean_in(ctx, h, &l, s);
-	if (roles & XLVS_ADDRESS_SERVER)
+	case XLVS_ADDRESS_SERVER:
 		return lean_out(h, &l, s);
+	case XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_STATELESS:
+		return LEAN_STATELESS;
+	default:
+		return LEAN_NOT; /* of several roles: a server's packet to a VIP may be an answer */
+	}
 	r = bpf_map_lookup_elem(&reasons, &reason);
 	if (!r)
 		return LEAN_NOT;

@@ -61,7 +61,7 @@ struct local_port_search {
 	__u32 none; /* 1: every port is taken */
 };
 
-static long local_port_try(__u32 i, void *data)
+static __noinline long local_port_try(__u32 i, void *data)
 {
 	struct local_port_search *search = data;
 	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &search->block);
@@ -116,7 +116,8 @@ static __always_inline __u32 local_port_take(__u32 block)
 {
 	struct local_port_search search = { .block = block };
 
-	bpf_loop(LOCAL_PORT_RETRIES, local_port_try, &search, 0);
+	if (!local_port_try(0, &search))
+		bpf_loop(LOCAL_PORT_RETRIES, local_port_try, &search, 0);
 	if (!search.port && search.none) {
 		struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
 

@@ -221,7 +221,7 @@ static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32
 	return 1;
 }
 
-static long answer_open_step4(__u32 i, void *data)
+static __noinline long answer_open_step4(__u32 i, void *data)
 {
 	return answer_open_at(data, false, i);
 }
@@ -267,7 +267,7 @@ subprogram int answer_open(struct packet *p, __u32 v6)
 		return 0;
 	if (v6)
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_open_step6, &a, 0);
-	else
+	else if (!answer_open_step4(0, &a))
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, answer_open_step4, &a, 0);
 	if (a.line == PLACE_NONE)
 		return 0;

@@ -5,22 +5,30 @@
 #include "lean.h"
 #include "pipeline.h"
 
-/* A packet of which lean() knows that it is plain and of no connection. */
-static __always_inline int lean_pipeline(struct xdp_md *ctx, struct packet *p,
-					 struct xlvs_settings *s)
+/* A plain packet of no connection opens one, if there is a service. */
+static __always_inline int lean_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	int why, verdict;
 
-	lean_describe(ctx, p, s);
+	lean_describe(ctx, p, s, XLVS_ADDRESS_VIRTUAL);
 	why = pipeline_open(ctx, p, s);
 	if (why)
 		return finish(ctx, p, why);
 	if (likely(p->opened && !p->one_packet)) {
-		verdict = lean_opened(ctx, p, s);
+		verdict = lean_forward(ctx, p, s);
 		if (likely(verdict != LEAN_NOT))
 			return verdict;
 	}
 	return finish(ctx, p, pipeline_forward(ctx, p, s));
+}
+
+/* A plain packet for a stateless service; LEAN_NOT if it is not that easy. */
+static __always_inline int lean_stateless(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	lean_describe(ctx, p, s, XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_STATELESS);
+	if (stateless_choose(p, s, 0) != STATELESS_SENT)
+		return LEAN_NOT;
+	return lean_forward(ctx, p, s);
 }
 
 SEC("xdp")
@@ -29,13 +37,18 @@ int xlvs_xdp(struct xdp_md *ctx)
 	struct xlvs_settings *s = settings_get();
 	int verdict = lean(ctx, s);
 
-	if (likely(verdict != LEAN_NOT && verdict != LEAN_NEW))
+	if (likely(verdict >= 0))
 		return verdict;
 
 	struct packet p = {};
 
 	if (verdict == LEAN_NEW && s)
-		return lean_pipeline(ctx, &p, s);
+		return lean_open(ctx, &p, s);
+	if (verdict == LEAN_STATELESS && s) {
+		verdict = lean_stateless(ctx, &p, s);
+		if (likely(verdict != LEAN_NOT))
+			return verdict;
+	}
 	return pipeline(ctx, &p, s);
 }
 
