@@ -333,7 +333,7 @@ struct xlvs_entry {
  * although it, or one before it, is theirs: a look-up ends at a line with none.
  * src and dst are the client's packets'; of an ANSWER the server's.
  */
-#define XLVS_CHAIN 24
+#define XLVS_CHAIN 32
 #define XLVS_WAYS4 2
 #define XLVS_WAYS6 1
 
@@ -382,7 +382,9 @@ struct xlvs_geometry {
 	__u32 lines4;    /* the map has XLVS_CHAIN - 1 more, so a chain never wraps */
 	__u32 lines6;
 	__u32 hz;            /* ticks per second */
-	__u32 half_open_max; /* beyond it a new half-open connection takes the place of one */
+	__u32 half_open_max; /* beyond it a new half-open connection takes the place of an old one */
+	__u32 connections;   /* that lines4 is rated for */
+	__u32 pad;
 };
 
 /*

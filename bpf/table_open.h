@@ -21,6 +21,15 @@ enum table_opened {
 #define TABLE_OPEN_RETRIES 8
 /* With too many half-open connections: lines that are searched for one to replace. */
 #define TABLE_EVICT_LINES 4
+/* Of a second: so long a client has to answer, as long as there is another way. */
+#define TABLE_YOUNG_SHARE 4
+
+/* How many half-open connections are there? */
+enum table_crowd {
+	CROWD_NONE,
+	CROWD_MANY, /* half_open_max: those that are not young make room */
+	CROWD_FULL, /* three times that: any does */
+};
 
 #define PLACE_NONE 0xffffffffu
 
@@ -61,7 +70,7 @@ static __always_inline void table_unlock(bool v6, __u32 line)
 struct open_scan {
 	const struct packet *p;
 	__u32 home;
-	bool crowded;             /* in: too many half-open connections, and this is another one */
+	bool crowded;             /* in: the new one is half-open, and there are many */
 	bool looking;             /* the key may still be found */
 	__u32 same_at, same_word; /* the key's own entry, usable or not */
 	__u32 free_at;
@@ -286,9 +295,24 @@ static __always_inline bool open_claim(struct xlvs_entry *e)
 						   XLVS_CONNECTION_CLAIMED) == word;
 }
 
+/*
+ * Has its client had the time to answer? Else a flood would end honest connections
+ * between their SYN and ACK: of the few nearby the oldest may be very young.
+ */
+static __noinline bool open_is_old(__u32 word, __u32 expires, __u32 now)
+{
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_geometry *g = geometry_get();
+	__u32 state = word_state(word);
+
+	if (!s || !g || state >= XLVS_STATE_MAX)
+		return true;
+	return (__s32)(now - (expires - s->timeout[state])) > (__s32)(g->hz / TABLE_YOUNG_SHARE);
+}
+
 /* Decides by what the scan found. TABLE_OPENED: the place is claimed. */
 static __always_inline int open_choose(struct packet *p, bool v6, const struct open_scan *s,
-				       struct open_place *to)
+				       __u32 crowd, struct open_place *to)
 {
 	struct connection found;
 	struct xlvs_entry *e;
@@ -311,7 +335,9 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 		to->word = s->same_word;
 		return TABLE_OCCUPIED;
 	}
-	if (s->victim_at != PLACE_NONE && (s->crowded || s->free_at == PLACE_NONE)) {
+	if (s->victim_at != PLACE_NONE &&
+	    (s->free_at == PLACE_NONE || crowd == CROWD_FULL ||
+	     (crowd && open_is_old(s->victim_word, s->victim_expires, p->now)))) {
 		to->at = s->victim_at;
 		to->word = s->victim_word;
 		to->evicts = 1;
@@ -324,7 +350,7 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 	return open_claim(e) ? TABLE_OPENED : TABLE_CONTENDED;
 }
 
-static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u32 crowded,
+static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u32 crowd,
 				     struct open_place *to)
 {
 	__u32 none = PLACE_NONE;
@@ -336,7 +362,7 @@ static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u3
 	opaque(none);
 	s.p = p;
 	s.home = home;
-	s.crowded = crowded;
+	s.crowded = crowd;
 	s.looking = !!none;
 	s.same_at = s.same_word = s.free_at = s.shadow_at = none;
 	s.victim_at = s.victim_word = s.victim_expires = none;
@@ -344,17 +370,17 @@ static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u3
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, open_scan6, &s, 0);
 	else
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, open_scan4, &s, 0);
-	return open_choose(p, v6, &s, to);
+	return open_choose(p, v6, &s, crowd, to);
 }
 
-subprogram int open_find4(struct packet *p, __u32 home, __u32 crowded, struct open_place *to)
+subprogram int open_find4(struct packet *p, __u32 home, __u32 crowd, struct open_place *to)
 {
-	return open_find(p, false, home, crowded, to);
+	return open_find(p, false, home, crowd, to);
 }
 
-subprogram int open_find6(struct packet *p, __u32 home, __u32 crowded, struct open_place *to)
+subprogram int open_find6(struct packet *p, __u32 home, __u32 crowd, struct open_place *to)
 {
-	return open_find(p, true, home, crowded, to);
+	return open_find(p, true, home, crowd, to);
 }
 
 /* NAT: two virtual addresses may lead one client port to one server port. The server
@@ -472,7 +498,7 @@ static __always_inline int open_plain4(struct packet *p, __u32 home)
 }
 
 /* With the first line locked. */
-static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, __u32 crowded)
+static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, __u32 crowd)
 {
 	struct xlvs_table_counts *counts = table_counts_get();
 	struct open_place to = {};
@@ -482,7 +508,7 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 	if (!counts)
 		return TABLE_CONTENDED;
 	for (int i = 0; i < TABLE_OPEN_RETRIES && rc == TABLE_CONTENDED; i++) {
-		rc = v6 ? open_find6(p, home, crowded, &to) : open_find4(p, home, crowded, &to);
+		rc = v6 ? open_find6(p, home, crowd, &to) : open_find4(p, home, crowd, &to);
 		if (rc == TABLE_OCCUPIED)
 			rc = table_end(v6, to.at, to.word, 1) ? TABLE_OPENED : TABLE_CONTENDED;
 	}
@@ -509,20 +535,21 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 static __always_inline int table_open(struct packet *p, __u32 v6)
 {
 	struct xlvs_geometry *g = geometry_get();
-	__u32 zero = 0, crowded, line;
+	__u32 zero = 0, crowd = CROWD_NONE, line, half_open;
 	struct xlvs_table *t = bpf_map_lookup_elem(&table, &zero);
 	int rc;
 
 	if (!g || !t)
 		return TABLE_CONTENDED;
 	line = place_of_client(g, v6, &p->tuple.src, p->tuple.sport);
-	crowded = p->c.word & XLVS_CONNECTION_HALF_OPEN &&
-		  READ_ONCE(t->half_open) >= g->half_open_max;
-	if (!v6 && !crowded && likely(open_plain4(p, line) == TABLE_OPENED))
+	half_open = READ_ONCE(t->half_open);
+	if (half_open >= g->half_open_max && p->c.word & XLVS_CONNECTION_HALF_OPEN)
+		crowd = half_open >= 3 * g->half_open_max ? CROWD_FULL : CROWD_MANY;
+	if (!v6 && !crowd && likely(open_plain4(p, line) == TABLE_OPENED))
 		return TABLE_OPENED;
 	if (!table_lock_take(v6, line))
 		return TABLE_CONTENDED;
-	rc = open_locked(p, v6, line, crowded);
+	rc = open_locked(p, v6, line, crowd);
 	table_unlock(v6, line);
 	return rc;
 }

@@ -216,7 +216,7 @@ def run(config: Config) -> int:
     """Run until a signal; the exit status. Raises Problem when it cannot start."""
     place = paths(config.instance)
     lock = Lock(place.lock)
-    sizes = Sizes(connections=config.table_size)
+    sizes = Sizes.rated(config.table_size, config.table_size_ipv6)
     kernel = Kernel(DataPath.open(pins.folder(config.instance), sizes))
     try:
         return asyncio.run(_run(config, place, kernel))

@@ -79,7 +79,7 @@ def test_a_fresh_start_pins_everything(data_path: DataPath, pin_folder: Path) ->
 
 def test_sizes_reach_every_map(data_path: DataPath) -> None:
     entries = {name: data_path.map(name).info.max_entries for name in MAPS}
-    assert entries["connections4"] == SMALL.connections * 9 // 8 + records.CHAIN - 1
+    assert entries["connections4"] == SMALL.connections * 23 // 24 + 1 + records.CHAIN - 1
     assert entries["connections6"] == SMALL.connections6 + records.CHAIN - 1
     assert entries["services_by_key4"] == entries["services_by_key"] == SMALL.services
     assert entries["services"] == entries["schedules"] == entries["service_stats"] == SMALL.services
@@ -94,7 +94,7 @@ def test_the_geometry_is_written_once(data_path: DataPath, pin_folder: Path) -> 
     first = data_path.geometry
     assert first.secret[1] & 1
     assert 0 not in first.secret
-    assert (first.lines4, first.lines6) == (SMALL.connections * 9 // 8, SMALL.connections6)
+    assert (first.lines4, first.lines6) == (SMALL.connections * 23 // 24 + 1, SMALL.connections6)
     assert first.half_open_max == SMALL.connections // 4
     data_path.close()
     again = DataPath.open(pin_folder, replace(SMALL, connections=8))

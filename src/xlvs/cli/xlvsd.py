@@ -15,7 +15,7 @@ from xlvs.model.problem import Problem
 from xlvs.model.service import Address
 
 USAGE_ERROR = 2
-_TABLE_MAX = 1 << 26  # slots of 128 bytes: 8 GiB
+_TABLE_MAX = 1 << 26  # 62 bytes each: 4 GB
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Config:
     interfaces: tuple[str, ...] = ()
     hook: str = "auto"
     table_size: int = 262144
+    table_size_ipv6: int | None = None
     local_addresses: tuple[Address, ...] = ()
     values: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -68,7 +69,13 @@ def parser() -> argparse.ArgumentParser:
         type=_table_size,
         default=Config.table_size,
         metavar="N",
-        help="most connections at once (default %(default)s)",
+        help="most connections at once, by fullnat half as many (default %(default)s)",
+    )
+    found.add_argument(
+        "--table-size-ipv6",
+        type=_table_size,
+        metavar="N",
+        help="most of IPv6 at once, besides (default: an eighth of --table-size)",
     )
     found.add_argument(
         "--local-addresses",
@@ -102,6 +109,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         interfaces=found.interfaces,
         hook=found.hook,
         table_size=found.table_size,
+        table_size_ipv6=found.table_size_ipv6,
         local_addresses=found.local_addresses,
         values=values,
     )

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from xlvs.datapath import attach as hooks
 from xlvs.datapath import libbpf, pins, records
@@ -42,8 +43,7 @@ _CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
 _TICKS = 1 << 32  # as many as the maps tell apart
 _SECRET_BYTES = 8
 
-# An eighth more lines than connections, see _lines4.
-CONNECTIONS_MAX = ((1 << 32) // records.WAYS4 - records.CHAIN) // 9 * 8
+CONNECTIONS_MAX = (1 << 32) // records.WAYS4 - records.CHAIN
 """A place in the table has a number of 32 bits."""
 
 PORT_BLOCKS_MAX = (1 << 16) - 2
@@ -58,8 +58,8 @@ _SHARE = 4  # a quarter of the table may be IPv6's, and half-open
 class Sizes:
     """Numbers of entries; fixed when an instance's maps are made.
 
-    ``connections``: for so many the table is rated. It has two and a quarter times as
-    many places, of 32 bytes: less than half full, no connection finds all of its taken.
+    ``connections``: for so many the table is rated. It has nearly twice as many places,
+    of 32 bytes: about half full, no connection finds all of its taken.
     ``connections6``: places of IPv6, of 64 bytes; 0 stands for a quarter.
     """
 
@@ -76,11 +76,23 @@ class Sizes:
             lines = max(min(_LINES6_MIN, self.connections), self.connections // _SHARE)
             object.__setattr__(self, "connections6", lines)
 
+    @classmethod
+    def rated(cls, connections: int, ipv6: int | None = None) -> Self:
+        """Sizes for so many connections; of IPv6 an eighth of that if not said.
+
+        Its lines have one place each: half full they are as good as IPv4's.
+        """
+        return cls(connections=connections, connections6=2 * ipv6 if ipv6 else 0)
+
     def check(self) -> None:
         """Raises DataPathProblem if the maps cannot be that big whatever the memory."""
         for wanted, most, what in (
             (self.connections, CONNECTIONS_MAX, "connections in the table (--table-size)"),
-            (self.connections6, CONNECTIONS_MAX, "places for IPv6 connections"),
+            (
+                self.connections6,
+                CONNECTIONS_MAX,
+                "places for IPv6 connections (twice --table-size-ipv6)",
+            ),
             (self.port_blocks, PORT_BLOCKS_MAX, "pairs of local address and real server"),
         ):
             if wanted > most:
@@ -90,17 +102,16 @@ class Sizes:
 
 
 def _lines4(connections: int) -> int:
-    """Lines of two places: with an eighth more than one for each, a chain is never full."""
-    return connections + connections // 8
+    """Lines of two places, a few less than one for each connection.
+
+    At 80 % of the rating it is 77 bytes for each, 153 where FULLNAT takes two places,
+    and nobody is refused; at all of it, one newcomer of some millions (ADR 10).
+    """
+    return connections - connections // 24
 
 
 def _regions(lines: int) -> int:
     return (lines + records.CHAIN - 1) // records.REGION_LINES + 1
-
-
-def _rated(lines: int) -> int:
-    """The number that ``_lines4`` made lines of."""
-    return lines // 9 * 8 + lines % 9
 
 
 def geometry(sizes: Sizes) -> records.Geometry:
@@ -112,6 +123,7 @@ def geometry(sizes: Sizes) -> records.Geometry:
         lines6=sizes.connections6,
         hz=round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE)),
         half_open_max=max(sizes.connections // _SHARE, _HALF_OPEN_MIN),
+        connections=sizes.connections,
     )
 
 
@@ -140,14 +152,14 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
 """Map -> its size; maps not named here keep the size that C gives them."""
 
 
-def _sizes(maps: Mapping[str, Map]) -> Sizes:
-    """The sizes of a running data path."""
+def _sizes(maps: Mapping[str, Map], connections: int) -> Sizes:
+    """The sizes of a running data path; what its lines are rated for they do not say."""
 
     def entries(name: str) -> int:
         return maps[name].info.max_entries
 
     return Sizes(
-        connections=_rated(entries("connections4") - _BEHIND),
+        connections=connections,
         services=entries("services"),
         destinations=entries("destinations"),
         service_destinations=entries("service_destinations"),
@@ -176,10 +188,10 @@ class DataPath:
         self.programs = programs
         """Program name -> descriptor."""
         self._maps = maps
-        self.sizes = _sizes(maps)
-        """Sizes in effect: those of the first start if adopted."""
         self.geometry = layout.unpack(records.Geometry, maps["geometry"].lookup(0) or b"")
         """The table's, and ``hz``: ticks per second."""
+        self.sizes = _sizes(maps, self.geometry.connections)
+        """Sizes in effect: those of the first start if adopted."""
         settings = layout.unpack(records.Settings, maps["settings"].lookup(0) or b"")
         self.egress = settings.local_destinations > 0
         """Whether interfaces have a filter on egress: while a server is on the director itself."""

@@ -22,7 +22,7 @@ LOCAL_PORT_FIRST = 1024
 LOCAL_PORT_WORDS = 1008
 LOCAL_PORT_SUMMARY = 16
 NO_DESTINATION = 0xFFFFFFFF
-CHAIN = 24
+CHAIN = 32
 REGION_LINES = 64
 WAYS4 = 2
 WAYS6 = 1
@@ -326,6 +326,7 @@ class Geometry(NamedTuple):
     lines6: int = 0
     hz: int = 0
     half_open_max: int = 0
+    connections: int = 0
 
 
 class TableCounts(NamedTuple):
