@@ -276,8 +276,11 @@ def places(method: Method) -> int:
 
 
 def _sizes(key: Key, new: int) -> Sizes:
-    """Room for ``new`` connections besides the established ones."""
-    room = (key.connections + new + SPARE) * places(key.method)
+    """Room for ``new`` connections besides the established ones, by whatever method.
+
+    The table is the same for all methods, or figures would compare tables.
+    """
+    room = (key.connections + new + SPARE) * max(map(places, Method))
     return Sizes(
         connections=TABLE_MIN if key.v6 else max(room, TABLE_MIN),
         services=SIZES.services,

@@ -269,7 +269,8 @@ def test_a_flood_of_half_open_connections_leaves_room(crowded: World) -> None:
         assert crowded.client(from_client(i, "S")).reason == "fwd_dr"
     table = crowded.table()
     assert table.full == 0
-    assert table.evicted > 400
+    # All are young, so three times the limit and what comes in one of the sweep's ticks.
+    assert table.evicted > 200
     assert table.half_open < places(crowded) * 0.9
 
 

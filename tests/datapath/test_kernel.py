@@ -35,6 +35,8 @@ from xlvs.model import service as model
 from xlvs.model.edit import DeleteService
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol, ServiceKey
+from xlvs.wire.codec import decode_lines
+from xlvs.wire.messages import ConnectionView
 
 from .conftest import occupy
 
@@ -147,7 +149,7 @@ def test_connections_of_both_families_are_listed(kernel: Kernel, data_path: Data
     client6, vip6 = ip_address("2001:db8::9"), ip_address("fd00:1::1")
     entry6 = Entry6(Entry(word, expires), packed(client6), packed(vip6), 30001, 80)
     data_path.map("connections6").update(3, data_path.layout.pack(Line6(way=(entry6,))))
-    four, six = (view for views in kernel.connections() for view in views)
+    four, six = decode_lines(b"".join(kernel.connections()), ConnectionView)
     assert (four.client, four.client_port, four.virtual) == ("192.168.100.9", 30000, "10.0.0.1")
     assert (four.destination, four.destination_port) == (str(real(1)), 80)
     assert (four.local, four.local_port) == (str(real(9)), 2000)

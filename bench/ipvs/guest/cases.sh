@@ -36,7 +36,9 @@ plain() { # plain DIRECTOR: 256 flows to a real server, no service
 established() { # established DIRECTOR METHOD PROTOCOL FLOWS: opens them, then measures
 	flags=$(flags_of "$3") count=$PACKETS
 	[ "$4" -gt "$count" ] && count=$4
-	[ "$3" = udp ] || silently "$3" $SYN $VIP $ALL 0 "$4"
+	# Two packets each: the second one shows that there is a client, also by UDP.
+	if [ "$3" = udp ]; then opening=0; else opening=$SYN; fi
+	silently "$3" "$opening" $VIP $ALL 0 "$4"
 	silently "$3" "$flags" $VIP $ALL 0 "$4"
 	silently "$3" "$flags" $VIP 0xff 0 2048
 	measure "$1" "$2" "$4" "$3" "$flags" $VIP $(($4 - 1)) 0 "$count"

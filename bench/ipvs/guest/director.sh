@@ -17,7 +17,8 @@ esac
 
 rm -rf /run/xlvs # of the director before this one
 : >/tmp/xlvsd.log
-"$PYTHON" -m xlvs.daemon --interfaces dc,d1,d2 --hook "$hook" \
+# For 131072 flows, and new ones besides, by FULLNAT too (docs/how-to/table-size.md).
+"$PYTHON" -m xlvs.daemon --interfaces dc,d1,d2 --hook "$hook" --table-size 524288 \
 	${local:+--local-addresses "$local"} >/tmp/xlvsd.log 2>&1 &
 daemon=$!
 until grep -q ': ready' /tmp/xlvsd.log; do

@@ -138,7 +138,8 @@ static int program(const struct generator *g, const struct model *m, int map, ui
 	TO_BE16(8);
 	STORE(BPF_H, 6, L4, 8);
 	ALUI(BPF_RSH, 7, 15); /* r7 = low half of the source address */
-	ALUI(BPF_ADD, 7, 1);
+	/* TCP and UDP have clients of their own, as they would: none is of both. */
+	ALUI(BPF_ADD, 7, g->udp ? 1 : 0x4001);
 	TO_BE16(7);
 	STORE(BPF_H, 6, IP + 14, 7);
 	MOV(9, 7);
