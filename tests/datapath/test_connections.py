@@ -266,11 +266,12 @@ def test_a_flood_of_half_open_connections_leaves_room(crowded: World) -> None:
             break
         time.sleep(0.01)
     for i in range(limit, limit + 500):
+        if i % 16 == 0:
+            crowded.age(1)  # young ones would stay while there is room
         assert crowded.client(from_client(i, "S")).reason == "fwd_dr"
     table = crowded.table()
     assert table.full == 0
-    # All are young, so three times the limit and what comes in one of the sweep's ticks.
-    assert table.evicted > 200
+    assert table.evicted > 400
     assert table.half_open < places(crowded) * 0.9
 
 
