@@ -55,9 +55,9 @@ XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
 XLVS_MAP_ARRAY(schedules, struct xlvs_schedule, 4096, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(destination_load, struct xlvs_destination_load, 16384, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(local_ports, struct xlvs_local_ports, 1024, BPF_F_MMAPABLE);
-XLVS_MAP_ARRAY(connections4, struct xlvs_line4, 294935, BPF_F_MMAPABLE);
-XLVS_MAP_ARRAY(connections6, struct xlvs_line6, 65559, BPF_F_MMAPABLE);
-XLVS_MAP_ARRAY(regions4, __u32, 4609, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(connections4, struct xlvs_line4, 251253, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(connections6, struct xlvs_line6, 65567, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(regions4, __u32, 3926, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(regions6, __u32, 1025, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(table, struct xlvs_table, 1, BPF_F_MMAPABLE);
 /* Which service was last found here? (stages/3_service.h) */

@@ -62,6 +62,8 @@ struct packet {
 	/* pipeline: read once per packet */
 	__u32 now; /* tick, lib/clock.h */
 	__u32 hz;  /* ticks per second */
+	/* table_open: half-open TCP and UDP that expires before this is not young */
+	__u32 old[2];
 	/* forward: where it goes */
 	struct xlvs_next_hop next_hop;
 	struct xlvs_addr neighbour;

@@ -19,8 +19,8 @@ enum table_opened {
 /* A lock is held for some hundred instructions, without calls that could wait. */
 #define TABLE_LOCK_SPINS (1 << 16)
 #define TABLE_OPEN_RETRIES 8
-/* With too many half-open connections: lines that are searched for one to replace. */
-#define TABLE_EVICT_LINES 4
+/* With too many half-open connections: lines that are searched for an old one. */
+#define TABLE_EVICT_LINES 16
 /* Of a second: so long a client has to answer, as long as there is another way. */
 #define TABLE_YOUNG_SHARE 4
 
@@ -74,8 +74,9 @@ struct open_scan {
 	bool looking;             /* the key may still be found */
 	__u32 same_at, same_word; /* the key's own entry, usable or not */
 	__u32 free_at;
-	__u32 victim_at, victim_word, victim_expires; /* half-open, the nearest to its end */
-	__u32 shadow_at; /* NAT: the server may see the same packets from it */
+	__u32 victim_at, victim_word; /* half-open, the oldest */
+	__s32 victim_age;             /* above 0: not young any more */
+	__u32 shadow_at;              /* NAT: the server may see the same packets from it */
 };
 
 /* Where to put the connection. */
@@ -109,8 +110,9 @@ static __always_inline bool open_key_is(const struct packet *p, bool v6, const s
 static __always_inline void open_look(struct open_scan *s, const struct packet *p, bool v6,
 				      const struct xlvs_entry *e, __u32 at)
 {
-	__u32 word = READ_ONCE(e->word), expires;
+	__u32 word = READ_ONCE(e->word);
 	bool same_client, same_key, same_protocol;
+	__s32 age;
 
 	if (!(word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED))) {
 		if (s->free_at == PLACE_NONE)
@@ -130,12 +132,12 @@ static __always_inline void open_look(struct open_scan *s, const struct packet *
 	    word_method(p->c.word) == XLVS_METHOD_NAT && !(word & XLVS_CONNECTION_SHADOWED)) {
 		s->shadow_at = at;
 	}
-	expires = READ_ONCE(e->expires);
+	age = p->old[!!(word & WORD_PROTOCOL)] - READ_ONCE(e->expires);
 	if (word & XLVS_CONNECTION_HALF_OPEN &&
-	    (s->victim_at == PLACE_NONE || (__s32)(s->victim_expires - expires) > 0)) {
+	    (s->victim_at == PLACE_NONE || age > s->victim_age)) {
 		s->victim_at = at;
 		s->victim_word = word;
-		s->victim_expires = expires;
+		s->victim_age = age;
 	}
 }
 
@@ -146,7 +148,8 @@ static __always_inline bool open_looked(struct open_scan *s, __u32 i, __u32 pass
 		s->looking = false;
 	if (s->looking || s->free_at == PLACE_NONE)
 		return false;
-	return !s->crowded || i + 1 >= TABLE_EVICT_LINES;
+	return !s->crowded || (s->victim_at != PLACE_NONE && s->victim_age > 0) ||
+	       i + 1 >= TABLE_EVICT_LINES;
 }
 
 /* Way by way: both of a line at once are more paths than the verifier likes. */
@@ -295,21 +298,6 @@ static __always_inline bool open_claim(struct xlvs_entry *e)
 						   XLVS_CONNECTION_CLAIMED) == word;
 }
 
-/*
- * Has its client had the time to answer? Else a flood would end honest connections
- * between their SYN and ACK: of the few nearby the oldest may be very young.
- */
-static __noinline bool open_is_old(__u32 word, __u32 expires, __u32 now)
-{
-	struct xlvs_settings *s = settings_get();
-	struct xlvs_geometry *g = geometry_get();
-	__u32 state = word_state(word);
-
-	if (!s || !g || state >= XLVS_STATE_MAX)
-		return true;
-	return (__s32)(now - (expires - s->timeout[state])) > (__s32)(g->hz / TABLE_YOUNG_SHARE);
-}
-
 /* Decides by what the scan found. TABLE_OPENED: the place is claimed. */
 static __always_inline int open_choose(struct packet *p, bool v6, const struct open_scan *s,
 				       __u32 crowd, struct open_place *to)
@@ -336,8 +324,7 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 		return TABLE_OCCUPIED;
 	}
 	if (s->victim_at != PLACE_NONE &&
-	    (s->free_at == PLACE_NONE || crowd == CROWD_FULL ||
-	     (crowd && open_is_old(s->victim_word, s->victim_expires, p->now)))) {
+	    (s->free_at == PLACE_NONE || crowd == CROWD_FULL || (crowd && s->victim_age > 0))) {
 		to->at = s->victim_at;
 		to->word = s->victim_word;
 		to->evicts = 1;
@@ -365,7 +352,7 @@ static __always_inline int open_find(struct packet *p, bool v6, __u32 home, __u3
 	s.crowded = crowd;
 	s.looking = !!none;
 	s.same_at = s.same_word = s.free_at = s.shadow_at = none;
-	s.victim_at = s.victim_word = s.victim_expires = none;
+	s.victim_at = s.victim_word = s.victim_age = none;
 	if (v6)
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, open_scan6, &s, 0);
 	else
@@ -529,6 +516,22 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 }
 
 /*
+ * A half-open connection that expires before these has been open for long enough: its
+ * client could have answered. Younger ones are spared, or a flood would end honest
+ * connections between SYN and ACK.
+ */
+static __noinline void open_old(struct packet *p)
+{
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_geometry *g = geometry_get();
+
+	if (!s || !g)
+		return;
+	p->old[0] = p->now + s->timeout[XLVS_STATE_SYN_RECV] - g->hz / TABLE_YOUNG_SHARE;
+	p->old[1] = p->now + s->timeout[XLVS_STATE_UDP] - g->hz / TABLE_YOUNG_SHARE;
+}
+
+/*
  * Puts the connection p->c (word, expires, destination, extra) of the client's packet
  * p->tuple into the table. enum table_opened; p->c.at is its place.
  */
@@ -547,6 +550,7 @@ static __always_inline int table_open(struct packet *p, __u32 v6)
 		crowd = half_open >= 3 * g->half_open_max ? CROWD_FULL : CROWD_MANY;
 	if (!v6 && !crowd && likely(open_plain4(p, line) == TABLE_OPENED))
 		return TABLE_OPENED;
+	open_old(p);
 	if (!table_lock_take(v6, line))
 		return TABLE_CONTENDED;
 	rc = open_locked(p, v6, line, crowd);
