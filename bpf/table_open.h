@@ -84,7 +84,8 @@ struct open_place {
 	__u32 at;
 	__u32 word; /* TABLE_OCCUPIED: who is there */
 	__u32 shadow_at;
-	__u32 evicts; /* 1: a stranger has to go */
+	__u32 evicts;  /* 1: a stranger has to go */
+	__u32 free_at; /* TABLE_OCCUPIED: PLACE_NONE, or where to go instead of there */
 };
 
 static __always_inline bool open_key_is(const struct packet *p, bool v6, const struct xlvs_entry *e,
@@ -307,6 +308,7 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 
 	to->shadow_at = s->shadow_at;
 	to->evicts = 0;
+	to->free_at = PLACE_NONE;
 	if (s->same_at != PLACE_NONE) {
 		e = entry_get(v6, s->same_at);
 		if (!e)
@@ -328,6 +330,7 @@ static __always_inline int open_choose(struct packet *p, bool v6, const struct o
 		to->at = s->victim_at;
 		to->word = s->victim_word;
 		to->evicts = 1;
+		to->free_at = s->free_at; /* nearer, and chains do not grow */
 		return TABLE_OCCUPIED;
 	}
 	to->at = s->free_at;
@@ -496,11 +499,21 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 		return TABLE_CONTENDED;
 	for (int i = 0; i < TABLE_OPEN_RETRIES && rc == TABLE_CONTENDED; i++) {
 		rc = v6 ? open_find6(p, home, crowd, &to) : open_find4(p, home, crowd, &to);
-		if (rc == TABLE_OCCUPIED)
-			rc = table_end(v6, to.at, to.word, 1) ? TABLE_OPENED : TABLE_CONTENDED;
+		if (rc != TABLE_OCCUPIED)
+			continue;
+		rc = TABLE_CONTENDED;
+		if (!table_end(v6, to.at, to.word, to.free_at == PLACE_NONE))
+			continue;
+		counts->evicted += to.evicts;
+		e = entry_get(v6, to.free_at);
+		if (to.free_at == PLACE_NONE) {
+			rc = TABLE_OPENED;
+		} else if (e && open_claim(e)) {
+			to.at = to.free_at;
+			rc = TABLE_OPENED;
+		}
 	}
 	if (rc == TABLE_OPENED) {
-		counts->evicted += to.evicts;
 		p->c.at = to.at;
 		/* As in open_first4(). */
 		if (word_method(p->c.word) != XLVS_METHOD_FULLNAT || answer_open(p, v6))
