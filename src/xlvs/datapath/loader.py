@@ -80,7 +80,7 @@ class Sizes:
     def rated(cls, connections: int, ipv6: int | None = None) -> Self:
         """Sizes for so many connections; of IPv6 an eighth of that if not said.
 
-        Its lines have one place each: half full they are as good as IPv4's.
+        Its lines have one place each, so they have to be emptier than IPv4's.
         """
         return cls(connections=connections, connections6=2 * ipv6 if ipv6 else 0)
 
