@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The TC (clsact) hook. A frame may be a GSO frame of up to 64 KB, its transport
+ * The TC hook (tcx or clsact). A frame may be a GSO frame of up to 64 KB, its transport
  * checksum may be partial (the device completes it), its VLAN tag is metadata.
  */
 #ifndef XLVS_HOOK_H
@@ -12,7 +12,7 @@
 #include "packet.h"
 
 #define HOOK_TC 1
-/* Not TC_ACT_OK: filters behind ours, whoever put them there, still see the frame. */
+/* TCX_NEXT, not TC_ACT_OK: whoever comes behind us, in tcx or clsact, still sees the frame. */
 #define HOOK_VERDICT_PASS TC_ACT_UNSPEC
 #define HOOK_VERDICT_DROP TC_ACT_SHOT
 

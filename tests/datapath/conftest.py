@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import uuid
@@ -12,12 +13,13 @@ from pathlib import Path
 import pytest
 from pyroute2 import netns
 
-from xlvs.datapath import pins
+from xlvs.datapath import libbpf, pins
 from xlvs.datapath.attach import recorded
 from xlvs.datapath.loader import DataPath, Sizes, remove
 
 from .world import World, world
 
+TCX_NEXT = -1
 SMALL = Sizes(
     connections=1024,
     services=64,
@@ -93,15 +95,32 @@ def tc(*words: str) -> str:
     return subprocess.run(["tc", *words], capture_output=True, text=True, check=True).stdout
 
 
+def somebodys(folder: Path, name: str, verdict: int) -> str:
+    """Somebody else's TC program, as an object file."""
+    source, target = folder / f"{name}.c", folder / f"{name}.o"
+    text = f'__attribute__((section("tc"))) int {name}(void *ctx) {{ return {verdict}; }}\n'
+    source.write_text(text)
+    subprocess.run(["clang-16", "-target", "bpf", "-O2", "-c", source, "-o", target], check=True)
+    return str(target)
+
+
 def occupy(ifname: str, side: str, folder: Path) -> None:
     """Somebody else's filter with our handle and priority."""
     tc("qdisc", "add", "dev", ifname, "clsact")
-    source = folder / "other.c"
-    source.write_text('__attribute__((section("tc"))) int other(void *ctx) { return -1; }\n')
-    target = str(folder / "other.o")
-    subprocess.run(["clang-16", "-target", "bpf", "-O2", "-c", source, "-o", target], check=True)
+    target = somebodys(folder, "other", TCX_NEXT)
     words = ("prio", "1", "handle", "1", "bpf", "da", "obj", target, "sec", "tc")
     tc("filter", "add", "dev", ifname, side, *words)
+
+
+@pytest.fixture
+def no_tcx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel before 6.6."""
+
+    def refuse(program: int, ifindex: int, point: int) -> int:
+        del program, ifindex, point
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(libbpf, "tcx_link", refuse)
 
 
 @pytest.fixture

@@ -1,26 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs on interfaces: every hook, exchanged, detached, found again, gone."""
+"""Programs on interfaces: every hook, exchanged, detached, found again, gone.
+
+All of it twice: TC by tcx, and by filters as on a kernel before 6.6.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from pyroute2 import netns
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from tests import tc_programs
 
-from xlvs.datapath import libbpf
-from xlvs.datapath.attach import HOOKS, TC_HANDLE, TC_PRIORITY
+from xlvs.datapath import clsact as clsact_filters
+from xlvs.datapath import libbpf, tcx
+from xlvs.datapath.attach import HOOKS
+from xlvs.datapath.clsact import HANDLE, PRIORITY
 from xlvs.datapath.loader import DataPath, remove
 from xlvs.datapath.place import remember
+from xlvs.datapath.points import POINTS, SIDES
 from xlvs.datapath.problems import DataPathProblem
 from xlvs.datapath.records import Settings
 
-from .conftest import SMALL, occupy, tc
+from .conftest import SMALL, TCX_NEXT, occupy, somebodys, tc
 
+TC_ACT_SHOT = 2
+TCX_MOST = 63
 THEIRS = ("protocol", "all", "u32", "match", "u32", "0", "0", "flowid", "1:1")
+
+
+@pytest.fixture(autouse=True, params=["tcx", "clsact"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How this kernel attaches TC programs."""
+    if request.param == "clsact":
+        request.getfixturevalue("no_tcx")
+    return str(request.param)
+
+
+only_clsact = pytest.mark.parametrize("way", ["clsact"], indirect=True)
+only_tcx = pytest.mark.parametrize("way", ["tcx"], indirect=True)
 
 
 def ip(*words: str) -> str:
@@ -33,13 +60,31 @@ def running(ifname: str) -> set[str]:
     native, generic = libbpf.xdp_query(index)
     found = {"xdp"} if native else set()
     found |= {"xdp-generic"} if generic else set()
-    if "xlvs_tc_ingress" in tc("filter", "show", "dev", ifname, "ingress"):
+    if by_tc(ifname, "ingress"):
         found.add("tc")
     return found
 
 
+def by_tc(ifname: str, side: str) -> str:
+    """The way by which our program runs: tcx, clsact, both (with a comma), or ""."""
+    name = f"xlvs_tc_{side}"
+    found = ["tcx"] * tc_programs.tcx(ifname, side).count(name)
+    found += ["clsact"] * tc_programs.filters(ifname, side).count(f" {name} ")
+    return ",".join(found)
+
+
 def egress(ifname: str) -> bool:
-    return "xlvs_tc_egress" in tc("filter", "show", "dev", ifname, "egress")
+    return bool(by_tc(ifname, "egress"))
+
+
+def take_off(ifname: str, side: str, pin_folder: Path) -> None:
+    """As somebody else would, without a word to us."""
+    if by_tc(ifname, side) == "clsact":
+        tc("filter", "del", "dev", ifname, side)
+        return
+    link = libbpf.get(str(pin_folder / "links" / f"{ifname}-{side}"))
+    libbpf.link_detach(link)
+    os.close(link)
 
 
 def clsact(ifname: str) -> bool:
@@ -62,12 +107,13 @@ def attached(path: DataPath) -> list[tuple[str, str]]:
 
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize("hook", HOOKS)
-def test_attach_find_detach(shared_path: DataPath, hook: str) -> None:
+def test_attach_find_detach(shared_path: DataPath, hook: str, way: str) -> None:
     shared_path.attach("t0", hook)
     assert running("t0") == {hook}
+    assert by_tc("t0", "ingress") == (way if hook == "tc" else "")
     assert attached(shared_path) == [("t0", hook)]
-    # XDP needs no qdisc.
-    assert clsact("t0") == (hook == "tc")
+    # Only filters need a qdisc.
+    assert clsact("t0") == (hook == "tc" and way == "clsact")
     shared_path.detach("t0")
     assert clean("t0")
     assert attached(shared_path) == []
@@ -80,7 +126,7 @@ def test_attach_find_detach(shared_path: DataPath, hook: str) -> None:
 @pytest.mark.parametrize("second", HOOKS)
 @pytest.mark.parametrize("on", [False, True])
 def test_another_hook_replaces_the_first(
-    shared_path: DataPath, first: str, second: str, on: bool
+    shared_path: DataPath, first: str, second: str, on: bool, way: str
 ) -> None:
     shared_path.put_egress(on=on)
     shared_path.attach("t0", first)
@@ -88,29 +134,32 @@ def test_another_hook_replaces_the_first(
     assert running("t0") == {second}
     assert attached(shared_path) == [("t0", second)]
     assert egress("t0") is on
-    assert clsact("t0") == (on or second == "tc")
+    assert clsact("t0") == (way == "clsact" and (on or second == "tc"))
 
 
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize("hook", HOOKS)
-def test_egress_comes_and_goes_on_all_interfaces(shared_path: DataPath, hook: str) -> None:
+def test_egress_comes_and_goes_on_all_interfaces(
+    shared_path: DataPath, hook: str, way: str
+) -> None:
     shared_path.attach("t0", hook)
     assert not egress("t0")
     shared_path.put_egress(on=True)
     assert running("t0") == {hook}
-    assert egress("t0")
+    assert by_tc("t0", "egress") == way
     shared_path.attach("t1", "xdp")
     assert egress("t1")
     assert [found.egress for found in shared_path.attachments()] == [True, True]
     shared_path.put_egress(on=False)
     assert not egress("t0")
     assert running("t0") == {hook}
-    assert clsact("t0") == (hook == "tc")
+    assert clsact("t0") == (hook == "tc" and way == "clsact")
     assert running("t1") == {"xdp"}
     assert not clsact("t1")
     assert [found.egress for found in shared_path.attachments()] == [False, False]
 
 
+@only_clsact
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize("hook", HOOKS)
 def test_egress_is_on_all_interfaces_or_on_none(
@@ -142,10 +191,10 @@ def test_a_new_process_has_egress_as_the_maps_want_it(
     DataPath.open(pin_folder, SMALL).close()
     assert running("t0") == {hook}
     assert egress("t0") is bool(local_destinations)
-    # And the other way round: without the filter that the maps want.
-    index = socket.if_nametoindex("t0")
+    # And the other way round: without the program that the maps want.
     if local_destinations:
-        libbpf.tc_detach(index, libbpf.TC_EGRESS, TC_HANDLE, TC_PRIORITY)
+        take_off("t0", "egress", pin_folder)
+        assert not egress("t0")
         DataPath.open(pin_folder, SMALL).close()
         assert egress("t0")
 
@@ -162,14 +211,18 @@ def test_anothers_qdisc_stays_when_egress_goes(shared_path: DataPath) -> None:
 
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_new_version_takes_over(data_path: DataPath, pin_folder: Path, hook: str) -> None:
+def test_a_new_version_takes_over(
+    data_path: DataPath, pin_folder: Path, hook: str, way: str
+) -> None:
     data_path.attach("t0", hook)
     index = socket.if_nametoindex("t0")
 
     def program() -> int:
-        if hook == "tc":
-            return libbpf.tc_query(index, libbpf.TC_INGRESS, TC_HANDLE, TC_PRIORITY)
-        return max(libbpf.xdp_query(index))
+        if hook != "tc":
+            return max(libbpf.xdp_query(index))
+        if way == "tcx":
+            return tc_programs.tcx_ids("t0", "ingress")[0]
+        return libbpf.tc_query(index, libbpf.TC_INGRESS, HANDLE, PRIORITY)
 
     before = program()
     data_path.close()
@@ -295,6 +348,7 @@ def test_anothers_filters_and_qdisc_stay(shared_path: DataPath) -> None:
     assert "xlvs" not in tc("filter", "show", "dev", "t0", "ingress")
 
 
+@only_clsact
 @pytest.mark.usefixtures("namespace")
 def test_our_qdisc_stays_for_anothers_filter(shared_path: DataPath) -> None:
     shared_path.put_egress(on=True)
@@ -307,6 +361,7 @@ def test_our_qdisc_stays_for_anothers_filter(shared_path: DataPath) -> None:
     assert "u32" in tc("filter", "show", "dev", "t0", "egress")
 
 
+@only_clsact
 @pytest.mark.usefixtures("namespace")
 def test_anothers_filter_on_our_handle_is_not_overwritten(
     shared_path: DataPath, tmp_path: Path
@@ -318,3 +373,160 @@ def test_anothers_filter_on_our_handle_is_not_overwritten(
     assert attached(shared_path) == []
     assert not egress("t0")
     assert list((shared_path.pins / "links").iterdir()) == []
+
+
+@only_tcx
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("hook", HOOKS)
+def test_links_take_over_from_filters(
+    data_path: DataPath, pin_folder: Path, hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_path.put_egress(on=True)
+    count_local(data_path, 1)
+    with monkeypatch.context() as before:
+        older(before)
+        data_path.attach("t0", hook)
+    data_path.close()
+    assert by_tc("t0", "egress") == "clsact"
+    seen = []
+    tc_detach = libbpf.tc_detach
+
+    def watched(ifindex: int, point: int, handle: int, priority: int) -> None:
+        seen.append(by_tc("t0", SIDES[point]))
+        tc_detach(ifindex, point, handle, priority)
+
+    monkeypatch.setattr(libbpf, "tc_detach", watched)
+    again = DataPath.open(pin_folder, SMALL)
+    # No moment without one.
+    assert seen == ["tcx,clsact"] * (2 if hook == "tc" else 1)
+    assert by_tc("t0", "ingress") == ("tcx" if hook == "tc" else "")
+    assert by_tc("t0", "egress") == "tcx"
+    assert not clsact("t0")
+    assert attached(again) == [("t0", hook)]
+    again.close()
+    names = {"t0-egress", "t0-ingress" if hook == "tc" else "t0-xdp"}
+    assert {each.name for each in (pin_folder / "links").iterdir()} == names
+
+
+@only_tcx
+@pytest.mark.usefixtures("namespace")
+def test_a_take_over_that_was_killed_is_finished(
+    data_path: DataPath, pin_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        older(before)
+        data_path.attach("t0", "tc")
+    with monkeypatch.context() as killed:
+        killed.setattr(clsact_filters, "detach", lambda *_: None)
+        data_path.attach("t0", "tc")
+    data_path.close()
+    assert by_tc("t0", "ingress") == "tcx,clsact"
+    again = DataPath.open(pin_folder, SMALL)
+    assert by_tc("t0", "ingress") == "tcx"
+    assert not clsact("t0")
+    again.close()
+
+
+@pytest.mark.usefixtures("namespace")
+def test_a_process_that_is_killed_leaves_it_running(pin_folder: Path, way: str) -> None:
+    child = os.fork()
+    if not child:
+        DataPath.open(pin_folder, SMALL).attach("t0", "tc")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert by_tc("t0", "ingress") == way
+    again = DataPath.open(pin_folder, SMALL)
+    assert attached(again) == [("t0", "tc")]
+    again.close()
+
+
+@only_tcx
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("side", ["ingress", "egress"])
+def test_others_keep_their_places_in_tcx(
+    data_path: DataPath, pin_folder: Path, tmp_path: Path, side: str
+) -> None:
+    data_path.put_egress(on=True)
+    count_local(data_path, 1)
+    everybody = ["before", f"xlvs_tc_{side}", "behind"]
+    with beside("t0", side, tmp_path, "before", TCX_NEXT):
+        data_path.attach("t0", "tc")
+        with beside("t0", side, tmp_path, "behind", TCX_NEXT):
+            assert tc_programs.tcx("t0", side) == everybody
+            data_path.close()
+            DataPath.open(pin_folder, SMALL).close()
+            assert tc_programs.tcx("t0", side) == everybody
+            remove(pin_folder)
+            assert tc_programs.tcx("t0", side) == ["before", "behind"]
+
+
+@pytest.mark.usefixtures("namespace")
+def test_what_we_pass_is_seen_by_others(shared_path: DataPath, way: str, tmp_path: Path) -> None:
+    ip("addr", "add", "192.0.2.1/24", "dev", "t0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("192.0.2.1", 9))
+        receiver.settimeout(0.3)
+        shared_path.attach("t0", "tc")
+        assert arrives(receiver)
+        if way == "tcx":
+            with beside("t0", "ingress", tmp_path, "behind", TC_ACT_SHOT):
+                assert tc_programs.tcx("t0", "ingress") == ["xlvs_tc_ingress", "behind"]
+                assert not arrives(receiver)
+            assert arrives(receiver)
+            tc("qdisc", "add", "dev", "t0", "clsact")
+        target = somebodys(tmp_path, "filter", TC_ACT_SHOT)
+        words = ("prio", "7", "bpf", "da", "obj", target, "sec", "tc")
+        tc("filter", "add", "dev", "t0", "ingress", *words)
+        assert not arrives(receiver)
+        tc("filter", "del", "dev", "t0", "ingress", "prio", "7")
+        assert arrives(receiver)
+
+
+@only_tcx
+@pytest.mark.usefixtures("namespace")
+def test_no_room_in_tcx(shared_path: DataPath, tmp_path: Path) -> None:
+    with ExitStack() as full:
+        for i in range(TCX_MOST):
+            full.enter_context(beside("t0", "ingress", tmp_path, f"other{i}", TCX_NEXT))
+        with pytest.raises(DataPathProblem, match="to t0 by tc: the hook has as many programs"):
+            shared_path.attach("t0", "tc")
+    assert list((shared_path.pins / "links").iterdir()) == []
+
+
+def older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a daemon attaches that does not know tcx."""
+    monkeypatch.setattr(tcx, "attach", lambda *_: False)
+
+
+@contextmanager
+def beside(ifname: str, side: str, folder: Path, name: str, verdict: int) -> Iterator[None]:
+    """Somebody else's tcx program, behind those that are there."""
+    point = next(point for point in POINTS if SIDES[point] == side)
+    loaded = libbpf.Object(somebodys(folder, name, verdict), None)
+    try:
+        loaded.load()
+        index = socket.if_nametoindex(ifname)
+        link = libbpf.tcx_link(loaded.program_fds()[name], index, point)
+        try:
+            yield
+        finally:
+            os.close(link)
+    finally:
+        loaded.close()
+
+
+def arrives(receiver: socket.socket) -> bool:
+    """Whether a frame that comes in on t0, and is not the director's business, is received."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("t1", 0))
+        frame = Ether(dst=hardware("t0"), src="02:00:00:00:00:02")
+        frame /= IP(src="192.0.2.2", dst="192.0.2.1") / UDP(sport=1, dport=9) / b"x"
+        wire.send(bytes(frame))
+    try:
+        return receiver.recv(9) == b"x"
+    except TimeoutError:
+        return False
+
+
+def hardware(ifname: str) -> str:
+    return str(json.loads(ip("-json", "link", "show", ifname))[0]["address"])

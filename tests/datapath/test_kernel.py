@@ -109,7 +109,7 @@ def test_egress_is_attached_while_a_server_is_on_the_director(kernel: Kernel) ->
     assert egress() == [False, False]
 
 
-@pytest.mark.usefixtures("namespace")
+@pytest.mark.usefixtures("namespace", "no_tcx")
 def test_a_server_on_the_director_is_refused_without_egress(kernel: Kernel, tmp_path: Path) -> None:
     made = director(kernel, running=False)
     made.edit([add_service(), add(1)], go_on=False)

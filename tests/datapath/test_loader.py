@@ -268,7 +268,7 @@ def test_pins_are_the_machines_under_ip_netns_exec(namespace: str, pin_folder: P
     for adopted in ("False", "True"):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == adopted
-    assert (pin_folder / "links" / "t0-tc").exists()
+    assert any((pin_folder / "links").iterdir())
 
 
 def test_default_sizes_load(pin_folder: Path) -> None:

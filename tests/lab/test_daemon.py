@@ -9,10 +9,12 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests import tc_programs
 from tests.lab.small import REAL, SERVICE, Small, destination, eventually
 
 from xlvs.datapath import pins
@@ -29,9 +31,9 @@ def pinned(world):
     return found is not None and found.exists()
 
 
-def filters(world):
+def on_ingress(world):
     return subprocess.run(
-        world.within("d", "tc", "filter", "show", "dev", "eth0", "ingress"),
+        world.within("d", sys.executable, tc_programs.__file__, "eth0", "ingress"),
         capture_output=True,
         text=True,
         check=True,
@@ -135,13 +137,13 @@ def test_down_leaves_nothing(small):
     small.start()
     small.serve_both()
     assert pinned(small)
-    assert "xlvs_tc_ingress" in filters(small)
+    assert "xlvs_tc_ingress" in on_ingress(small)
     done = small.down()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert small.daemon.wait(5) == 0
     small.daemon = None
     assert not pinned(small)
-    assert filters(small) == ""
+    assert on_ingress(small).strip() == ""
     assert "clsact" not in small.on("d", "-d", "link", "show")
     assert list((small.run_folder / "run").iterdir()) == []
     assert small.down().returncode == 0
@@ -150,9 +152,9 @@ def test_down_leaves_nothing(small):
 def test_down_after_a_kill_from_another_namespace(small):
     small.start()
     small.stop(signal.SIGKILL)
-    assert "xlvs_tc_ingress" in filters(small)
+    assert "xlvs_tc_ingress" in on_ingress(small)
     assert small.down().returncode == 0
-    assert filters(small) == ""
+    assert on_ingress(small).strip() == ""
     assert not pinned(small)
 
 

@@ -178,7 +178,7 @@ def _egress(director: Director, interfaces: Iterable[InterfaceView]) -> list[str
         return []
     return [
         f"{interface.name}: answers of real servers on the director itself leave unseen: "
-        "the filter on egress is gone (restart xlvsd)"
+        "the program on egress is gone (restart xlvsd)"
         for interface in interfaces
         if interface.attached and not interface.egress
     ]

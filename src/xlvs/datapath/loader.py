@@ -194,7 +194,7 @@ class DataPath:
         """Sizes in effect: those of the first start if adopted."""
         settings = layout.unpack(records.Settings, maps["settings"].lookup(0) or b"")
         self.egress = settings.local_destinations > 0
-        """Whether interfaces have a filter on egress: while a server is on the director itself."""
+        """Whether interfaces have a program on egress: while a server is on the director itself."""
 
     @classmethod
     def open(
@@ -265,7 +265,7 @@ class DataPath:
         hooks.detach(self.pins / "links", ifname)
 
     def put_egress(self, *, on: bool) -> None:
-        """Let what is sent pass our filter, or not any more: on all interfaces, or no change.
+        """Let what is sent pass our program, or not any more: on all interfaces, or no change.
 
         Interfaces that are attached later do as these.
         """

@@ -72,7 +72,7 @@ class Attached(Protocol):
 
     @property
     def egress(self) -> bool:
-        """What is sent passes our filter, for servers on the director itself."""
+        """What is sent passes our program, for servers on the director itself."""
 
 
 class Port(Protocol):

@@ -85,6 +85,8 @@ def explain(
         )
     elif error.errno == errno.EOPNOTSUPP:
         advice = "the driver does not support it: choose the hook xdp-generic or tc"
+    elif error.errno == errno.ERANGE:
+        advice = "the hook has as many programs as it can have: detach one (bpftool net)"
     elif error.errno in (errno.ENOMEM, errno.E2BIG):
         advice = f"{reason}: choose a smaller connection table (--table-size)"
     else:

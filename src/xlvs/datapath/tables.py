@@ -167,7 +167,7 @@ class Have(NamedTuple):
     ``regions``: per service, the list in use and the one before, which a packet may
     still be reading. ``busy_blocks``: blocks of local ports with connections.
     ``roles``: all of the map ``addresses``. ``hz``: ticks per second, as of the start.
-    ``egress``: what is sent passes our filter.
+    ``egress``: what is sent passes our program.
 
     ``slot_regions``: as ``regions``, of mh's slots. ``committed``: the tick of each
     service's last change; soon after it nobody reads the slots before. ``pasts``: per

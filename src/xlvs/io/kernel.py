@@ -342,7 +342,7 @@ class Kernel:
         self._path.put_egress(on=on)
         log.info(
             "real servers on the director itself: %s",
-            "filters on egress attached" if on else "none any more, filters on egress detached",
+            "programs on egress attached" if on else "none any more, programs on egress detached",
         )
 
     def _put(self, name: str, key: int | bytes, value: bytes) -> None:

@@ -34,6 +34,7 @@ from xlvs.datapath.libbpf.hooks import (
     tc_hook_create,
     tc_hook_destroy,
     tc_query,
+    tcx_link,
     xdp_link,
     xdp_query,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "tc_hook_create",
     "tc_hook_destroy",
     "tc_query",
+    "tcx_link",
     "test_run",
     "xdp_link",
     "xdp_query",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs on interfaces: XDP links, TC filters."""
+"""Programs on interfaces: XDP and tcx links, TC filters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ XDP_FLAGS_SKB_MODE = 2
 XDP_FLAGS_DRV_MODE = 4
 
 _BPF_XDP = 37  # enum bpf_attach_type
+_BPF_TCX = {TC_INGRESS: 46, TC_EGRESS: 47}
 _BPF_TC_F_REPLACE = 1
 
 
@@ -22,6 +23,15 @@ def xdp_link(program: int, ifindex: int, flags: int) -> int:
     """Attach an XDP program; the link's descriptor."""
     options = LinkOptions(flags=flags)
     return call("bpf_link_create", program, ifindex, _BPF_XDP, ctypes.byref(options))
+
+
+def tcx_link(program: int, ifindex: int, point: int) -> int:
+    """Attach a TC program behind the tcx programs that are there; the link's descriptor.
+
+    libbpf 1.1 hands on a type of attachment that it does not know yet, without options.
+    Raises OSError EINVAL if it is the kernel that does not know it (before 6.6).
+    """
+    return call("bpf_link_create", program, ifindex, _BPF_TCX[point], None)
 
 
 def link_update(link: int, program: int) -> None:

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two places of TC on an interface: what they are called, what of ours runs there."""
+
+from __future__ import annotations
+
+from xlvs.datapath.libbpf import TC_EGRESS, TC_INGRESS
+
+POINTS = (TC_INGRESS, TC_EGRESS)
+SIDES = {TC_INGRESS: "ingress", TC_EGRESS: "egress"}
+PROGRAMS = {TC_INGRESS: "xlvs_tc_ingress", TC_EGRESS: "xlvs_tc_egress"}
