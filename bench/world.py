@@ -278,9 +278,11 @@ def places(method: Method) -> int:
 def _sizes(key: Key, new: int) -> Sizes:
     """Room for ``new`` connections besides the established ones, by whatever method.
 
-    The table is the same for all methods, or figures would compare tables.
+    The table is the same for all methods, or figures would compare tables: as large as
+    docs/how-to/table-size.md says for FULLNAT.
     """
-    room = (key.connections + new + SPARE) * max(map(places, Method))
+    places_needed = (key.connections + new + SPARE) * max(map(places, Method))
+    room = places_needed * 5 // 4
     return Sizes(
         connections=TABLE_MIN if key.v6 else max(room, TABLE_MIN),
         services=SIZES.services,
