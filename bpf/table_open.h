@@ -21,9 +21,6 @@ enum table_opened {
 #define TABLE_OPEN_RETRIES 8
 /* With too many half-open connections: lines that are searched for an old one. */
 #define TABLE_EVICT_LINES 16
-/* Of a second: so long a client has to answer, as long as there is another way. */
-#define TABLE_YOUNG_SHARE 4
-
 /* How many half-open connections are there? */
 enum table_crowd {
 	CROWD_NONE,
@@ -540,8 +537,9 @@ static __noinline void open_old(struct packet *p)
 
 	if (!s || !g)
 		return;
-	p->old[0] = p->now + s->timeout[XLVS_STATE_SYN_RECV] - g->hz / TABLE_YOUNG_SHARE;
-	p->old[1] = p->now + s->timeout[XLVS_STATE_UDP] - g->hz / TABLE_YOUNG_SHARE;
+	/* A lost SYN/ACK is sent again after a second (RFC 6298 2.1): one, and an eighth. */
+	p->old[0] = p->now + s->timeout[XLVS_STATE_SYN_RECV] - g->hz - g->hz / 8;
+	p->old[1] = p->now + s->timeout[XLVS_STATE_UDP] - g->hz - g->hz / 8;
 }
 
 /*
