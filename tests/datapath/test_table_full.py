@@ -194,7 +194,7 @@ def test_young_half_open_ones_stay_as_long_as_there_is_room(
         return set(by_port(world))
 
     opened(1000)
-    world.age(-1)  # however slow this machine is: younger than a quarter of a second
+    world.age(-1)  # however slow this machine is: young
     crowd(limit)
     assert opened(1001) == {1000, 1001}
     world.age(3, [by_port(world)[1000]])
