@@ -141,32 +141,43 @@ static __always_inline void sweep_publish(struct xlvs_table *t)
 		t->high_water = sum.used;
 }
 
+/* What is due in one tick, from w->at on. Returns how many regions were asked. */
+static __always_inline long sweep_regions(struct sweep_walk *w, struct xlvs_table *t,
+					  const struct xlvs_geometry *g)
+{
+	__u32 steps;
+	long asked;
+
+	w->end4 = (g->lines4 + XLVS_CHAIN - 1) / XLVS_REGION_LINES + 1;
+	w->end = w->end4 + (g->lines6 + XLVS_CHAIN - 1) / XLVS_REGION_LINES + 1;
+	w->now = clock_ticks();
+	steps = w->end / SWEEP_TICKS_PER_ROUND + 1;
+	if (steps < SWEEP_REGIONS_MIN)
+		steps = SWEEP_REGIONS_MIN;
+	if (steps > SWEEP_REGIONS_MAX)
+		steps = SWEEP_REGIONS_MAX;
+	if (steps > w->end)
+		steps = w->end;
+	sweep_publish(t); /* before the walk: a peak that ends with it is still seen */
+	asked = bpf_loop(steps, sweep_step, w, 0);
+	sweep_publish(t);
+	return asked;
+}
+
 static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 {
 	struct xlvs_settings *settings = settings_get();
 	struct xlvs_geometry *g = geometry_get();
 	struct sweep_walk w = {};
-	__u32 steps, zero = 0;
+	__u32 zero = 0;
 	struct xlvs_table *t = bpf_map_lookup_elem(&table, &zero);
 
 	(void)map;
 	(void)key;
 	if (t && g) {
-		w.end4 = (g->lines4 + XLVS_CHAIN - 1) / XLVS_REGION_LINES + 1;
-		w.end = w.end4 + (g->lines6 + XLVS_CHAIN - 1) / XLVS_REGION_LINES + 1;
 		w.at = t->sweep_at;
-		w.now = clock_ticks();
 		w.end_removed = settings && settings->expire_nodest_conn;
-		steps = w.end / SWEEP_TICKS_PER_ROUND + 1;
-		if (steps < SWEEP_REGIONS_MIN)
-			steps = SWEEP_REGIONS_MIN;
-		if (steps > SWEEP_REGIONS_MAX)
-			steps = SWEEP_REGIONS_MAX;
-		if (steps > w.end)
-			steps = w.end;
-		sweep_publish(t); /* before the walk: a peak that ends with it is still seen */
-		bpf_loop(steps, sweep_step, &w, 0);
-		sweep_publish(t);
+		sweep_regions(&w, t, g);
 		t->sweep_at = w.at;
 		t->sweeps++;
 		t->rounds += w.rounds;

@@ -21,6 +21,7 @@ enum table_opened {
 #define TABLE_OPEN_RETRIES 8
 /* With too many half-open connections: lines that are searched for an old one. */
 #define TABLE_EVICT_LINES 16
+
 /* How many half-open connections are there? */
 enum table_crowd {
 	CROWD_NONE,
@@ -179,6 +180,17 @@ static long open_scan6(__u32 i, void *data)
 	return open_looked(s, i, READ_ONCE(l->passed));
 }
 
+/* Takes a free place, unless another CPU does. */
+static __always_inline bool open_claim(struct xlvs_entry *e)
+{
+	__u32 word = READ_ONCE(e->word);
+
+	return !(word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED)) &&
+	       __sync_val_compare_and_swap(&e->word, word,
+					   ((word & GENERATION_MASK) + GENERATION_ONE) |
+						   XLVS_CONNECTION_CLAIMED) == word;
+}
+
 /* Writes a claimed place. Nobody reads it before its word is LIVE. */
 static __always_inline void entry_fill(bool v6, struct xlvs_entry *e, const struct xlvs_tuple *t,
 				       __u32 expires, __u32 destination, __u32 extra)
@@ -212,21 +224,19 @@ struct answer_open {
 static __always_inline long answer_open_at(struct answer_open *a, bool v6, __u32 i)
 {
 	const __u32 ways = v6 ? XLVS_WAYS6 : XLVS_WAYS4;
-	__u32 at = a->home * ways + i, word, next;
+	__u32 at = a->home * ways + i, generation;
 	struct xlvs_entry *e = entry_get(v6, at);
 	struct packet *p = a->p;
 
 	if (!e)
 		return 1;
-	word = READ_ONCE(e->word);
-	if (word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED))
+	if (!open_claim(e))
 		return 0;
-	next = (word & GENERATION_MASK) + GENERATION_ONE;
-	if (__sync_val_compare_and_swap(&e->word, word, next | XLVS_CONNECTION_CLAIMED) != word)
-		return 0;
+	generation = READ_ONCE(e->word) & GENERATION_MASK;
 	entry_fill(v6, e, &p->to, p->c.at, p->c.destination, 0);
 	a->line = at / ways;
-	__sync_lock_test_and_set(&e->word, next | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER |
+	__sync_lock_test_and_set(&e->word, generation | XLVS_CONNECTION_LIVE |
+						   XLVS_CONNECTION_ANSWER |
 						   (p->c.word & WORD_PROTOCOL));
 	return 1;
 }
@@ -283,17 +293,6 @@ subprogram int answer_open(struct packet *p, __u32 v6)
 		return 0;
 	place_pass(v6, a.home, a.line, 1);
 	return 1;
-}
-
-/* Takes a free place for the connection, unless another CPU does. */
-static __always_inline bool open_claim(struct xlvs_entry *e)
-{
-	__u32 word = READ_ONCE(e->word);
-
-	return !(word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED)) &&
-	       __sync_val_compare_and_swap(&e->word, word,
-					   ((word & GENERATION_MASK) + GENERATION_ONE) |
-						   XLVS_CONNECTION_CLAIMED) == word;
 }
 
 /* Decides by what the scan found. TABLE_OPENED: the place is claimed. */
