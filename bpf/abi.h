@@ -34,18 +34,34 @@ enum xlvs_scheduler {
 	XLVS_SCHED_LC = 3,
 	XLVS_SCHED_WLC = 4,
 	XLVS_SCHED_MH = 5,
+	XLVS_SCHED_SED = 6,
+	XLVS_SCHED_NQ = 7,
+	XLVS_SCHED_FO = 8,
+	XLVS_SCHED_OVF = 9,
+	XLVS_SCHED_SH = 10,
+	XLVS_SCHED_DH = 11,
+	XLVS_SCHED_LBLC = 12,
+	XLVS_SCHED_LBLCR = 13,
+	XLVS_SCHED_TWOS = 14,
 };
 
-/* The protocols that have connections: three bits of a connection's word. */
+/*
+ * The protocols that have connections: three bits of a connection's word. AH and ESP
+ * follow the UDP connection of their key exchange. A template's has TEMPLATE added, so
+ * no packet finds it; IP is for templates of marks, which serve all protocols.
+ */
 enum xlvs_protocol {
 	XLVS_PROTOCOL_TCP = 0,
 	XLVS_PROTOCOL_UDP = 1,
 	XLVS_PROTOCOL_SCTP = 2,
-	XLVS_PROTOCOL_AH = 3,
-	XLVS_PROTOCOL_ESP = 4,
+	XLVS_PROTOCOL_IP = 3,
+	XLVS_PROTOCOL_TEMPLATE = 4,
 };
 
-/* IPVS's states under IPVS's names and in its order (ip_vs.h, IP_VS_TCP_S_*). */
+/*
+ * IPVS's states under IPVS's names and in its order (ip_vs.h, IP_VS_TCP_S_* and
+ * IP_VS_SCTP_S_*). ABANDONED: a template that no packet finds any more.
+ */
 enum xlvs_state {
 	XLVS_STATE_NONE = 0,
 	XLVS_STATE_ESTABLISHED = 1,
@@ -59,7 +75,21 @@ enum xlvs_state {
 	XLVS_STATE_LISTEN = 9,
 	XLVS_STATE_SYNACK = 10,
 	XLVS_STATE_UDP = 11,
-	XLVS_STATE_MAX = 12,
+	XLVS_STATE_SCTP_INIT1 = 12,
+	XLVS_STATE_SCTP_INIT = 13,
+	XLVS_STATE_SCTP_COOKIE_SENT = 14,
+	XLVS_STATE_SCTP_COOKIE_REPLIED = 15,
+	XLVS_STATE_SCTP_COOKIE_WAIT = 16,
+	XLVS_STATE_SCTP_COOKIE = 17,
+	XLVS_STATE_SCTP_COOKIE_ECHOED = 18,
+	XLVS_STATE_SCTP_ESTABLISHED = 19,
+	XLVS_STATE_SCTP_SHUTDOWN_SENT = 20,
+	XLVS_STATE_SCTP_SHUTDOWN_RECEIVED = 21,
+	XLVS_STATE_SCTP_SHUTDOWN_ACK_SENT = 22,
+	XLVS_STATE_SCTP_REJECTED = 23,
+	XLVS_STATE_SCTP_CLOSED = 24,
+	XLVS_STATE_ABANDONED = 25,
+	XLVS_STATE_MAX = 26,
 };
 
 /*
@@ -85,6 +115,8 @@ enum xlvs_reason {
 	XLVS_REASON_REPLY_TTL_EXCEEDED,
 	XLVS_REASON_REPLY_TOO_BIG,      /* fragmentation needed / packet too big */
 	XLVS_REASON_REPLY_TUNNEL_ERROR, /* ICMP about a tunnel packet, turned into one for the client */
+	XLVS_REASON_REPLY_NO_CONNECTION, /* nat_icmp_send: the server's packet has no connection */
+	XLVS_REASON_REPLY_RESET,         /* profile modern: RST, the connection's server is gone */
 
 	XLVS_REASON_PASS_NOT_IP,
 	XLVS_REASON_PASS_NO_SERVICE, /* not ours: no connection and no service */
@@ -99,6 +131,7 @@ enum xlvs_reason {
 	XLVS_REASON_PASS_NOT_FOR_HOST, /* the frame is addressed to another station */
 	XLVS_REASON_PASS_MARTIAN, /* no client can have this source address: the stack drops it */
 	XLVS_REASON_PASS_TTL_EXCEEDED, /* reply with TTL 1: the stack answers the real server */
+	XLVS_REASON_PASS_CACHE_BYPASS, /* no usable server: on to where it is addressed */
 	XLVS_REASON_PASS_TOO_BIG,      /* reply above the client side's MTU: the stack answers */
 
 	XLVS_REASON_DROP_DESTINATION_REMOVED,
@@ -111,6 +144,10 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
 	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* about a connection whose method carries no such ICMP */
 	XLVS_REASON_DROP_ICMP_CHECKSUM,      /* about a connection of ours, and damaged */
+	XLVS_REASON_DROP_LOADED,             /* drop_packet: memory is short */
+	XLVS_REASON_DROP_NO_CALL_ID,         /* pe sip: a datagram without a Call-ID */
+	XLVS_REASON_DROP_NO_CONNECTION,      /* nat_icmp_send: a RST that nobody waits for */
+	XLVS_REASON_DROP_ANSWER_RATE,        /* an ICMP error too many in this second */
 
 	XLVS_REASON_MAX,
 };
@@ -165,10 +202,13 @@ struct xlvs_hash_slot {
 enum xlvs_service_flags {
 	XLVS_SERVICE_USED = 1 << 0,
 	XLVS_SERVICE_ONE_PACKET = 1 << 1, /* UDP: each datagram is scheduled anew (ipvsadm -o) */
-	XLVS_SERVICE_PERSISTENT = 1 << 2, /* kept for listings; not yet in the data path */
-	XLVS_SERVICE_STATELESS = 1 << 3,  /* mh by DR and TUN: the hash decides, no table is kept */
-	XLVS_SERVICE_HASH_FALLBACK = 1 << 4, /* mh-fallback: hash again if the server is unfit */
-	XLVS_SERVICE_HASH_PORT = 1 << 5,     /* mh-port: the client's port counts too */
+	XLVS_SERVICE_PERSISTENT = 1 << 2,
+	XLVS_SERVICE_STATELESS = 1 << 3, /* mh by DR and TUN: the hash decides, no table is kept */
+	XLVS_SERVICE_HASH_FALLBACK = 1
+				     << 4, /* mh-, sh-fallback: hash again if the server is unfit */
+	XLVS_SERVICE_HASH_PORT = 1 << 5,   /* mh-port, sh-port: the client's port counts too */
+	XLVS_SERVICE_SIP = 1 << 6,         /* persistence by the SIP Call-ID (--pe sip) */
+	XLVS_SERVICE_OWN_TIMEOUTS = 1 << 7,
 };
 
 /*
@@ -180,9 +220,12 @@ struct xlvs_service {
 	__u32 flags;       /* enum xlvs_service_flags */
 	__u32 scheduler;   /* enum xlvs_scheduler */
 	__u32 local_count; /* FULLNAT: number of local addresses, and of blocks per destination */
-	__u32 pad;
+	__u32 persistence; /* ticks that a template lives; 0: not persistent */
 	struct xlvs_service_key key;
-	__u32 pad1;
+	struct xlvs_addr mask; /* of a client's address in a template; IPv4: the last word */
+	__u32 timeout_tcp;     /* OWN_TIMEOUTS: ticks of ESTABLISHED, 0: the settings' */
+	__u32 timeout_tcp_fin;
+	__u32 timeout_udp;
 };
 
 /*
@@ -215,6 +258,19 @@ enum xlvs_destination_flags {
 	XLVS_DESTINATION_AVAILABLE = 1 << 0, /* in its service's list; clear: connections remain */
 	XLVS_DESTINATION_LOCAL = 1 << 2,     /* the address is the director's own */
 	XLVS_DESTINATION_RESOLVED = 1 << 3,  /* next_hop is valid */
+	XLVS_DESTINATION_CLIENT_PORT = 1 << 4, /* connections keep the port that clients ask for */
+};
+
+/* As in ip_vs.h: IP_VS_CONN_F_TUNNEL_TYPE_*. */
+enum xlvs_tunnel {
+	XLVS_TUNNEL_IPIP = 0,
+	XLVS_TUNNEL_GUE = 1,
+	XLVS_TUNNEL_GRE = 2,
+};
+
+enum xlvs_tunnel_flags {
+	XLVS_TUNNEL_CHECKSUM = 1 << 0,        /* --tun-csum */
+	XLVS_TUNNEL_REMOTE_CHECKSUM = 1 << 1, /* --tun-remcsum */
 };
 
 struct xlvs_next_hop {
@@ -242,6 +298,9 @@ struct xlvs_destination {
 	__u32 upper_threshold; /* connections, 0: none (ipvsadm -x) */
 	__u32 lower_threshold; /* 0: three quarters of the upper one (ipvsadm -y) */
 	__u32 overload_epoch;  /* raised by the daemon to clear an overload, see below */
+	__be16 tunnel_port;    /* GUE: outer UDP port */
+	__u8 tunnel_type;      /* enum xlvs_tunnel */
+	__u8 tunnel_flags;     /* enum xlvs_tunnel_flags */
 };
 
 /* destination_load: ARRAY by destination id. Writer: packets (atomics). A cache line each. */
@@ -251,7 +310,8 @@ struct xlvs_destination_load {
 	__u32 path_mtu;       /* learnt from ICMP about tunnel packets, 0: none */
 	__u32 path_mtu_until; /* tick */
 	__u32 overloaded;     /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
-	__u32 pad[11];
+	__u32 persistent;     /* templates */
+	__u32 pad[10];
 };
 
 /* service_stats, destination_stats: PERCPU_ARRAY by id. Writer: packets. */
@@ -301,14 +361,16 @@ struct xlvs_local_ports {
  * for each transition. The generation tells a place's tenants apart.
  */
 enum xlvs_connection_flags {
-	XLVS_CONNECTION_LIVE = 1 << 8,       /* in the table */
-	XLVS_CONNECTION_CLAIMED = 1 << 9,    /* being written: nobody's yet */
-	XLVS_CONNECTION_INACTIVE = 1 << 10,  /* counted in InActConn, else in ActiveConn */
-	XLVS_CONNECTION_NO_OUTPUT = 1 << 11, /* no packet of the server's seen: IPVS's InOnly */
-	XLVS_CONNECTION_HALF_OPEN = 1 << 13, /* the client has not proved itself: may be evicted */
+	XLVS_CONNECTION_LIVE = 1 << 8,        /* in the table */
+	XLVS_CONNECTION_CLAIMED = 1 << 9,     /* being written: nobody's yet */
+	XLVS_CONNECTION_INACTIVE = 1 << 10,   /* counted in InActConn, else in ActiveConn */
+	XLVS_CONNECTION_NO_OUTPUT = 1 << 11,  /* no packet of the server's seen: IPVS's InOnly */
+	XLVS_CONNECTION_CONTROLLED = 1 << 12, /* a template counts it, see controlled */
+	XLVS_CONNECTION_HALF_OPEN = 1 << 13,  /* the client has not proved itself: may be evicted */
 	XLVS_CONNECTION_ON_DIRECTOR = 1 << 14, /* the real server is the director itself */
 	XLVS_CONNECTION_ANSWER = 1 << 15,   /* not a connection: leads answers of FULLNAT to one */
 	XLVS_CONNECTION_SHADOWED = 1 << 18, /* a newer one has the same packets from the server */
+	XLVS_CONNECTION_OWN_TIMEOUTS = 1 << 19, /* its service has time-outs of its own */
 };
 #define XLVS_CONNECTION_STATE 0x1fu
 #define XLVS_CONNECTION_PROTOCOL_SHIFT 5
@@ -363,6 +425,48 @@ struct xlvs_line6 {
 	__u32 lock;
 	__u32 passed;
 	struct xlvs_entry6 way[XLVS_WAYS6];
+	__u32 pad;
+};
+
+/*
+ * A place and its tenant: what refers to an entry from outside of its line. A tenant
+ * whose place has gone to another one is not found any more.
+ */
+struct xlvs_tenant {
+	__u32 at;
+	__u32 generation; /* the word's, in place; the lowest bit: IPv6 */
+};
+
+/*
+ * templates: HASH by tenant, what a template (an entry of the table whose protocol has
+ * XLVS_PROTOCOL_TEMPLATE; src is the masked client, sport 0) says besides. Writer:
+ * packets and the sweep.
+ */
+struct xlvs_template {
+	__u32 controlled; /* connections that live under it */
+	__u32 timeout;    /* ticks */
+	__u32 assured;    /* 1: one of them was established */
+	__u32 pad;
+	__u64 call_id; /* its hash, 0 without; the text is in call_ids */
+};
+
+/* controlled: HASH by tenant (a connection), value: its template, a tenant. */
+
+/* call_ids: HASH by tenant, of templates with a Call-ID; the listing's. */
+#define XLVS_CALL_ID_MAX 128
+struct xlvs_call_id {
+	__u32 length;
+	__u8 text[XLVS_CALL_ID_MAX];
+};
+
+/* sip_templates: HASH, value: a tenant. A Call-ID finds its template by its hash. */
+struct xlvs_sip_key {
+	struct xlvs_addr client;  /* masked */
+	struct xlvs_addr address; /* or the mark */
+	__u64 call_id;
+	__be16 port;
+	__u8 protocol; /* enum xlvs_protocol */
+	__u8 family;
 	__u32 pad;
 };
 
@@ -435,7 +539,29 @@ struct xlvs_settings {
 	__u32 sloppy_tcp;
 	__u32 pmtu_disc;
 	__u32 nat_icmp_send;
+	__u32 sloppy_sctp;
+	__u32 schedule_icmp;
+	__u32 cache_bypass;
+	__u32 expire_quiescent_template;
+	__u32 snat_reroute;
+	__u32 secure_tcp;      /* 1: the other state table is in force */
+	__u32 drop_rate;       /* every so many'th new connection is dropped, 0: none */
+	__u32 drop_entry;      /* 1: the sweep ends half-open connections at random */
+	__u32 lblc_expiration; /* ticks */
+	__u32 lblcr_expiration;
+	__u32 zero_ports;  /* number of services with port 0 */
+	__u32 marks;       /* number of services that are marks */
+	__u32 mark_set;    /* which of the two sets of rules is in force, see mark_to */
+	__u32 mark_rules;  /* number of rules in it */
+	__u32 reset;       /* profile modern: a removed server's connections are reset */
+	__u32 reschedule;  /* profile modern: its datagrams go to another server */
+	__u32 clamp_mss;   /* TUN: SYNs are given an MSS that fits */
+	__u32 answer_rate; /* ICMP errors per second and CPU, 0: no limit */
+	__u32 spread4;     /* TUN: bits of the outer source that vary by flow, IPv4 */
+	__u32 spread6;     /* the same, IPv6; of the last word */
 	__u32 pad;
+	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
+	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */
 };
 

@@ -69,6 +69,22 @@ XLVS_MAP_PERCPU(service_stats, struct xlvs_stats, 4096);
 XLVS_MAP_PERCPU(destination_stats, struct xlvs_stats, 16384);
 XLVS_MAP_PERCPU(reasons, struct xlvs_reason_stats, XLVS_REASON_MAX);
 
+/* Persistence. They take memory only for what there is: their sizes are bounds. */
+#define XLVS_MAP_GROWING(name, key_type, value_type, entries) \
+	struct {                                              \
+		__uint(type, BPF_MAP_TYPE_HASH);              \
+		__uint(map_flags, BPF_F_NO_PREALLOC);         \
+		__uint(max_entries, entries);                 \
+		__type(key, key_type);                        \
+		__type(value, value_type);                    \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);          \
+	} name SEC(".maps")
+
+XLVS_MAP_GROWING(templates, struct xlvs_tenant, struct xlvs_template, 524288);
+XLVS_MAP_GROWING(controlled, struct xlvs_tenant, struct xlvs_tenant, 524288);
+XLVS_MAP_GROWING(call_ids, struct xlvs_tenant, struct xlvs_call_id, 524288);
+XLVS_MAP_GROWING(sip_templates, struct xlvs_sip_key, struct xlvs_tenant, 524288);
+
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {
 	struct bpf_timer timer;
@@ -92,6 +108,8 @@ struct xlvs_anchor {
 	enum xlvs_connection_flags connection_flags;
 	enum xlvs_address_role address_role;
 	enum xlvs_protocol protocol;
+	enum xlvs_tunnel tunnel;
+	enum xlvs_tunnel_flags tunnel_flags;
 	struct xlvs_commit commit;
 	struct xlvs_now now;
 	struct xlvs_event event;

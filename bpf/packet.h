@@ -70,6 +70,29 @@ struct packet {
 };
 
 /*
+ * One packet at a time is on a CPU: its description is not on the stack, of which the
+ * kernel gives 512 bytes to all functions together. (XDP and TC ingress run to their end
+ * in softirq, TC egress with softirqs off; a test run's packet may be overtaken by a live
+ * one, which finds the same map but begins by clearing it: only the test suffers.)
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct packet);
+} packets SEC(".maps");
+
+static __always_inline struct packet *packet_begin(void)
+{
+	__u32 zero = 0;
+	struct packet *p = bpf_map_lookup_elem(&packets, &zero);
+
+	if (p)
+		__builtin_memset(p, 0, sizeof(*p));
+	return p;
+}
+
+/*
  * A bounds-checked view of `type` at offset `off` of the frame, or null. The
  * offset is masked by comparison because the verifier forgets the range of a
  * value that was stored in the packet struct.

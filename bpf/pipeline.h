@@ -293,18 +293,21 @@ static __always_inline int pipeline_egress(hook_ctx *ctx)
 {
 	struct xlvs_settings *s = settings_get();
 	struct xlvs_destination *d;
-	struct packet p = {};
+	struct packet *p;
 
-	if (!s || !s->local_destinations || parse(ctx, &p) || p.icmp_type)
+	if (!s || !s->local_destinations)
 		return HOOK_VERDICT_PASS;
-	p.now = clock_ticks();
-	if (!table_find(&p) || !p.reply || !(p.c.word & XLVS_CONNECTION_ON_DIRECTOR))
+	p = packet_begin();
+	if (!p || parse(ctx, p) || p->icmp_type)
 		return HOOK_VERDICT_PASS;
-	d = destination_get(p.c.destination);
+	p->now = clock_ticks();
+	if (!table_find(p) || !p->reply || !(p->c.word & XLVS_CONNECTION_ON_DIRECTOR))
+		return HOOK_VERDICT_PASS;
+	d = destination_get(p->c.destination);
 	if (!d)
 		return HOOK_VERDICT_PASS;
-	p.from_director = 1;
-	return finish(ctx, &p, pipeline_reply(ctx, &p, d, s));
+	p->from_director = 1;
+	return finish(ctx, p, pipeline_reply(ctx, p, d, s));
 }
 
 #endif

@@ -7,9 +7,9 @@
 SEC("tc")
 int xlvs_tc_ingress(struct __sk_buff *ctx)
 {
-	struct packet p = {};
+	struct packet *p = packet_begin();
 
-	return pipeline(ctx, &p, settings_get());
+	return p ? pipeline(ctx, p, settings_get()) : HOOK_VERDICT_PASS;
 }
 
 SEC("tc")

@@ -36,20 +36,22 @@ int xlvs_xdp(struct xdp_md *ctx)
 {
 	struct xlvs_settings *s = settings_get();
 	int verdict = lean(ctx, s);
+	struct packet *p;
 
 	if (likely(verdict >= 0))
 		return verdict;
 
-	struct packet p = {};
-
+	p = packet_begin();
+	if (!p)
+		return HOOK_VERDICT_PASS;
 	if (verdict == LEAN_NEW && s)
-		return lean_open(ctx, &p, s);
+		return lean_open(ctx, p, s);
 	if (verdict == LEAN_STATELESS && s) {
-		verdict = lean_stateless(ctx, &p, s);
+		verdict = lean_stateless(ctx, p, s);
 		if (likely(verdict != LEAN_NOT))
 			return verdict;
 	}
-	return pipeline(ctx, &p, s);
+	return pipeline(ctx, p, s);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -68,8 +68,9 @@ TIMEOUTS = {
     r.State.LISTEN: 120,
     r.State.SYNACK: 120,
     r.State.UDP: 300,
+    r.State.SCTP_ESTABLISHED: 900,
 }
-"""Seconds."""
+"""Seconds; 60 where there is none."""
 
 _TICKS = 0xFFFFFFFF
 _TAKEN = r.ConnectionFlag.LIVE | r.ConnectionFlag.CLAIMED
@@ -208,7 +209,7 @@ class World:
         self.set()
 
     def _timeouts(self) -> tuple[int, ...]:
-        return tuple(TIMEOUTS[s] * self.hz for s in r.State)
+        return tuple(TIMEOUTS.get(s, 60) * self.hz for s in r.State)
 
     # -- configuration ---------------------------------------------------------
 

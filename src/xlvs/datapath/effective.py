@@ -52,8 +52,22 @@ TIMEOUTS = {
     State.LISTEN: 120,
     State.SYNACK: 120,
     State.UDP: 300,
+    State.SCTP_INIT1: 60,
+    State.SCTP_INIT: 60,
+    State.SCTP_COOKIE_SENT: 60,
+    State.SCTP_COOKIE_REPLIED: 60,
+    State.SCTP_COOKIE_WAIT: 60,
+    State.SCTP_COOKIE: 60,
+    State.SCTP_COOKIE_ECHOED: 60,
+    State.SCTP_ESTABLISHED: 900,
+    State.SCTP_SHUTDOWN_SENT: 3,
+    State.SCTP_SHUTDOWN_RECEIVED: 3,
+    State.SCTP_SHUTDOWN_ACK_SENT: 3,
+    State.SCTP_REJECTED: 3,
+    State.SCTP_CLOSED: 3,
+    State.ABANDONED: 60,
 }
-"""Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c and _udp.c)."""
+"""Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c, _udp.c and _sctp.c)."""
 
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
 # whose clock is some ticks behind the writer's.

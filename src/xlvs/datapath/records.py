@@ -31,6 +31,7 @@ CONNECTION_PROTOCOL_SHIFT = 5
 CONNECTION_METHOD_SHIFT = 16
 CONNECTION_GENERATION_SHIFT = 20
 ADDRESS_SLOTS = 65536
+CALL_ID_MAX = 128
 
 
 class Method(IntEnum):
@@ -51,16 +52,25 @@ class Scheduler(IntEnum):
     LC = 3
     WLC = 4
     MH = 5
+    SED = 6
+    NQ = 7
+    FO = 8
+    OVF = 9
+    SH = 10
+    DH = 11
+    LBLC = 12
+    LBLCR = 13
+    TWOS = 14
 
 
 class Transport(IntEnum):
-    """enum xlvs_protocol: the protocols that have connections."""
+    """enum xlvs_protocol: the protocols that have connections; a template's has TEMPLATE added."""
 
     TCP = 0
     UDP = 1
     SCTP = 2
-    AH = 3
-    ESP = 4
+    IP = 3
+    TEMPLATE = 4
 
 
 class State(IntEnum):
@@ -78,6 +88,35 @@ class State(IntEnum):
     LISTEN = 9
     SYNACK = 10
     UDP = 11
+    SCTP_INIT1 = 12
+    SCTP_INIT = 13
+    SCTP_COOKIE_SENT = 14
+    SCTP_COOKIE_REPLIED = 15
+    SCTP_COOKIE_WAIT = 16
+    SCTP_COOKIE = 17
+    SCTP_COOKIE_ECHOED = 18
+    SCTP_ESTABLISHED = 19
+    SCTP_SHUTDOWN_SENT = 20
+    SCTP_SHUTDOWN_RECEIVED = 21
+    SCTP_SHUTDOWN_ACK_SENT = 22
+    SCTP_REJECTED = 23
+    SCTP_CLOSED = 24
+    ABANDONED = 25
+
+
+class Tunnel(IntEnum):
+    """enum xlvs_tunnel."""
+
+    IPIP = 0
+    GUE = 1
+    GRE = 2
+
+
+class TunnelFlag(IntFlag):
+    """enum xlvs_tunnel_flags."""
+
+    CHECKSUM = 1
+    REMOTE_CHECKSUM = 2
 
 
 class ServiceFlag(IntFlag):
@@ -89,6 +128,8 @@ class ServiceFlag(IntFlag):
     STATELESS = 8
     HASH_FALLBACK = 16
     HASH_PORT = 32
+    SIP = 64
+    OWN_TIMEOUTS = 128
 
 
 class DestinationFlag(IntFlag):
@@ -97,6 +138,7 @@ class DestinationFlag(IntFlag):
     AVAILABLE = 1
     LOCAL = 4
     RESOLVED = 8
+    CLIENT_PORT = 16
 
 
 class ConnectionFlag(IntFlag):
@@ -106,10 +148,12 @@ class ConnectionFlag(IntFlag):
     CLAIMED = 1 << 9
     INACTIVE = 1 << 10
     NO_OUTPUT = 1 << 11
+    CONTROLLED = 1 << 12
     HALF_OPEN = 1 << 13
     ON_DIRECTOR = 1 << 14
     ANSWER = 1 << 15
     SHADOWED = 1 << 18
+    OWN_TIMEOUTS = 1 << 19
 
 
 class AddressRole(IntFlag):
@@ -126,6 +170,8 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
     "xlvs_protocol": ("XLVS_PROTOCOL_", Transport),
     "xlvs_state": ("XLVS_STATE_", State),
+    "xlvs_tunnel": ("XLVS_TUNNEL_", Tunnel),
+    "xlvs_tunnel_flags": ("XLVS_TUNNEL_", TunnelFlag),
     "xlvs_service_flags": ("XLVS_SERVICE_", ServiceFlag),
     "xlvs_destination_flags": ("XLVS_DESTINATION_", DestinationFlag),
     "xlvs_connection_flags": ("XLVS_CONNECTION_", ConnectionFlag),
@@ -177,7 +223,12 @@ class Service(NamedTuple):
     flags: int = 0
     scheduler: int = 0
     local_count: int = 0
+    persistence: int = 0
     key: ServiceKey = ServiceKey()
+    mask: bytes = NO_ADDRESS
+    timeout_tcp: int = 0
+    timeout_tcp_fin: int = 0
+    timeout_udp: int = 0
 
 
 class Schedule(NamedTuple):
@@ -227,6 +278,9 @@ class Destination(NamedTuple):
     upper_threshold: int = 0
     lower_threshold: int = 0
     overload_epoch: int = 0
+    tunnel_port: int = 0
+    tunnel_type: int = 0
+    tunnel_flags: int = 0
 
 
 class DestinationLoad(NamedTuple):
@@ -237,6 +291,7 @@ class DestinationLoad(NamedTuple):
     path_mtu: int = 0
     path_mtu_until: int = 0
     overloaded: int = 0
+    persistent: int = 0
 
 
 class Stats(NamedTuple):
@@ -318,6 +373,40 @@ class Line6(NamedTuple):
     way: tuple[Entry6, ...] = (Entry6(),) * WAYS6
 
 
+class Tenant(NamedTuple):
+    """A place and its tenant: key of templates, controlled and call_ids."""
+
+    at: int = 0
+    generation: int = 0
+
+
+class Template(NamedTuple):
+    """Value of templates: what a template says besides its entry of the table."""
+
+    controlled: int = 0
+    timeout: int = 0
+    assured: int = 0
+    call_id: int = 0
+
+
+class CallId(NamedTuple):
+    """Value of call_ids: the Call-ID of a template."""
+
+    length: int = 0
+    text: bytes = bytes(CALL_ID_MAX)
+
+
+class SipKey(NamedTuple):
+    """Key of sip_templates."""
+
+    client: bytes = NO_ADDRESS
+    address: bytes = NO_ADDRESS
+    call_id: int = 0
+    port: int = 0
+    protocol: int = 0
+    family: int = 0
+
+
 class Geometry(NamedTuple):
     """The one value of geometry: what is fixed when the maps are made."""
 
@@ -374,6 +463,28 @@ class Settings(NamedTuple):
     sloppy_tcp: int = 0
     pmtu_disc: int = 0
     nat_icmp_send: int = 0
+    sloppy_sctp: int = 0
+    schedule_icmp: int = 0
+    cache_bypass: int = 0
+    expire_quiescent_template: int = 0
+    snat_reroute: int = 0
+    secure_tcp: int = 0
+    drop_rate: int = 0
+    drop_entry: int = 0
+    lblc_expiration: int = 0
+    lblcr_expiration: int = 0
+    zero_ports: int = 0
+    marks: int = 0
+    mark_set: int = 0
+    mark_rules: int = 0
+    reset: int = 0
+    reschedule: int = 0
+    clamp_mss: int = 0
+    answer_rate: int = 0
+    spread4: int = 0
+    spread6: int = 0
+    spread_source4: bytes = NO_ADDRESS
+    spread_source6: bytes = NO_ADDRESS
     timeout: tuple[int, ...] = (0,) * len(State)
 
 
@@ -422,6 +533,10 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Line4: "xlvs_line4",
     Entry6: "xlvs_entry6",
     Line6: "xlvs_line6",
+    Tenant: "xlvs_tenant",
+    Template: "xlvs_template",
+    CallId: "xlvs_call_id",
+    SipKey: "xlvs_sip_key",
     Geometry: "xlvs_geometry",
     TableCounts: "xlvs_table_counts",
     Table: "xlvs_table",

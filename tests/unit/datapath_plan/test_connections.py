@@ -119,7 +119,7 @@ def test_what_nat_remembers_there_is_no_local_end():
         four(flags=ConnectionFlag.CLAIMED),
         four(flags=ConnectionFlag.LIVE | ConnectionFlag.ANSWER),
         four(destination=NOBODY),
-        four(protocol=Transport.ESP),
+        four(protocol=Transport.IP),
     ],
 )
 def test_what_is_no_connection_of_ours(place):
