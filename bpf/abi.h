@@ -329,6 +329,23 @@ struct xlvs_reason_stats {
 	__u64 bytes;
 };
 
+/*
+ * real_servers: HASH of xlvs_service_key (address, port, protocol, family of a NAT server)
+ * -> __u32, any. Writer: daemon. Asked with nat_icmp_send only.
+ */
+
+/* load: ARRAY of one. Writer: packets. */
+struct xlvs_load {
+	__u32 offered; /* new connections while drop_rate was not 0 */
+};
+
+/* answers: PERCPU_ARRAY of one: how many ICMP errors may be sent now. Writer: packets. */
+struct xlvs_answers {
+	__u64 credit; /* ticks * answer_rate, see answer_rate.h */
+	__u32 at;     /* tick of the last one */
+	__u32 pad;
+};
+
 /* ---- FULLNAT's local addresses ----------------------------------------- */
 
 #define XLVS_LOCAL_PORT_FIRST 1024
@@ -447,27 +464,19 @@ struct xlvs_template {
 	__u32 timeout;    /* ticks */
 	__u32 assured;    /* 1: one of them was established */
 	__u32 pad;
-	__u64 call_id; /* its hash, 0 without; the text is in call_ids */
+	/* Hash of the Call-ID, 0 without. Its text is in call_ids, and 16 bits of it are the
+	 * template's sport, for a client has one template for each Call-ID. */
+	__u64 call_id;
 };
 
 /* controlled: HASH by tenant (a connection), value: its template, a tenant. */
 
 /* call_ids: HASH by tenant, of templates with a Call-ID; the listing's. */
-#define XLVS_CALL_ID_MAX 128
+#define XLVS_CALL_ID_MAX 255 /* IPVS's IP_VS_PEDATA_MAXLEN */
 struct xlvs_call_id {
 	__u32 length;
 	__u8 text[XLVS_CALL_ID_MAX];
-};
-
-/* sip_templates: HASH, value: a tenant. A Call-ID finds its template by its hash. */
-struct xlvs_sip_key {
-	struct xlvs_addr client;  /* masked */
-	struct xlvs_addr address; /* or the mark */
-	__u64 call_id;
-	__be16 port;
-	__u8 protocol; /* enum xlvs_protocol */
-	__u8 family;
-	__u32 pad;
+	__u8 pad;
 };
 
 /* What a packet is looked up by. */
@@ -549,17 +558,17 @@ struct xlvs_settings {
 	__u32 drop_entry;      /* 1: the sweep ends half-open connections at random */
 	__u32 lblc_expiration; /* ticks */
 	__u32 lblcr_expiration;
-	__u32 zero_ports;  /* number of services with port 0 */
-	__u32 marks;       /* number of services that are marks */
-	__u32 mark_set;    /* which of the two sets of rules is in force, see mark_to */
-	__u32 mark_rules;  /* number of rules in it */
-	__u32 reset;       /* profile modern: a removed server's connections are reset */
-	__u32 reschedule;  /* profile modern: its datagrams go to another server */
-	__u32 clamp_mss;   /* TUN: SYNs are given an MSS that fits */
-	__u32 answer_rate; /* ICMP errors per second and CPU, 0: no limit */
-	__u32 spread4;     /* TUN: bits of the outer source that vary by flow, IPv4 */
-	__u32 spread6;     /* the same, IPv6; of the last word */
-	__u32 pad;
+	__u32 zero_ports;   /* number of services with port 0 */
+	__u32 ftp_services; /* number of services with TCP port 21: their data connections */
+	__u32 marks;        /* number of services that are marks */
+	__u32 mark_set;     /* which of the two sets of rules is in force, see mark_to */
+	__u32 mark_rules;   /* number of rules in it */
+	__u32 reset;        /* profile modern: a removed server's connections are reset */
+	__u32 reschedule;   /* profile modern: its datagrams go to another server */
+	__u32 clamp_mss;    /* TUN: SYNs are given an MSS that fits */
+	__u32 answer_rate;  /* ICMP errors per second and CPU, 0: no limit */
+	__u32 spread4;      /* TUN: bits of the outer source that vary by flow, IPv4 */
+	__u32 spread6;      /* the same, IPv6; of the last word */
 	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
 	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */

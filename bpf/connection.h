@@ -56,7 +56,31 @@ static __always_inline __be16 extra_port(__u32 extra)
 	return extra >> 16;
 }
 
+/* Of a template, which no packet is of: see persistence.h. */
+#define WORD_TEMPLATE ((__u32)XLVS_PROTOCOL_TEMPLATE << XLVS_CONNECTION_PROTOCOL_SHIFT)
+
 #define WORD_PROTOCOL (7u << XLVS_CONNECTION_PROTOCOL_SHIFT)
+
+/* What a template gets while connections live under it: IPVS's. */
+#define TEMPLATE_RENEWED_SECONDS 60
+
+#define FTP_PORT 21
+#define FTP_DATA_PORT 20
+
+/* The real server's port of a connection that its client opened to `vport`. */
+static __always_inline __be16 destination_port(const struct xlvs_destination *d, __be16 vport)
+{
+	if (likely(!(d->flags & XLVS_DESTINATION_CLIENT_PORT)))
+		return d->port;
+	/* FTP's control connection goes to the server's port, its data to any. */
+	return vport == bpf_htons(FTP_PORT) && d->port ? d->port : vport;
+}
+
+/* What refers to the entry at `at` from outside of the table. */
+static __always_inline struct xlvs_tenant tenant_of(bool v6, __u32 at, __u32 word)
+{
+	return (struct xlvs_tenant){ .at = at, .generation = (word & GENERATION_MASK) | v6 };
+}
 
 /* Still the same tenant? Its state and other flags may have changed. */
 static __always_inline bool word_same(__u32 was, __u32 is)

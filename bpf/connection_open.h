@@ -3,8 +3,13 @@
 #ifndef XLVS_CONNECTION_OPEN_H
 #define XLVS_CONNECTION_OPEN_H
 
+#include "persistence.h"
 #include "state.h"
 #include "table_open.h"
+#include "timeout.h"
+
+/* IPVS: what a connection gets before its first state. */
+#define CONNECTION_NEW_SECONDS 3
 
 struct connection_local_search {
 	__u32 first, count, block;
@@ -59,14 +64,18 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 			       const struct xlvs_settings *settings)
 {
 	struct xlvs_destination *d = destination_get(destination);
-	__u32 word, mine, state = XLVS_STATE_UDP;
+	__u32 word, mine, timeout, state = XLVS_STATE_UDP;
 	enum xlvs_method method;
 	int rc;
 
 	if (!d || !p || !settings)
 		return XLVS_REASON_DROP_INTERNAL;
 	method = d->method;
-	word = word_of_protocol(p->protocol);
+	word = word_of_protocol(p->tuple.protocol);
+	if (unlikely(p->templated) && !p->one_packet)
+		word |= XLVS_CONNECTION_CONTROLLED;
+	if (unlikely(p->own_timeouts))
+		word |= XLVS_CONNECTION_OWN_TIMEOUTS;
 	if (d->flags & XLVS_DESTINATION_LOCAL) {
 		word |= XLVS_CONNECTION_ON_DIRECTOR;
 		if (method == XLVS_METHOD_FULLNAT)
@@ -74,7 +83,9 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	}
 	if (method == XLVS_METHOD_DR || method == XLVS_METHOD_TUN)
 		word |= XLVS_CONNECTION_NO_OUTPUT;
-	if (p->protocol == IPPROTO_TCP) {
+	if (unlikely(p->icmp_type)) {
+		state = XLVS_STATE_NONE; /* schedule_icmp */
+	} else if (p->protocol == IPPROTO_TCP) {
 		state = tcp_next_state(XLVS_STATE_NONE, p->tcp_flags,
 				       word & XLVS_CONNECTION_NO_OUTPUT ? SIDE_CLIENT_ONLY :
 									  SIDE_CLIENT);
@@ -83,6 +94,9 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 			word |= XLVS_CONNECTION_HALF_OPEN;
 	} else {
 		word |= XLVS_CONNECTION_HALF_OPEN;
+		/* Until the first answer, which assures the template. */
+		if (p->templated)
+			word |= XLVS_CONNECTION_NO_OUTPUT;
 	}
 	opaque(state); /* kernel 6.1 loses a bound over a spill */
 	if (state >= XLVS_STATE_MAX)
@@ -92,7 +106,10 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	word |= state | method << XLVS_CONNECTION_METHOD_SHIFT;
 	p->c.word = word;
 	p->c.destination = destination;
-	p->c.expires = p->now + settings->timeout[state];
+	timeout = settings->timeout[state];
+	if (unlikely(p->own_timeouts))
+		timeout = destination_timeout(d, state, timeout);
+	p->c.expires = p->now + (p->icmp_type ? CONNECTION_NEW_SECONDS * p->hz : timeout);
 	p->c.extra = 0;
 	if (method == XLVS_METHOD_FULLNAT) {
 		p->c.extra = connection_local(p, d);
@@ -102,8 +119,11 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	p->opened = 1;
 	mine = p->c.extra;
 	rc = p->one_packet ? TABLE_OPENED : table_open(p, p->family != AF_INET);
-	if (rc == TABLE_OPENED)
+	if (rc == TABLE_OPENED) {
+		if (unlikely(p->templated))
+			persistence_opened(p);
 		return XLVS_REASON_NONE;
+	}
 	p->opened = 0;
 	if (method == XLVS_METHOD_FULLNAT)
 		local_port_free(extra_block(mine), extra_port(mine));

@@ -30,7 +30,8 @@
 /* What a plain established connection's word has among these, and nothing else. */
 #define LEAN_WORD                                                                                 \
 	(XLVS_CONNECTION_STATE | WORD_PROTOCOL | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED | \
-	 XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_ON_DIRECTOR | XLVS_CONNECTION_ANSWER)
+	 XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_ON_DIRECTOR | XLVS_CONNECTION_ANSWER |       \
+	 XLVS_CONNECTION_OWN_TIMEOUTS)
 
 enum lean_found {
 	LEAN_ABSENT, /* no connection */
@@ -93,6 +94,8 @@ static __always_inline enum lean_found lean_entry(struct xlvs_entry4 *e, struct 
 		    READ_ONCE(e->sport) != lean_ports(h)->dest || word & XLVS_CONNECTION_SHADOWED ||
 		    word_method(word) != XLVS_METHOD_NAT)
 			return LEAN_ABSENT;
+		if (word & XLVS_CONNECTION_NO_OUTPUT)
+			return LEAN_ODD; /* the first answer assures the template */
 	} else if (READ_ONCE(e->src) != lean_ip(h)->saddr ||
 		   READ_ONCE(e->sport) != lean_ports(h)->source ||
 		   READ_ONCE(e->dst) != lean_ip(h)->daddr ||
@@ -277,10 +280,10 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 		lean_hop(h);
 	else if (block)
 		lean_rewrite(h, block->local.word[3], d->address.word[3], extra_port(l->extra),
-			     d->port);
+			     destination_port(d, lean_ports(h)->dest));
 	else
 		lean_rewrite(h, lean_ip(h)->saddr, d->address.word[3], lean_ports(h)->source,
-			     d->port);
+			     destination_port(d, lean_ports(h)->dest));
 	return lean_send(h, &d->next_hop);
 }
 
@@ -310,7 +313,7 @@ static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const stru
 	d = destination_get(l->destination);
 	if (!d || !(d->flags & XLVS_DESTINATION_AVAILABLE) ||
 	    d->address.word[3] != lean_ip(h)->saddr || !address_is_v4(&d->address) ||
-	    d->port != lean_ports(h)->source)
+	    destination_port(d, l->vport) != lean_ports(h)->source)
 		return LEAN_NOT;
 	row = way_back_known(l->extra, lean_ip(h)->daddr, l->now);
 	if (!row || l->length > row->next_hop.mtu || row->next_hop.vlan)

@@ -49,6 +49,7 @@ XLVS_MAP_ARRAY(port_blocks, struct xlvs_port_block, 1024, 0);
 XLVS_MAP_ARRAY(addresses, struct xlvs_addresses, 1, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(geometry, struct xlvs_geometry, 1, 0);
 XLVS_MAP_ARRAY(settings, struct xlvs_settings, 1, 0);
+XLVS_MAP_HASH(real_servers, struct xlvs_service_key, __u32, 16384);
 XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
 
 /* Written by packets, read by the daemon. */
@@ -67,6 +68,8 @@ XLVS_MAP_ARRAY(next_hops, struct xlvs_next_hop_row, 1024, 0);
 XLVS_MAP_PERCPU(table_counts, struct xlvs_table_counts, 1);
 XLVS_MAP_PERCPU(service_stats, struct xlvs_stats, 4096);
 XLVS_MAP_PERCPU(destination_stats, struct xlvs_stats, 16384);
+XLVS_MAP_ARRAY(load, struct xlvs_load, 1, 0);
+XLVS_MAP_PERCPU(answers, struct xlvs_answers, 1);
 XLVS_MAP_PERCPU(reasons, struct xlvs_reason_stats, XLVS_REASON_MAX);
 
 /* Persistence. They take memory only for what there is: their sizes are bounds. */
@@ -83,7 +86,6 @@ XLVS_MAP_PERCPU(reasons, struct xlvs_reason_stats, XLVS_REASON_MAX);
 XLVS_MAP_GROWING(templates, struct xlvs_tenant, struct xlvs_template, 524288);
 XLVS_MAP_GROWING(controlled, struct xlvs_tenant, struct xlvs_tenant, 524288);
 XLVS_MAP_GROWING(call_ids, struct xlvs_tenant, struct xlvs_call_id, 524288);
-XLVS_MAP_GROWING(sip_templates, struct xlvs_sip_key, struct xlvs_tenant, 524288);
 
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {

@@ -53,6 +53,8 @@ struct packet {
 	__u8 opened;        /* 1: this packet opened its connection */
 	__u8 stateless;     /* 1: sent by a stateless service's slot, without a connection */
 	__u8 one_packet;    /* 1: the connection is for this packet only, and in no table */
+	__u8 own_timeouts;  /* 1: of a service with XLVS_SERVICE_OWN_TIMEOUTS */
+	__u8 templated;     /* 1: packet_template() is the template that its server comes from */
 	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */
 	/* parse: what is accounted, counting the packets that a GSO frame stands for */
@@ -77,7 +79,7 @@ struct packet {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, struct packet);
 } packets SEC(".maps");
@@ -90,6 +92,14 @@ static __always_inline struct packet *packet_begin(void)
 	if (p)
 		__builtin_memset(p, 0, sizeof(*p));
 	return p;
+}
+
+/* The template of the packet, as if a packet had opened it (persistence.h). */
+static __always_inline struct packet *packet_template(void)
+{
+	__u32 one = 1;
+
+	return bpf_map_lookup_elem(&packets, &one);
 }
 
 /*

@@ -13,6 +13,8 @@
 
 #include "connection_open.h"
 #include "forward/icmp.h"
+#include "forward/reset.h"
+#include "persistence.h"
 #include "stages/1_parse.h"
 #include "stages/2_connection.h"
 #include "stages/3_service.h"
@@ -36,6 +38,72 @@ static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
 }
 
 /*
+ * net.ipv4.vs.nat_icmp_send: a NAT server's packet that belongs to no connection. The
+ * server is told, in the name of the interface that it is behind.
+ */
+static __noinline int pipeline_stray(hook_ctx *ctx, struct packet *p)
+{
+	bool v4 = p->family == AF_INET;
+	struct xlvs_service_key key = {
+		.address = p->tuple.src,
+		.port = p->tuple.sport,
+		.protocol = p->tuple.protocol,
+		.family = p->family,
+	};
+	struct icmp_error e = {
+		.quote_at = p->l3,
+		.quote_length = p->length,
+		.type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH,
+		.code = v4 ? ICMP_PORT_UNREACH : ICMPV6_PORT_UNREACH,
+		.own = 1,
+	};
+	__u32 ifindex = hook_ingress(ctx);
+	struct xlvs_interface *i = bpf_map_lookup_elem(&interfaces, &ifindex);
+
+	if (!i || !bpf_map_lookup_elem(&real_servers, &key) ||
+	    (p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST) || p->ttl <= 1)
+		return XLVS_REASON_PASS_NO_SERVICE;
+	p->to.src = v4 ? i->address4 : i->address6;
+	/* IPVS stands behind the stack's forwarding here. */
+	if (rewrite_ttl(ctx, p))
+		return XLVS_REASON_DROP_INTERNAL;
+	return icmp_error_make(ctx, p, &e, XLVS_REASON_REPLY_NO_CONNECTION);
+}
+
+/* net.ipv4.vs.drop_packet: the first new connection is dropped, then every so many'th. */
+static __noinline bool pipeline_overloaded(const struct xlvs_settings *s)
+{
+	__u32 zero = 0, rate = s->drop_rate;
+	struct xlvs_load *l = bpf_map_lookup_elem(&load, &zero);
+
+	return l && rate && !(__sync_fetch_and_add(&l->offered, 1) % rate);
+}
+
+/* No destination for a packet that would open a connection. `why`: SCHEDULE_*, PERSISTENCE_*. */
+static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
+					   const struct xlvs_settings *s, __u32 id, int why)
+{
+	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
+
+	if (!service)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (why == PERSISTENCE_NO_CALL_ID)
+		return XLVS_REASON_DROP_NO_CALL_ID;
+	if (why == PERSISTENCE_FULL)
+		return XLVS_REASON_DROP_TABLE_FULL;
+	if (why == SCHEDULE_CONTENDED)
+		return XLVS_REASON_DROP_CONTENDED;
+	/* A destination that is not the director's own: transparent proxies. */
+	if (s->cache_bypass && service->key.fwmark && p->ttl > 1 &&
+	    next_hop_route(ctx, p, &p->tuple.src, &p->tuple.dst, 0) == NEXT_HOP_OK)
+		return XLVS_REASON_PASS_CACHE_BYPASS;
+	/* An FTP service claims ports that are perhaps another program's. */
+	if (service->key.port == bpf_htons(FTP_PORT) && p->tuple.dport != service->key.port)
+		return XLVS_REASON_PASS_NO_SERVICE;
+	return icmp_error_no_destination(ctx, p);
+}
+
+/*
  * No connection: is there a service, and does this packet open one? On success
  * p->c is the connection.
  */
@@ -47,20 +115,31 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
-	service = service_find(p, &id);
+	service = service_find(ctx, p, s, &id);
 	if (!service)
-		return XLVS_REASON_PASS_NO_SERVICE;
+		return unlikely(s->nat_icmp_send) && p->roles & XLVS_ADDRESS_SERVER ?
+			       pipeline_stray(ctx, p) :
+			       XLVS_REASON_PASS_NO_SERVICE;
 	if (!service_source_possible(p))
 		return XLVS_REASON_PASS_MARTIAN;
 	if (!service_opens(p, s))
 		return XLVS_REASON_PASS_NOT_SYN;
-	destination = schedule(p, id, service->scheduler, service->flags);
-	if (destination == SCHEDULE_NONE)
-		return icmp_error_no_destination(ctx, p);
-	if (destination < 0)
-		return XLVS_REASON_DROP_CONTENDED;
+	if (unlikely(s->drop_rate) && pipeline_overloaded(s))
+		return XLVS_REASON_DROP_LOADED;
+	/* IPVS: active FTP's data connections are the server's to open. */
+	if (unlikely(p->tuple.sport == bpf_htons(FTP_DATA_PORT)))
+		return XLVS_REASON_PASS_NOT_SYN;
+	if (unlikely(service->persistence))
+		destination = persistence_schedule(ctx, p, s, id);
+	else if (unlikely(service->key.port != p->tuple.dport && !service->key.fwmark))
+		destination = SCHEDULE_NONE; /* IPVS: all ports only with persistence */
+	else
+		destination = schedule(p, id, service->scheduler, service->flags);
+	if (unlikely(destination < 0))
+		return pipeline_unscheduled(ctx, p, s, id, destination);
 	/* IPVS: one-packet scheduling is for datagrams only. */
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
+	p->own_timeouts = !!(service->flags & XLVS_SERVICE_OWN_TIMEOUTS);
 	return connection_open(p, destination, s);
 }
 
@@ -169,15 +248,34 @@ subprogram int pipeline_icmp_tunnel(hook_ctx *ctx, struct packet *p, struct xlvs
 	return icmp_forward_tunnel(ctx, p, d, &e);
 }
 
+/*
+ * net.ipv4.vs.schedule_icmp: an error about an unknown flow of a service opens a connection
+ * as its next packet would, but for a state of its own and three seconds.
+ */
+static __noinline bool pipeline_icmp_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	struct xlvs_service *service;
+	int destination;
+	__u32 id;
+
+	service = service_find(ctx, p, s, &id);
+	if (!service)
+		return false;
+	destination = service->persistence && !(service->flags & XLVS_SERVICE_SIP) ?
+			      persistence_schedule(ctx, p, s, id) :
+			      schedule(p, id, service->scheduler, service->flags);
+	return destination >= 0 && !connection_open(p, destination, s);
+}
+
 subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	struct xlvs_destination *d;
 
-	if (!p)
+	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
 		return XLVS_REASON_PASS_ICMP;
-	if (!pipeline_find(p, s))
+	if (!pipeline_find(p, s) && (!s->schedule_icmp || !pipeline_icmp_open(ctx, p, s)))
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
 	if (!pipeline_icmp_right(ctx, p))
 		return XLVS_REASON_DROP_ICMP_CHECKSUM;
@@ -192,6 +290,18 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 static __noinline int pipeline_refuse(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	return service_opens(p, s) ? icmp_error_no_destination(ctx, p) : XLVS_REASON_PASS_NOT_SYN;
+}
+
+/*
+ * Profile modern: the connection's server is gone. A datagram, or a SYN, goes to another
+ * one; the rest of TCP is told so at once, for nobody else would tell it.
+ */
+static __noinline int pipeline_orphan(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
+	if (p->protocol != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN)
+		return pipeline_open(ctx, p, s);
+	return p->tcp_flags & TCP_RST ? XLVS_REASON_DROP_DESTINATION_REMOVED : reset_back(ctx, p);
 }
 
 /*
@@ -213,6 +323,8 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 	if (likely(!connection_starts_anew(p, d, s))) {
 		if (likely(d->flags & XLVS_DESTINATION_AVAILABLE))
 			return XLVS_REASON_NONE;
+		if (p->protocol == IPPROTO_TCP ? s->reset : s->reschedule)
+			return pipeline_orphan(ctx, p, s);
 		if (!s->expire_nodest_conn)
 			return XLVS_REASON_DROP_DESTINATION_REMOVED;
 	}

@@ -31,6 +31,26 @@ struct sweep_walk {
 	__u32 next; /* when it has to be read again */
 };
 
+/*
+ * A template whose time is over stays while connections live under it: for a minute, which
+ * is its time-out from then on.
+ */
+static __noinline bool sweep_template(bool v6, __u32 at, __u32 word, __u32 now,
+				      struct xlvs_entry *e)
+{
+	struct xlvs_tenant tenant = tenant_of(v6, at, word);
+	struct xlvs_template *t = bpf_map_lookup_elem(&templates, &tenant);
+	struct xlvs_geometry *g = geometry_get();
+
+	if (!t || !g || !READ_ONCE(t->controlled))
+		return false;
+	if (clock_over(now, READ_ONCE(e->expires))) {
+		t->timeout = TEMPLATE_RENEWED_SECONDS * g->hz;
+		WRITE_ONCE(e->expires, now + t->timeout);
+	}
+	return true;
+}
+
 /* Ends the connection at `at` if its time is over, else says when it will be. */
 static __always_inline void sweep_entry(struct sweep_walk *w, bool v6, __u32 at,
 					struct xlvs_entry *e)
@@ -41,9 +61,12 @@ static __always_inline void sweep_entry(struct sweep_walk *w, bool v6, __u32 at,
 		return;
 	if (clock_over(w->now, expires) ||
 	    (w->end_removed && table_removed(READ_ONCE(e->destination)))) {
-		if (table_end(v6, at, word, 0))
+		if (unlikely(word & WORD_TEMPLATE) && sweep_template(v6, at, word, w->now, e))
+			expires = READ_ONCE(e->expires);
+		else if (table_end(v6, at, word, 0))
 			return;
-		expires = w->now; /* a packet changed its state just now: look again */
+		else
+			expires = w->now; /* a packet changed its state just now: look again */
 	}
 	expires = expires ? expires : 1;
 	if (w->next == REGION_NEVER || (__s32)(w->next - expires) > 0)

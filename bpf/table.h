@@ -95,7 +95,7 @@ static __always_inline bool server_is(__u32 word, __u32 destination, const struc
 		return word & XLVS_CONNECTION_ON_DIRECTOR && t->sport == vport &&
 		       address_equal(&t->src, vip);
 	d = destination_get(destination);
-	return d && d->port == t->sport && address_equal(&d->address, &t->src);
+	return d && destination_port(d, vport) == t->sport && address_equal(&d->address, &t->src);
 }
 
 /*

@@ -36,8 +36,36 @@ static __always_inline void table_count_connection(__u32 destination, __u32 word
 
 	if (!d || !load)
 		return;
-	table_count(load, !(word & XLVS_CONNECTION_INACTIVE), ended ? -1 : 1);
+	if (unlikely(word & WORD_TEMPLATE))
+		__sync_fetch_and_add(&load->persistent, ended ? -1 : 1);
+	else
+		table_count(load, !(word & XLVS_CONNECTION_INACTIVE), ended ? -1 : 1);
 	table_overload(d, load, ended);
+}
+
+/*
+ * A template has ended, or a connection that one counts. A template that ended first is
+ * not found, and nothing is left to do.
+ */
+subprogram int template_end(__u32 v6, __u32 at, __u32 word)
+{
+	struct xlvs_tenant tenant = tenant_of(v6, at, word), key, *found;
+	struct xlvs_template *t;
+
+	if (word & WORD_TEMPLATE) {
+		bpf_map_delete_elem(&templates, &tenant);
+		bpf_map_delete_elem(&call_ids, &tenant);
+		return 0;
+	}
+	found = bpf_map_lookup_elem(&controlled, &tenant);
+	if (!found)
+		return 0;
+	key = *found;
+	t = bpf_map_lookup_elem(&templates, &key);
+	if (t)
+		__sync_fetch_and_add(&t->controlled, -1);
+	bpf_map_delete_elem(&controlled, &tenant);
+	return 0;
 }
 
 struct answer_walk {
@@ -94,7 +122,8 @@ static long answer_end_step6(__u32 i, void *data)
 }
 
 /* Frees the place of the ANSWER that leads to the connection at `at`. */
-static __always_inline int answer_end(bool v6, __u32 at, __u32 destination, __u32 extra)
+static __always_inline int answer_end(bool v6, __u32 at, __u32 destination, __u32 extra,
+				      __be16 vport)
 {
 	struct answer_walk w = { .connection = at,
 				 .destination = destination,
@@ -103,12 +132,14 @@ static __always_inline int answer_end(bool v6, __u32 at, __u32 destination, __u3
 	struct xlvs_geometry *g = geometry_get();
 	__u32 block = extra_block(extra);
 	struct xlvs_port_block *b = bpf_map_lookup_elem(&port_blocks, &block);
+	__be16 port;
 
 	if (!d || !b || !g)
 		return 0;
 	w.local = b->local;
-	w.home = v6 ? place_of_answer(g, true, &d->address, d->port, &w.local, w.local_port) :
-		      place_of_answer(g, false, &d->address, d->port, &w.local, w.local_port);
+	port = destination_port(d, vport);
+	w.home = v6 ? place_of_answer(g, true, &d->address, port, &w.local, w.local_port) :
+		      place_of_answer(g, false, &d->address, port, &w.local, w.local_port);
 	w.line = w.home;
 	if (v6)
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, answer_end_step6, &w, 0);
@@ -140,6 +171,7 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 	struct xlvs_table_counts *counts = table_counts_get();
 	struct xlvs_geometry *g = geometry_get();
 	struct xlvs_entry *e = entry_get(v6, at);
+	__be16 vport;
 
 	if (!g || !e || !counts)
 		return 0;
@@ -148,15 +180,18 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 	/* Read before the place is somebody else's; right if the word was the same then. */
 	destination = READ_ONCE(e->destination);
 	extra = READ_ONCE(*(const __u32 *)&e->block);
+	vport = v6 ? ((struct xlvs_entry6 *)e)->dport : READ_ONCE(((struct xlvs_entry4 *)e)->dport);
 	home = entry_home(g, v6, e);
 	if (__sync_val_compare_and_swap(&e->word, word, next) != word)
 		return 0;
 	place_pass(v6, home, v6 ? at : at / XLVS_WAYS4, -1);
 	if (word_method(word) == XLVS_METHOD_FULLNAT) {
-		answer_end(v6, at, destination, extra);
+		answer_end(v6, at, destination, extra, vport);
 		/* After its ANSWER: who takes the port next finds no old one. */
 		local_port_free(extra_block(extra), extra_port(extra));
 	}
+	if (unlikely(word & (WORD_TEMPLATE | XLVS_CONNECTION_CONTROLLED)))
+		template_end(v6, at, word);
 	table_count_connection(destination, word, true);
 	counts->ended++;
 	if (word & XLVS_CONNECTION_HALF_OPEN)

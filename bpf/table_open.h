@@ -263,7 +263,7 @@ static __noinline __u32 answer_home(struct packet *p, __u32 v6)
 	if (!g || !d || !b)
 		return PLACE_NONE;
 	t->src = d->address;
-	t->sport = d->port;
+	t->sport = destination_port(d, p->tuple.dport);
 	t->dst = b->local;
 	t->dport = extra_port(p->c.extra);
 	return v6 ? place_of_answer(g, true, &t->src, t->sport, &t->dst, t->dport) :
@@ -375,15 +375,18 @@ static __always_inline void open_shadow(bool v6, const struct packet *p, __u32 s
 {
 	struct xlvs_entry *e = entry_get(v6, shadow_at);
 	struct xlvs_destination *old, *new;
+	__be16 vport;
 	__u32 word;
 
 	if (!e)
 		return;
 	word = READ_ONCE(e->word);
+	vport = v6 ? ((struct xlvs_entry6 *)e)->dport : READ_ONCE(((struct xlvs_entry4 *)e)->dport);
 	old = destination_get(READ_ONCE(e->destination));
 	new = destination_get(p->c.destination);
-	if (word & XLVS_CONNECTION_LIVE && old && new &&
-	    old->port == new->port &&address_equal(&old->address, &new->address))
+	if (word & XLVS_CONNECTION_LIVE && old &&
+	    new &&destination_port(old, vport) == destination_port(new, p->tuple.dport) &&
+	    address_equal(&old->address, &new->address))
 		__sync_val_compare_and_swap(&e->word, word, word | XLVS_CONNECTION_SHADOWED);
 }
 

@@ -7,6 +7,7 @@
 #ifndef XLVS_ICMP_ERROR_H
 #define XLVS_ICMP_ERROR_H
 
+#include "answer_rate.h"
 #include "forward/next_hop.h"
 #include "forward/rewrite.h"
 
@@ -22,7 +23,8 @@ struct icmp_error {
 	__be32 rest;
 	__u8 type;
 	__u8 code;
-	__u8 pad[2];
+	__u8 own; /* 1: from p->to.src instead: to a real server, in our own name */
+	__u8 pad;
 };
 
 /*
@@ -65,6 +67,8 @@ subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_erro
 
 	if (!p || !e)
 		return XLVS_REASON_DROP_INTERNAL;
+	if (!answer_allowed())
+		return XLVS_REASON_DROP_ANSWER_RATE;
 	v4 = p->family == AF_INET;
 	quoted = e->quote_length;
 	icmp.type = e->type;
@@ -74,6 +78,9 @@ subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_erro
 		quoted = v4 ? QUOTE_MAX_V4 : QUOTE_MAX_V6;
 	if (icmp_error_quote_sum(ctx, p, e->quote_at, quoted, &sum))
 		return XLVS_REASON_DROP_HEADROOM;
+	/* From here on the tuple is the answer's, reversed. */
+	if (e->own)
+		p->tuple.dst = p->to.src;
 	if (hook_trim(ctx, e->quote_at + quoted))
 		return XLVS_REASON_DROP_HEADROOM;
 	if (!e->routed && hook_turn_around(ctx, p))

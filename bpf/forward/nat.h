@@ -14,7 +14,7 @@
 static __always_inline int nat_to_server(struct packet *p, const struct xlvs_destination *d)
 {
 	p->to.dst = d->address;
-	p->to.dport = d->port;
+	p->to.dport = destination_port(d, p->tuple.dport);
 	if (word_method(p->c.word) == XLVS_METHOD_FULLNAT) {
 		__u32 index = extra_block(p->c.extra);
 		struct xlvs_port_block *block = bpf_map_lookup_elem(&port_blocks, &index);

@@ -6,7 +6,9 @@
 #ifndef XLVS_CONNECTION_H
 #define XLVS_CONNECTION_H
 
+#include "persistence.h"
 #include "state.h"
+#include "timeout.h"
 #include "table.h"
 
 #define CONN_REUSE_FIN_WAIT 2 /* bit of conn_reuse_mode: also FIN_WAIT without seen replies */
@@ -36,6 +38,17 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 	return connection_reusable(p->c.word, s->conn_reuse_mode);
 }
 
+static __always_inline __u32 connection_timeout(const struct packet *p,
+						const struct xlvs_settings *s, __u32 state)
+{
+	struct xlvs_destination *d;
+
+	if (likely(!(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)))
+		return s->timeout[state];
+	d = destination_get(p->c.destination);
+	return d ? destination_timeout(d, state, s->timeout[state]) : s->timeout[state];
+}
+
 /* Both directions may arrive at once, on two CPUs; a third packet of the same connection
  * at the same moment would have to be on a third. */
 #define CONNECTION_ADVANCE_RETRIES 4
@@ -44,13 +57,12 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 static __always_inline void connection_advance(struct packet *p, const struct xlvs_settings *s)
 {
 	struct xlvs_entry *e = table_entry(p);
-	__u32 state = XLVS_STATE_UDP, word = p->c.word;
+	__u32 state = XLVS_STATE_UDP, word = p->c.word, clear = 0;
 
 	if (!e)
 		return;
 	for (int i = 0; i < CONNECTION_ADVANCE_RETRIES; i++) {
-		__u32 clear = 0;
-
+		clear = 0;
 		if (p->protocol == IPPROTO_TCP) {
 			enum tcp_side side = SIDE_CLIENT;
 
@@ -66,6 +78,8 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 			state = tcp_next_state(word_state(word), p->tcp_flags, side);
 		} else {
 			clear = XLVS_CONNECTION_HALF_OPEN; /* a second packet: there is a client */
+			if (p->reply)
+				clear |= XLVS_CONNECTION_NO_OUTPUT;
 		}
 		if (likely(table_set_state(e, p->c.destination, word, state, clear)))
 			break;
@@ -75,7 +89,11 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 	}
 	opaque(state); /* kernel 6.1 loses a bound over a spill */
 	if (state < XLVS_STATE_MAX)
-		table_touch(p, e, s->timeout[state]);
+		table_touch(p, e, connection_timeout(p, s, state));
+	if (unlikely(p->c.word & XLVS_CONNECTION_CONTROLLED) &&
+	    (state == XLVS_STATE_UDP ? p->reply : state == XLVS_STATE_ESTABLISHED) &&
+	    (word_state(word) != state || word & clear))
+		persistence_assure(p);
 }
 
 #endif

@@ -5,8 +5,10 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "stages/marks.h"
 
-static __always_inline __u32 *service_by_key(const struct packet *p)
+/* The service of this port of the packet's destination. */
+static __always_inline __u32 *service_by_key(const struct packet *p, __be16 port)
 {
 	union {
 		struct xlvs_service_key4 v4;
@@ -16,14 +18,14 @@ static __always_inline __u32 *service_by_key(const struct packet *p)
 	if (p->family == AF_INET) {
 		key.v4 = (struct xlvs_service_key4){
 			.address = p->tuple.dst.word[3],
-			.port = p->tuple.dport,
+			.port = port,
 			.protocol = p->tuple.protocol,
 		};
 		return bpf_map_lookup_elem(&services_by_key4, &key.v4);
 	}
 	key.v6 = (struct xlvs_service_key){
 		.address = p->tuple.dst,
-		.port = p->tuple.dport,
+		.port = port,
 		.protocol = p->tuple.protocol,
 		.family = p->family,
 	};
@@ -40,12 +42,39 @@ static __always_inline bool service_is(const struct xlvs_service *s, const struc
 	       key->family == p->family && address_equal(&key->address, &p->tuple.dst);
 }
 
+/* The service of the packet's mark. */
+static __noinline __u32 *service_by_mark(__u32 mark, __u8 family)
+{
+	struct xlvs_service_key key = { .fwmark = mark, .family = family };
+
+	return mark ? bpf_map_lookup_elem(&services_by_key, &key) : NULL;
+}
+
 /*
- * The service that the packet is addressed to and its id, or null. What it was when a
+ * Not the service's own port: an FTP service's data connections (active ones come from
+ * port 20, but passive ones are asked for by the client), then a service of all ports.
+ */
+static __noinline __u32 *service_by_other_port(const struct packet *p,
+					       const struct xlvs_settings *s)
+{
+	__u16 port = bpf_ntohs(p->tuple.dport);
+	__u32 *found;
+
+	if (s->ftp_services && p->tuple.protocol == IPPROTO_TCP &&
+	    (port == FTP_DATA_PORT || port >= 1024)) {
+		found = service_by_key(p, bpf_htons(FTP_PORT));
+		if (found)
+			return found;
+	}
+	return s->zero_ports ? service_by_key(p, 0) : NULL;
+}
+
+/*
+ * The service that the packet's address and port name, and its id, or null. What it was when a
  * packet last asked is tried first: a look-up in a hash map costs six times as much. A
  * hint may be wrong, for the service itself says who it is.
  */
-static __noinline struct xlvs_service *service_find(const struct packet *p, __u32 *id)
+static __noinline struct xlvs_service *service_find_exact(const struct packet *p, __u32 *id)
 {
 	__u32 mixed = (p->tuple.dst.word[3] + p->tuple.dport + p->tuple.protocol) * 0x9e3779b1u;
 	__u32 slot = mixed / (0x100000000 / XLVS_SERVICE_HINTS), *found;
@@ -58,11 +87,40 @@ static __noinline struct xlvs_service *service_find(const struct packet *p, __u3
 	s = bpf_map_lookup_elem(&services, id);
 	if (s && service_is(s, p))
 		return s;
-	found = service_by_key(p);
+	found = service_by_key(p, p->tuple.dport);
 	if (!found)
 		return NULL;
 	*id = *found;
 	WRITE_ONCE(*hint, *id);
+	return bpf_map_lookup_elem(&services, id);
+}
+
+/*
+ * The service that a client's packet is for and its id, or null. As in IPVS a mark wins
+ * over an address, and a port over all ports.
+ */
+static __always_inline struct xlvs_service *service_find(hook_ctx *ctx, const struct packet *p,
+							 const struct xlvs_settings *s, __u32 *id)
+{
+	struct xlvs_service *service;
+	__u32 *found;
+
+	if (unlikely(s->marks)) {
+		found = service_by_mark(mark_of(ctx, p, s), p->family);
+		if (found) {
+			*id = *found;
+			return bpf_map_lookup_elem(&services, id);
+		}
+	}
+	service = service_find_exact(p, id);
+	if (likely(service))
+		return service;
+	if (!s->zero_ports && !s->ftp_services)
+		return NULL;
+	found = service_by_other_port(p, s);
+	if (!found)
+		return NULL;
+	*id = *found;
 	return bpf_map_lookup_elem(&services, id);
 }
 

@@ -61,7 +61,7 @@ subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s, __u32
 
 	if (!p || !s)
 		return STATELESS_NOT;
-	service = service_find(p, &id);
+	service = service_find_exact(p, &id);
 	if (!service || !(service->flags & XLVS_SERVICE_STATELESS))
 		return STATELESS_NOT;
 	schedule = bpf_map_lookup_elem(&schedules, &id);

@@ -31,7 +31,7 @@ CONNECTION_PROTOCOL_SHIFT = 5
 CONNECTION_METHOD_SHIFT = 16
 CONNECTION_GENERATION_SHIFT = 20
 ADDRESS_SLOTS = 65536
-CALL_ID_MAX = 128
+CALL_ID_MAX = 255
 
 
 class Method(IntEnum):
@@ -396,17 +396,6 @@ class CallId(NamedTuple):
     text: bytes = bytes(CALL_ID_MAX)
 
 
-class SipKey(NamedTuple):
-    """Key of sip_templates."""
-
-    client: bytes = NO_ADDRESS
-    address: bytes = NO_ADDRESS
-    call_id: int = 0
-    port: int = 0
-    protocol: int = 0
-    family: int = 0
-
-
 class Geometry(NamedTuple):
     """The one value of geometry: what is fixed when the maps are made."""
 
@@ -474,6 +463,7 @@ class Settings(NamedTuple):
     lblc_expiration: int = 0
     lblcr_expiration: int = 0
     zero_ports: int = 0
+    ftp_services: int = 0
     marks: int = 0
     mark_set: int = 0
     mark_rules: int = 0
@@ -536,7 +526,6 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Tenant: "xlvs_tenant",
     Template: "xlvs_template",
     CallId: "xlvs_call_id",
-    SipKey: "xlvs_sip_key",
     Geometry: "xlvs_geometry",
     TableCounts: "xlvs_table_counts",
     Table: "xlvs_table",
