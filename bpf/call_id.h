@@ -102,13 +102,6 @@ static __always_inline void call_id_outside(struct call_id_reader *r, __u8 c)
 {
 	static const char name[] = "call-id";
 
-	if (r->at == CALL_ID_COMPACT) {
-		if (call_id_lower(c) < 'a' || call_id_lower(c) > 'z') {
-			r->at = CALL_ID_COLON;
-			return;
-		}
-		r->at = CALL_ID_LINE;
-	}
 	if (r->at == CALL_ID_CR) {
 		r->at = CALL_ID_BEGIN;
 		if (c == '\n')
@@ -189,6 +182,9 @@ static long call_id_step(__u32 i, void *data)
 
 	if (offset >= r->end || hook_load(loop->ctx, offset, &c, 1))
 		return 1;
+	if (r->at == CALL_ID_COMPACT)
+		r->at = call_id_lower(c) < 'a' || call_id_lower(c) > 'z' ? CALL_ID_COLON :
+									   CALL_ID_LINE;
 	if (r->at < CALL_ID_COLON) {
 		call_id_outside(r, c);
 		return 0;

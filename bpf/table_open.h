@@ -122,7 +122,7 @@ static __always_inline void open_look(struct open_scan *s, const struct packet *
 		return; /* of another first line: ours is locked */
 	same_key = open_key_is(p, v6, e, &same_client);
 	same_protocol = !((word ^ p->c.word) & WORD_PROTOCOL);
-	if (same_key && same_protocol) {
+	if (same_key && same_protocol && word_state(word) != XLVS_STATE_ABANDONED) {
 		s->same_at = at;
 		s->same_word = word;
 		return;

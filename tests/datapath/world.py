@@ -96,6 +96,11 @@ MAPS = (
     "regions6",
     "table",
     "table_counts",
+    "templates",
+    "controlled",
+    "call_ids",
+    "load",
+    "answers",
 )
 TABLES = (("connections4", False), ("connections6", True))
 
@@ -157,6 +162,11 @@ class Connection(NamedTuple):
         """Whether its client has not proved itself."""
         return bool(self.word & r.ConnectionFlag.HALF_OPEN)
 
+    @property
+    def template(self) -> bool:
+        """Whether it is a template of a persistent service."""
+        return bool(self.word >> r.CONNECTION_PROTOCOL_SHIFT & r.Transport.TEMPLATE)
+
 
 class World:
     """One loaded data path, used through one hook."""
@@ -197,12 +207,8 @@ class World:
         self.destinations, self.lists = {}, {}
         self.vips, self.local = {}, {}
         self.services = self._next_destination = 0
-        self._settings = self._settings._replace(
-            services=0,
-            local_destinations=0,
+        self._settings = r.Settings(
             conn_reuse_mode=1,
-            expire_nodest_conn=0,
-            sloppy_tcp=0,
             pmtu_disc=1,
             timeout=self._timeouts(),
         )
@@ -230,8 +236,9 @@ class World:
         protocol: int = TCP,
         scheduler: r.Scheduler = r.Scheduler.RR,
         local: tuple[str, ...] = (),
+        **changes: object,
     ) -> int:
-        """Add a service; its id."""
+        """Add a service; its id. ``changes``: fields of its record."""
         number = self.services
         self.services += 1
         key = r.ServiceKey(
@@ -247,7 +254,7 @@ class World:
             scheduler=scheduler,
             local_count=len(local),
             key=key,
-        )
+        )._replace(**changes)
         self.path.map("services").update(number, self.layout.pack(record))
         raw = number.to_bytes(4, "little")
         if key.family == 2:
@@ -475,7 +482,7 @@ def _connection(place: r.Entry4 | r.Entry6, at: tuple[str, int]) -> Connection:
         virtual_port=place.dport,
         block=entry.block,
         local_port=entry.local_port,
-        protocol=r.Transport(entry.word >> r.CONNECTION_PROTOCOL_SHIFT & 7),
+        protocol=r.Transport(entry.word >> r.CONNECTION_PROTOCOL_SHIFT & 3),
         method=r.Method(entry.word >> r.CONNECTION_METHOD_SHIFT & 3),
         at=at,
     )
