@@ -9,9 +9,9 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
-
 from tests.datapath import world as w
 from tests.datapath.world import Connection, World
+
 from xlvs.datapath import records as r
 from xlvs.datapath.records import ConnectionFlag, Method, Scheduler, State, Transport
 
