@@ -90,6 +90,10 @@ MAPS = (
     "local_ports",
     "addresses",
     "hash_slots",
+    "mark_to",
+    "mark_from",
+    "mark_ports",
+    "mark_classes",
     "connections4",
     "connections6",
     "regions4",
@@ -204,6 +208,9 @@ class World:
             expire_nodest_conn=0,
             sloppy_tcp=0,
             pmtu_disc=1,
+            marks=0,
+            mark_set=0,
+            mark_rules=0,
             timeout=self._timeouts(),
         )
         self.set()
