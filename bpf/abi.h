@@ -593,7 +593,7 @@ struct xlvs_mark_address {
 };
 #define XLVS_MARK_SET_BITS 32
 
-/* mark_ports: LPM_TRIE -> __u32 class. */
+/* mark_ports: LPM_TRIE -> __u32 class; of a whole protocol its number. */
 struct xlvs_mark_port {
 	__u32 prefixlen; /* XLVS_MARK_SET_BITS: any protocol; from _PROTOCOL_BITS on: ports */
 	__u32 set;
@@ -602,10 +602,11 @@ struct xlvs_mark_port {
 	__be16 port; /* the destination's */
 };
 #define XLVS_MARK_PROTOCOL_BITS 48
+#define XLVS_MARK_PORT_CLASSES 256 /* from here on classes of ports */
 
 /*
  * mark_classes: HASH -> struct xlvs_mark. Class 0 of source or ports stands for all those
- * that do not matter to the rules of this class of to.
+ * that make no difference to the rules of this class of to.
  */
 struct xlvs_mark_classes {
 	__u32 set;

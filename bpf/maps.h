@@ -99,7 +99,7 @@ XLVS_MAP_GROWING(sip_templates, struct xlvs_sip_key, struct xlvs_tenant, 524288)
 XLVS_MAP_PREFIXES(mark_to, struct xlvs_mark_address, 131072);
 XLVS_MAP_PREFIXES(mark_from, struct xlvs_mark_address, 131072);
 XLVS_MAP_PREFIXES(mark_ports, struct xlvs_mark_port, 131072);
-XLVS_MAP_GROWING(mark_classes, struct xlvs_mark_classes, struct xlvs_mark, 131072);
+XLVS_MAP_GROWING(mark_classes, struct xlvs_mark_classes, struct xlvs_mark, 262144);
 
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {

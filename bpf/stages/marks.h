@@ -41,7 +41,8 @@ static __always_inline __u32 mark_class_of_port(__u32 set, const struct xlvs_tup
 
 /*
  * What the rules of one set make of a mark. A class that matters to no rule of the class
- * of `to` is in none of its combinations: what is there is the one with class 0.
+ * of `to` is in none of its combinations, nor is one that makes no difference: what is
+ * there is the one with its protocol's class, or with class 0.
  */
 static __always_inline __u32 mark_by_set(__u32 set, const struct xlvs_tuple *t, __u32 mark)
 {
@@ -55,15 +56,20 @@ static __always_inline __u32 mark_by_set(__u32 set, const struct xlvs_tuple *t, 
 		source = mark_class_of_address(&mark_from, set, &t->src);
 	if (to & XLVS_MARK_PORTS)
 		ports = mark_class_of_port(set, t);
+	key.ports = ports;
 #pragma clang loop unroll(disable)
-	for (__u32 without = 0; without < 4; without++) {
-		if ((without & 1 && !source) || (without & 2 && !ports))
-			continue;
-		key.source = without & 1 ? 0 : source;
-		key.ports = without & 2 ? 0 : ports;
+	for (int i = 0; i < 3; i++) {
+		key.source = source;
 		found = bpf_map_lookup_elem(&mark_classes, &key);
+		if (!found && source) {
+			key.source = 0;
+			found = bpf_map_lookup_elem(&mark_classes, &key);
+		}
 		if (found)
 			return (mark & found->keep) ^ found->value;
+		if (!key.ports)
+			break;
+		key.ports = key.ports < XLVS_MARK_PORT_CLASSES ? 0 : t->protocol;
 	}
 	return mark;
 }

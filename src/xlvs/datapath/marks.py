@@ -10,25 +10,32 @@ Sets of rules are numbers with a bit for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise, product
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from xlvs.datapath.addresses import packed
-from xlvs.datapath.records import NO_ADDRESS, MarkMatters
+from xlvs.datapath.records import MARK_PORT_CLASSES, NO_ADDRESS, MarkMatters
 from xlvs.model.mark import MARK_MAX, MarkRule
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Family, Network
 
-ENTRIES_MAX = 65536
-"""Entries of each map that one set of rules may take: half of it, as there may be two."""
+PREFIXES_MAX = 65536
+"""Entries of mark_to, mark_from and mark_ports for one set of rules: half, there may be two."""
+
+COMBINATIONS_MAX = 131072
+"""Entries of mark_classes for one set of rules."""
+
+_EXAMINED_MAX = 4 * COMBINATIONS_MAX
+"""Combinations that may be looked at, for time: most of many are as if they were not there."""
 
 _SOURCE, _PORTS = int(MarkMatters.SOURCE), int(MarkMatters.PORTS)
 _BITS = 128
 _MAPPED_BITS = 96
 _PORT_BITS = 16
 _FEW = 32
+_COMBINATIONS = "or more combinations of to, from and ports"
 
 K = TypeVar("K")
 
@@ -97,8 +104,9 @@ def compiled(rules: Sequence[MarkRule]) -> Marks:
         combined.add(number, matching)
         numbers.append(number)
     for entries in (to.entries, source.entries, ports.entries):
-        if len(entries) > ENTRIES_MAX:
-            raise _no_room(f"{len(entries)} prefixes of addresses or ports")
+        if len(entries) > PREFIXES_MAX:
+            what = "prefixes of addresses, or of ports"
+            raise _no_room(len(entries), what, PREFIXES_MAX)
     return Marks(
         to={prefix: numbers[each] for prefix, each in to.entries.items()},
         source=source.entries,
@@ -107,11 +115,11 @@ def compiled(rules: Sequence[MarkRule]) -> Marks:
     )
 
 
-def _no_room(what: str) -> Problem:
+def _no_room(count: int, what: str, most: int) -> Problem:
     return Problem(
         Code.NO_SPACE,
-        f"there is no room for these mark rules: they come to {what}, and {ENTRIES_MAX} "
-        "is the most",
+        f"there is no room for these mark rules: they come to {count} {what}, "
+        f"and {most} is the most",
     )
 
 
@@ -160,24 +168,35 @@ def _prefix(network: Network) -> Prefix:
 
 def _roots(rule: MarkRule) -> Iterator[Prefix]:
     """All addresses of the rule's families."""
-    version = rule.source.version if rule.source else 0
-    if rule.family is not Family.INET6 and version != IPv6Address.version:
+    families = {rule.family} if rule.family else set(Family)
+    if rule.source:
+        families = {Family.INET if isinstance(rule.source, IPv4Network) else Family.INET6}
+    if Family.INET in families:
         yield _IPV4
-    if rule.family is not Family.INET and version != IPv4Address.version:
+    if Family.INET6 in families:
         yield _IPV6
 
 
 class _Classes:
-    """Sets of rules, by their number; 0 is the empty one."""
+    """Sets of rules, by their number; 0 is the empty one, those up to ``first`` are others."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 1) -> None:
         self._numbers = {0: 0}
+        self._sets = [0] * first
 
     def of(self, rules: int) -> int:
-        return self._numbers.setdefault(rules, len(self._numbers))
+        number = self._numbers.setdefault(rules, len(self._sets))
+        if number == len(self._sets):
+            self._sets.append(rules)
+        return number
+
+    def put(self, number: int, rules: int) -> int:
+        """A class that has its number already."""
+        self._sets[number] = rules
+        return number
 
     def all(self) -> list[int]:
-        return list(self._numbers)
+        return self._sets
 
 
 class _Lookup(NamedTuple, Generic[K]):
@@ -245,11 +264,11 @@ def _by_port(groups: Sequence[_Group]) -> _Lookup[PortPrefix]:
             at = edges.setdefault(group.protocol, {})
             at[first] = at.get(first, 0) ^ 1 << i
             at[last + 1] = at.get(last + 1, 0) ^ 1 << i
-    classes = _Classes()
+    classes = _Classes(MARK_PORT_CLASSES)
     entries: dict[PortPrefix, int] = {}
     for protocol, everywhere in sorted(whole.items()):
         if everywhere:
-            entries[PortPrefix(protocol, 0, 0)] = classes.of(everywhere)
+            entries[PortPrefix(protocol, 0, 0)] = classes.put(protocol, everywhere)
         here = 0
         at = edges.get(protocol, {})
         for first, after in pairwise(sorted(at)):
@@ -278,27 +297,47 @@ class _Combinations:
         self, groups: Sequence[_Group], sources: Sequence[int], ports: Sequence[int]
     ) -> None:
         self.changes: dict[Classes, Change] = {}
+        self._examined = 0
         self._groups = groups
-        self._source = _Dimension(sources, (bool(each.source) for each in groups))
-        self._ports = _Dimension(ports, (bool(each.protocol) for each in groups))
+        self._sources, self._ports = sources, ports
+        self._with_source = _where(groups, lambda group: bool(group.source))
+        self._with_protocol = _where(groups, lambda group: bool(group.protocol))
+        with_ports = _where(groups, lambda group: bool(group.ports))
+        self._source = _Asked(sources, self._with_source)
+        self._whole = _Asked(ports[:MARK_PORT_CLASSES], self._with_protocol & ~with_ports)
+        self._parts = _Asked(ports, with_ports)
 
     def matters(self, rules: int) -> int:
         """The bits of a class of ``to`` with these rules."""
-        source = _SOURCE if rules & self._source.asking else 0
-        return source | (_PORTS if rules & self._ports.asking else 0)
+        source = _SOURCE if rules & self._with_source else 0
+        return source | (_PORTS if rules & self._with_protocol else 0)
 
     def add(self, number: int, rules: int) -> None:
-        """All combinations of a class of ``to``."""
-        sources, ports = self._source.relevant(rules), self._ports.relevant(rules)
-        wanted = len(self.changes) + len(sources) * len(ports)
-        if wanted > ENTRIES_MAX:
-            raise _no_room(f"{wanted} or more combinations of to, from and ports")
-        for source, port in product(sources, ports):
-            match = self._source.matching(rules, source)
-            match = self._ports.matching(match, port)
-            # Without it, (0, 0) would say nothing either; the others must not fall back.
-            if match or source or port:
-                self.changes[Classes(number, source, port)] = self._change(match)
+        """All combinations of a class of ``to``, but for those that change nothing."""
+        sources = [0, *self._source.by(rules)]
+        ports = [0, *self._whole.by(rules), *self._parts.by(rules)]
+        self._examined += len(sources) * len(ports)
+        if self._examined > _EXAMINED_MAX:
+            raise _no_room(self._examined, _COMBINATIONS, COMBINATIONS_MAX)
+        for port, source in product(ports, sources):
+            match = rules & ~(self._with_source & ~self._sources[source])
+            match &= ~(self._with_protocol & ~self._ports[port])
+            change = self._change(match)
+            if change != self._without(number, source, port):
+                self.changes[Classes(number, source, port)] = change
+        if len(self.changes) > COMBINATIONS_MAX:
+            raise _no_room(len(self.changes), _COMBINATIONS, COMBINATIONS_MAX)
+
+    def _without(self, number: int, source: int, port: int) -> Change:
+        """What a packet finds that does not find the combination (stages/marks.h)."""
+        general = [port, 0]
+        if port >= MARK_PORT_CLASSES:
+            general.insert(1, self._groups[next(_members(self._ports[port]))].protocol)
+        for each in product(general, (source, 0)):
+            found = self.changes.get(Classes(number, each[1], each[0]))
+            if found is not None:
+                return found
+        return NOTHING
 
     def _change(self, rules: int) -> Change:
         """What the rules do, in their order."""
@@ -310,30 +349,28 @@ class _Combinations:
         return found
 
 
-class _Dimension:
-    """Classes by source or by port; ``asking``: rules that are not for all of them."""
+class _Asked:
+    """Which classes matter to rules; ``asking``: rules that are for some classes only."""
 
-    def __init__(self, classes: Sequence[int], asking: Iterable[bool]) -> None:
-        self.asking = sum(1 << i for i, asks in enumerate(asking) if asks)
+    def __init__(self, classes: Sequence[int], asking: int) -> None:
+        self._asking = asking
         self._classes = classes
         self._of_rule: dict[int, list[int]] = {}
         for number, rules in enumerate(classes):
-            for rule in _members(rules):
+            for rule in _members(rules & asking):
                 self._of_rule.setdefault(rule, []).append(number)
 
-    def relevant(self, rules: int) -> list[int]:
-        """Classes that one of these rules asks for, and 0."""
-        asking = rules & self.asking
+    def by(self, rules: int) -> list[int]:
+        """Classes that one of these rules asks for."""
+        asking = rules & self._asking
         if asking.bit_count() > _FEW:
-            found = [i for i, each in enumerate(self._classes) if each & asking]
-        else:
-            each = (self._of_rule.get(rule, ()) for rule in _members(asking))
-            found = sorted(set().union(*each))
-        return [0, *found]
+            return [i for i, each in enumerate(self._classes) if each & asking]
+        numbers = (self._of_rule.get(rule, ()) for rule in _members(asking))
+        return sorted(set().union(*numbers))
 
-    def matching(self, rules: int, number: int) -> int:
-        """Those of the rules that a packet of this class matches."""
-        return rules & ~(self.asking & ~self._classes[number])
+
+def _where(groups: Sequence[_Group], asks: Callable[[_Group], bool]) -> int:
+    return sum(1 << i for i, group in enumerate(groups) if asks(group))
 
 
 def _members(rules: int) -> Iterator[int]:

@@ -73,7 +73,7 @@ class MarkMaps:
             (self._ports, records.MarkPort),
             (self._classes, records.MarkClasses),
         ):
-            at = self._layout.codec(record).offsets["set"]  # type: ignore[type-var]
+            at = self._layout.codec(record).offsets["set"]
             kept = _number(keep)
             gone = [key for key, _ in place.items() if key[at : at + _ID_BYTES] != kept]
             for key in gone:
