@@ -561,8 +561,8 @@ struct xlvs_settings {
 	__u32 zero_ports;   /* number of services with port 0 */
 	__u32 ftp_services; /* number of services with TCP port 21: their data connections */
 	__u32 marks;        /* number of services that are marks */
-	__u32 mark_set;     /* which of the two sets of rules is in force, see mark_to */
-	__u32 mark_rules;   /* number of rules in it */
+	__u32 mark_set;     /* number of the set of rules in force, see mark_to */
+	__u32 mark_rules;   /* number of rules in it; 0 switches them off */
 	__u32 reset;        /* profile modern: a removed server's connections are reset */
 	__u32 reschedule;   /* profile modern: its datagrams go to another server */
 	__u32 clamp_mss;    /* TUN: SYNs are given an MSS that fits */
@@ -572,6 +572,62 @@ struct xlvs_settings {
 	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
 	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */
+};
+
+/*
+ * Rules that give packets a mark, by recursive flow classification (Gupta and McKeown,
+ * SIGCOMM 1999): three look-ups by the longest prefix give three classes, and the rules
+ * that decide for a combination of classes were worked out before, so the cost does not
+ * grow with the rules. Writer: daemon (datapath/marks.py computes them).
+ *
+ * A set of rules is written whole under a number that no packet looks for, then
+ * settings.mark_set names it, then the old one is deleted. Numbers are not used again
+ * soon: a packet that finds the same number before and after its look-ups has met one
+ * set, and all of it.
+ */
+
+/*
+ * mark_to, mark_from: LPM_TRIE -> __u32 class. A class of mark_to says what else matters
+ * to its rules; class 0: no rule can match.
+ */
+enum xlvs_mark_matters {
+	XLVS_MARK_SOURCE = 1u << 30,
+	XLVS_MARK_PORTS = 1u << 29,
+};
+
+struct xlvs_mark_address {
+	__u32 prefixlen; /* XLVS_MARK_SET_BITS more than the address's own */
+	__u32 set;
+	struct xlvs_addr address;
+};
+#define XLVS_MARK_SET_BITS 32
+
+/* mark_ports: LPM_TRIE -> __u32 class; of a whole protocol its number. */
+struct xlvs_mark_port {
+	__u32 prefixlen; /* XLVS_MARK_SET_BITS: any protocol; from _PROTOCOL_BITS on: ports */
+	__u32 set;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 pad;
+	__be16 port; /* the destination's */
+};
+#define XLVS_MARK_PROTOCOL_BITS 48
+#define XLVS_MARK_PORT_CLASSES 256 /* from here on classes of ports */
+
+/*
+ * mark_classes: HASH -> struct xlvs_mark. Class 0 of source or ports stands for all those
+ * that make no difference to the rules of this class of to.
+ */
+struct xlvs_mark_classes {
+	__u32 set;
+	__u32 to;
+	__u32 source;
+	__u32 ports;
+};
+
+/* As iptables' --set-xmark: the new mark is (mark & keep) ^ value. */
+struct xlvs_mark {
+	__u32 keep;
+	__u32 value;
 };
 
 /*

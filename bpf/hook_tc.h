@@ -32,6 +32,12 @@ static __always_inline __u32 hook_ingress(hook_ctx *ctx)
 	return ctx->ifindex;
 }
 
+/* What an earlier program, or whoever sent it from here, has marked the packet with. */
+static __always_inline __u32 hook_mark(hook_ctx *ctx)
+{
+	return ctx->mark;
+}
+
 static __always_inline void hook_pull(hook_ctx *ctx, __u32 len)
 {
 	if (hook_data(ctx) + len > hook_data_end(ctx))

@@ -23,6 +23,13 @@ static __always_inline __u32 hook_ingress(hook_ctx *ctx)
 	return ctx->ingress_ifindex;
 }
 
+/* A frame has no mark yet. */
+static __always_inline __u32 hook_mark(hook_ctx *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
 /* Makes `len` bytes readable through pointers, if the frame has them. */
 static __always_inline void hook_pull(hook_ctx *ctx, __u32 len)
 {

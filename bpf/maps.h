@@ -87,6 +87,22 @@ XLVS_MAP_GROWING(templates, struct xlvs_tenant, struct xlvs_template, 524288);
 XLVS_MAP_GROWING(controlled, struct xlvs_tenant, struct xlvs_tenant, 524288);
 XLVS_MAP_GROWING(call_ids, struct xlvs_tenant, struct xlvs_call_id, 524288);
 
+/* Rules of marks, written by the daemon: two sets while one takes the other's place. */
+#define XLVS_MAP_PREFIXES(name, key_type, entries)    \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);  \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__uint(max_entries, entries);         \
+		__type(key, key_type);                \
+		__type(value, __u32);                 \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);  \
+	} name SEC(".maps")
+
+XLVS_MAP_PREFIXES(mark_to, struct xlvs_mark_address, 131072);
+XLVS_MAP_PREFIXES(mark_from, struct xlvs_mark_address, 131072);
+XLVS_MAP_PREFIXES(mark_ports, struct xlvs_mark_port, 131072);
+XLVS_MAP_GROWING(mark_classes, struct xlvs_mark_classes, struct xlvs_mark, 262144);
+
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {
 	struct bpf_timer timer;
@@ -112,6 +128,7 @@ struct xlvs_anchor {
 	enum xlvs_protocol protocol;
 	enum xlvs_tunnel tunnel;
 	enum xlvs_tunnel_flags tunnel_flags;
+	enum xlvs_mark_matters mark_matters;
 	struct xlvs_commit commit;
 	struct xlvs_now now;
 	struct xlvs_event event;

@@ -90,6 +90,10 @@ MAPS = (
     "local_ports",
     "addresses",
     "hash_slots",
+    "mark_to",
+    "mark_from",
+    "mark_ports",
+    "mark_classes",
     "connections4",
     "connections6",
     "regions4",
@@ -210,6 +214,9 @@ class World:
         self._settings = r.Settings(
             conn_reuse_mode=1,
             pmtu_disc=1,
+            marks=0,
+            mark_set=0,
+            mark_rules=0,
             timeout=self._timeouts(),
         )
         self.set()

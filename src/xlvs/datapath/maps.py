@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from xlvs.datapath import libbpf
 
-_HASH_TYPES = frozenset({1, 5, 9, 10})  # HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH
+# HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH, LPM_TRIE: their entries can be deleted.
+_HASH_TYPES = frozenset({1, 5, 9, 10, 11})
 _PERCPU_TYPES = frozenset({5, 6, 10})  # PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
 _BATCH = 4096
 _U32 = struct.Struct("=I")

@@ -32,6 +32,9 @@ CONNECTION_METHOD_SHIFT = 16
 CONNECTION_GENERATION_SHIFT = 20
 ADDRESS_SLOTS = 65536
 CALL_ID_MAX = 255
+MARK_SET_BITS = 32
+MARK_PROTOCOL_BITS = 48
+MARK_PORT_CLASSES = 256
 
 
 class Method(IntEnum):
@@ -165,6 +168,13 @@ class AddressRole(IntFlag):
     STATELESS = 8
 
 
+class MarkMatters(IntFlag):
+    """enum xlvs_mark_matters: what else matters to a class of mark_to."""
+
+    SOURCE = 1 << 30
+    PORTS = 1 << 29
+
+
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
@@ -176,6 +186,7 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_destination_flags": ("XLVS_DESTINATION_", DestinationFlag),
     "xlvs_connection_flags": ("XLVS_CONNECTION_", ConnectionFlag),
     "xlvs_address_role": ("XLVS_ADDRESS_", AddressRole),
+    "xlvs_mark_matters": ("XLVS_MARK_", MarkMatters),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
 
@@ -478,6 +489,39 @@ class Settings(NamedTuple):
     timeout: tuple[int, ...] = (0,) * len(State)
 
 
+class MarkAddress(NamedTuple):
+    """Key of mark_to and mark_from."""
+
+    prefixlen: int = 0
+    set: int = 0
+    address: bytes = NO_ADDRESS
+
+
+class MarkPort(NamedTuple):
+    """Key of mark_ports."""
+
+    prefixlen: int = 0
+    set: int = 0
+    protocol: int = 0
+    port: int = 0
+
+
+class MarkClasses(NamedTuple):
+    """Key of mark_classes."""
+
+    set: int = 0
+    to: int = 0
+    source: int = 0
+    ports: int = 0
+
+
+class Mark(NamedTuple):
+    """Value of mark_classes: the new mark is ``(mark & keep) ^ value``."""
+
+    keep: int = 0
+    value: int = 0
+
+
 class Addresses(NamedTuple):
     """The one value of addresses: roles by ``addresses.slot``."""
 
@@ -532,6 +576,10 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Now: "xlvs_now",
     NextHopRow: "xlvs_next_hop_row",
     Settings: "xlvs_settings",
+    MarkAddress: "xlvs_mark_address",
+    MarkPort: "xlvs_mark_port",
+    MarkClasses: "xlvs_mark_classes",
+    Mark: "xlvs_mark",
     Addresses: "xlvs_addresses",
     Interface: "xlvs_interface",
     Event: "xlvs_event",

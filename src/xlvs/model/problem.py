@@ -15,6 +15,7 @@ class Code(StrEnum):
     NO_SUCH_DESTINATION = "no_such_destination"
     LOCAL_ADDRESS_EXISTS = "local_address_exists"
     NO_SUCH_LOCAL_ADDRESS = "no_such_local_address"
+    NO_SUCH_MARK_RULE = "no_such_mark_rule"
     NO_SUCH_SCHEDULER = "no_such_scheduler"
     OUT_OF_RANGE = "out_of_range"
     INVALID = "invalid"

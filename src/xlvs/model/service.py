@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
     Address = IPv4Address | IPv6Address
+    Network = IPv4Network | IPv6Network
 else:
 
     class Address(ABC):  # noqa: B024  # its members are registered below
@@ -22,6 +23,12 @@ else:
 
     Address.register(IPv4Address)
     Address.register(IPv6Address)
+
+    class Network(ABC):  # noqa: B024  # as Address
+        """Either of the two."""
+
+    Network.register(IPv4Network)
+    Network.register(IPv6Network)
 
 
 class Protocol(StrEnum):

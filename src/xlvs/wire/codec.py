@@ -4,26 +4,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Any, TypeVar
 
 import msgspec
 
+from xlvs.model.service import Address, Network
 from xlvs.wire.messages import ConnectionView
+
+_KNOWN = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 
 T = TypeVar("T")
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
-    if isinstance(value, IPv4Address | IPv6Address):
+    if isinstance(value, _KNOWN):
         return str(value)
     raise NotImplementedError(f"{type(value).__name__} has no JSON form")
 
 
-def _decode(_type: type, value: Any) -> IPv4Address | IPv6Address:  # noqa: ANN401 - JSON's
+def _decode(kind: type, value: Any) -> Address | Network:  # noqa: ANN401 - JSON's
     if not isinstance(value, str):
         raise TypeError("an address is text")
-    return ip_address(value)
+    return ip_network(value) if kind is Network else ip_address(value)
 
 
 _CLIENT = '0,"client":"","client_port":0'

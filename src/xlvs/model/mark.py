@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that give packets a firewall mark.
+
+Ours, IPVS has none of it: there netfilter marks packets before IPVS sees them, here it
+comes after the data path. Their order is that of iptables' MARK rules: none ends the
+search, each changes what those before it made of the mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from xlvs.model.checks import PORT_MAX
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Family, Network
+
+MARK_MAX = 2**32 - 1
+
+PROTOCOL_MAX = 255
+
+WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
+"""Protocols whose ports the data path reads."""
+
+_MAPPED_BITS = 96
+_IPV6 = 6
+
+Ports = tuple[tuple[int, int], ...]
+"""Ranges of ports, first and last."""
+
+
+class MarkRule(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"source": "from"},
+):
+    """One rule. Of the mark, the bits of ``mask`` are cleared, then those of ``mark`` flipped.
+
+    That is iptables' ``--set-xmark``; with the whole mask the mark is ``mark``. It is for
+    packets to an address of ``to`` and from one of ``source``, of ``protocol`` (a number,
+    0: any) and to one of ``ports``; what is not said is not asked for. ``family`` is there
+    only if no address says it; without any the rule is for both.
+    """
+
+    mark: int
+    mask: int = MARK_MAX
+    to: Network | None = None
+    source: Network | None = None
+    family: Family | None = None
+    protocol: int = 0
+    ports: Ports = ()
+
+
+def settled_rule(rule: MarkRule) -> MarkRule:
+    """The rule in the one form that it is kept in; Problem if there cannot be such a rule."""
+    for name in ("mark", "mask"):
+        if not 0 <= getattr(rule, name) <= MARK_MAX:
+            raise Problem(Code.INVALID, f"a {name} is 0 to {MARK_MAX}", f"/rule/{name}")
+    if not 0 <= rule.protocol <= PROTOCOL_MAX:
+        raise Problem(Code.INVALID, f"a protocol is 0 (any) to {PROTOCOL_MAX}", "/rule/protocol")
+    if rule.ports and rule.protocol not in WITH_PORTS:
+        named = ", ".join(WITH_PORTS.values())
+        raise Problem(Code.INVALID, f"ports need one of the protocols {named}", "/rule/ports")
+    family = _family(rule)
+    to, source = _bounded(rule.to), _bounded(rule.source)
+    return msgspec.structs.replace(
+        rule,
+        to=to,
+        source=source,
+        family=None if to or source else family,
+        ports=merged(rule.ports),
+    )
+
+
+def merged(ports: Iterable[tuple[int, int]]) -> Ports:
+    """The same ports in as few ranges as can be, in order; Problem if a port is none."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ports):
+        if not 0 <= first <= last <= PORT_MAX:
+            raise Problem(
+                Code.INVALID, f"{first}-{last} is no range of ports 0 to {PORT_MAX}", "/rule/ports"
+            )
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+def found_at(rules: Sequence[MarkRule], wanted: MarkRule) -> int:
+    """Where the first rule equal to ``wanted`` is; Problem if there is none."""
+    try:
+        return rules.index(settled_rule(wanted))
+    except ValueError:
+        raise Problem(Code.NO_SUCH_MARK_RULE, "No such mark rule", "/rule") from None
+
+
+def _family(rule: MarkRule) -> Family | None:
+    families = {rule.family} - {None}
+    for name, network in (("to", rule.to), ("from", rule.source)):
+        if network is None:
+            continue
+        mapped = network.version == _IPV6 and network.prefixlen >= _MAPPED_BITS
+        if mapped and network.network_address.ipv4_mapped is not None:  # type: ignore[union-attr]
+            raise Problem(
+                Code.INVALID,
+                f"{network}: no packet has an IPv4-mapped address; write it as IPv4's",
+                f"/rule/{name}",
+            )
+        families.add(Family.INET6 if network.version == _IPV6 else Family.INET)
+    if len(families) > 1:
+        raise Problem(Code.INVALID, "a rule's addresses are of one family", "/rule")
+    return families.pop() if families else None
+
+
+def _bounded(network: Network | None) -> Network | None:
+    """None if it is every address of its family."""
+    return network if network is not None and network.prefixlen else None
