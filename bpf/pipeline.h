@@ -154,9 +154,10 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p,
 		return XLVS_REASON_PASS_NOT_FOR_HOST;
 	p->now = clock_ticks();
 	p->pmtu_disc = s->pmtu_disc;
-	if (unlikely(p->icmp_type))
-		return p->tuple.protocol == IPPROTO_IPIP ? pipeline_icmp_tunnel(ctx, p, s) :
-							   pipeline_icmp(ctx, p, s);
+	if (unlikely(p->icmp_type)) {
+		why = pipeline_icmp_tunnel(ctx, p, s);
+		return why ? why : pipeline_icmp(ctx, p, s);
+	}
 
 	if (unlikely(p->roles & XLVS_ADDRESS_STATELESS)) {
 		stateless = stateless_choose(p, s, 0);
