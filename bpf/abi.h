@@ -303,11 +303,13 @@ struct xlvs_destination {
 	__u8 tunnel_flags;     /* enum xlvs_tunnel_flags */
 };
 
+#define XLVS_PATH_MTU_MET (1u << 31) /* a packet was sent since it was learnt */
+
 /* destination_load: ARRAY by destination id. Writer: packets (atomics). A cache line each. */
 struct xlvs_destination_load {
 	__u32 active;
 	__u32 inactive;
-	__u32 path_mtu;       /* learnt from ICMP about tunnel packets, 0: none */
+	__u32 path_mtu;       /* learnt from ICMP about tunnel packets, 0: none; PATH_MTU_MET */
 	__u32 path_mtu_until; /* tick */
 	__u32 overloaded;     /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
 	__u32 persistent;     /* templates */

@@ -29,11 +29,13 @@ static __always_inline void *hook_data_end(hook_ctx *ctx)
 	return hook_pointer(ctx, data_end);
 }
 
-/* What hook_reframe() makes room for. */
+/* What hook_reframe() makes room for: nothing, or a tunnel of one family and one kind. */
 enum hook_room {
-	HOOK_ROOM_PLAIN,
-	HOOK_ROOM_TUNNEL_V4,
-	HOOK_ROOM_TUNNEL_V6,
+	HOOK_ROOM_PLAIN = 0,
+	HOOK_ROOM_TUNNEL_V4 = 1,
+	HOOK_ROOM_TUNNEL_V6 = 2,
+	HOOK_ROOM_UDP = 4, /* besides one of the two */
+	HOOK_ROOM_GRE = 8,
 };
 
 #endif

@@ -108,14 +108,14 @@ static __always_inline int hook_checksum_update(hook_ctx *ctx, __u32 off, sum_t 
 }
 
 /*
- * A partial checksum field holds the folded sum of the pseudo header, not its
- * complement. A complete one that happens to be equal is one in 65 536, and only
- * the quoting ICMP error would suffer.
+ * A partial checksum field holds the folded sum of the pseudo header, not its complement.
+ * So may a complete one, once in 65 536 frames; a frame that a device has checked is told
+ * by what the helpers say: they fail on a partial one, and on one that nobody has checked.
  */
 static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u16 field)
 {
-	(void)ctx;
-	return seed == field;
+	return seed == field && bpf_csum_level(ctx, BPF_CSUM_LEVEL_QUERY) < 0 &&
+	       bpf_csum_update(ctx, 0) < 0;
 }
 
 static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,
@@ -125,10 +125,15 @@ static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int roo
 	struct ethhdr *eth;
 	__u64 flags = 0;
 
-	if (kind == HOOK_ROOM_TUNNEL_V4)
-		flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	else if (kind == HOOK_ROOM_TUNNEL_V6)
-		flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	/* FIXED_GSO: the segments leave as they came, and forward_in() has seen that they fit. */
+	if (kind & HOOK_ROOM_TUNNEL_V4)
+		flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	else if (kind & HOOK_ROOM_TUNNEL_V6)
+		flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	if (kind & HOOK_ROOM_UDP)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+	else if (kind & HOOK_ROOM_GRE)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
 	if (room && bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
 	if (ctx->vlan_present && bpf_skb_vlan_pop(ctx))

@@ -216,11 +216,19 @@ static __always_inline int lean_send(struct ethhdr *eth, const struct xlvs_next_
 /* Puts the packet into a tunnel: its new headers, or null and nothing was changed. */
 static __always_inline struct ethhdr *lean_tunnel(hook_ctx *ctx, struct ethhdr *h,
 						  const struct lean *l,
-						  const struct xlvs_destination *d, bool pmtu_disc)
+						  const struct xlvs_destination *d,
+						  const struct xlvs_settings *s)
 {
-	bool df = pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF);
-	struct tun_header4 outer = tun_header4(d, lean_ip(h)->tos, l->length, lean_ip(h)->ttl - 1,
-					       IPPROTO_IPIP, df);
+	bool df = s->pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF);
+	__be32 source = d->tunnel_source.word[3];
+	struct tun_header4 outer;
+
+	if (unlikely(s->spread4))
+		source = tun_spread(s->spread_source4.word[3], s->spread4,
+				    tun_flow4(lean_ip(h)->saddr, lean_ip(h)->daddr,
+					      lean_ports(h)->source, lean_ports(h)->dest));
+	outer = tun_header4(d, source, lean_ip(h)->tos, l->length,
+			    tun_ttl_protocol(lean_ip(h)->ttl - 1, IPPROTO_IPIP), df);
 
 	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(outer)))
 		return NULL;
@@ -252,7 +260,7 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 		return LEAN_NOT;
 	if (method == XLVS_METHOD_TUN) {
 		load = table_load(l->destination);
-		if (d->family != AF_INET || !load || load->path_mtu)
+		if (d->family != AF_INET || d->tunnel_type || !load || load->path_mtu)
 			return LEAN_NOT;
 		room = sizeof(struct iphdr);
 	} else if (method != XLVS_METHOD_DR && lean_ip(h)->protocol == IPPROTO_UDP &&
@@ -268,7 +276,7 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 			return LEAN_NOT;
 	}
 	if (method == XLVS_METHOD_TUN) {
-		h = lean_tunnel(ctx, h, l, d, s->pmtu_disc);
+		h = lean_tunnel(ctx, h, l, d, s);
 		if (!h)
 			return LEAN_NOT;
 		lean_account(l, d, false, opened, XLVS_REASON_FWD_TUN);

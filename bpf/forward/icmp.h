@@ -13,6 +13,8 @@
 
 /* How long a tunnel's learnt MTU holds: Linux's ip_rt_mtu_expires, 600 s. */
 #define PATH_MTU_SECONDS 600
+#define PATH_MTU_MIN 552
+#define PATH_MTU_MIN_V6 1280
 
 static __always_inline int icmp_reframe(hook_ctx *ctx, struct packet *p, enum xlvs_reason done)
 {
@@ -94,31 +96,48 @@ subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p)
 }
 
 /*
- * A router on the way to a TUN server complains to the director about the outer
- * packet: the client gets the error about the inner one, and a smaller MTU is
- * remembered. As in IPVS the error still names the MTU known before; the next
- * packet that is too big is answered with the new one.
+ * A router on the way to a TUN server asks for smaller packets: remembered for ten minutes,
+ * unless a smaller MTU is known (RFC 1191 6.3). The least that is believed is what Linux
+ * believes: 552 bytes (ip_rt_min_pmtu), and IPv6's minimum.
+ */
+static __always_inline void icmp_learn_mtu(const struct packet *p,
+					   struct xlvs_destination_load *load, __u32 mtu,
+					   __u32 least)
+{
+	__u32 known = tun_path_mtu(load, p->now), met = 0;
+
+	if (mtu < least)
+		mtu = least;
+	if (mtu >= p->next_hop.mtu || (known && mtu > known))
+		return;
+	if (known)
+		met = load->path_mtu & XLVS_PATH_MTU_MET;
+	load->path_mtu = mtu | met;
+	load->path_mtu_until = p->now + PATH_MTU_SECONDS * p->hz;
+}
+
+/*
+ * A router on the way to a TUN server complains to the director about the outer packet: the
+ * client gets the error about the inner one. As in IPVS, the first to ask for a smaller MTU
+ * still names the MTU known before, and every one the MTU less an IPv4 header, whatever the
+ * tunnel; the next packet that is too big is answered with the right one.
  */
 subprogram int icmp_forward_tunnel(hook_ctx *ctx, struct packet *p,
 				   const struct xlvs_destination *d, struct icmp_error *e)
 {
-	__u32 destination;
+	struct xlvs_destination_load *load;
+	__u32 destination, mtu;
 
 	if (!p || !d || !e)
 		return XLVS_REASON_DROP_INTERNAL;
 	destination = p->c.destination;
 	if (next_hop_to_server(ctx, p, d))
 		return XLVS_REASON_DROP_NO_NEXT_HOP;
-	if (e->type == ICMP_DEST_UNREACH && e->code == ICMP_FRAG_NEEDED) {
-		struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load,
-									 &destination);
-		__u32 mtu = bpf_ntohl(e->rest) & 0xffff;
-
-		e->rest = bpf_htonl(tun_mtu(p, d, destination));
-		if (load && mtu >= PATH_MTU_MIN) {
-			load->path_mtu = mtu;
-			load->path_mtu_until = p->now + PATH_MTU_SECONDS * p->hz;
-		}
+	load = bpf_map_lookup_elem(&destination_load, &destination);
+	if (e->type == ICMP_DEST_UNREACH && e->code == ICMP_FRAG_NEEDED && load) {
+		icmp_learn_mtu(p, load, bpf_ntohl(e->rest) & 0xffff, PATH_MTU_MIN);
+		mtu = load->path_mtu & XLVS_PATH_MTU_MET ? tun_path_mtu(load, p->now) : 0;
+		e->rest = bpf_htonl((mtu ? mtu : p->next_hop.mtu) - (__u32)sizeof(struct iphdr));
 	} else {
 		e->rest = 0;
 	}

@@ -10,6 +10,7 @@
 #include "answer_rate.h"
 #include "forward/next_hop.h"
 #include "forward/rewrite.h"
+#include "forward/wire_sum.h"
 
 /* The whole error may have 576 bytes (IPv4) or the minimum MTU of 1280 (IPv6). */
 #define QUOTE_MAX_V4 (576 - (int)sizeof(struct iphdr) - (int)sizeof(struct icmp_header))
@@ -26,36 +27,6 @@ struct icmp_error {
 	__u8 own; /* 1: from p->to.src instead: to a real server, in our own name */
 	__u8 pad;
 };
-
-/*
- * The sum of the quoted bytes as the receiver will see them. A TC frame whose
- * transport checksum is still to be completed by the device is added up as if it
- * were: from the transport header on, its bytes then sum to the seed's complement.
- */
-static __always_inline int icmp_error_quote_sum(hook_ctx *ctx, struct packet *p, __u32 at,
-						__u32 length, __u32 *sum)
-{
-	if (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) {
-		bool udp = p->protocol == IPPROTO_UDP;
-		__u32 header = p->l4 - p->l3;
-		__u16 seed, field = 0;
-
-		seed = sum_fold16((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&p->tuple,
-						       2 * sizeof(struct xlvs_addr), 0) +
-				  (sum_t)bpf_htons(p->protocol) + bpf_htonl(p->length - header));
-		if (!hook_load(ctx,
-			       p->l4 + (udp ? offsetof(struct udphdr, check) :
-					      offsetof(struct tcphdr, check)),
-			       &field, sizeof(field)) &&
-		    hook_checksum_partial(ctx, seed, field)) {
-			if (ranged_sum(ctx, at, header, sum))
-				return -1;
-			*sum = sum_fold32((sum_t)*sum + (__u16)~seed);
-			return 0;
-		}
-	}
-	return ranged_sum(ctx, at, length, sum);
-}
 
 /* Turns the frame into the error. Returns a reason: `done`, or why not. */
 subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_error *e, __u32 done)
@@ -76,7 +47,7 @@ subprogram int icmp_error_make(hook_ctx *ctx, struct packet *p, struct icmp_erro
 	icmp.rest = e->rest;
 	if (quoted > (v4 ? QUOTE_MAX_V4 : QUOTE_MAX_V6))
 		quoted = v4 ? QUOTE_MAX_V4 : QUOTE_MAX_V6;
-	if (icmp_error_quote_sum(ctx, p, e->quote_at, quoted, &sum))
+	if (wire_sum(ctx, p, e->quote_at, quoted, &sum))
 		return XLVS_REASON_DROP_HEADROOM;
 	/* From here on the tuple is the answer's, reversed. */
 	if (e->own)

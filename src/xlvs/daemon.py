@@ -62,7 +62,7 @@ class Daemon:
         values = {name: value[0] for name, value in config.values.items() if len(value) == 1}
         self.director = Director(
             kernel,
-            Options(config.local_addresses, values),
+            Options(config.local_addresses, values, config.tunnel_sources),
             lambda saved: statefile.save(place.state, saved),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import frames
+from . import frames, gue
 from .packets_text import describe
 
 FACTS = Path(__file__).parent / "facts"
@@ -65,7 +65,8 @@ def same_packet(recorded: str, got: bytes, *, made_by_director: bool) -> bool:
 
     A recording that was cut is compared as far as it goes and by its length. Of a
     packet that the director made itself, the IPv4 id (and with it the header's
-    checksum, which must be right) and the IPv6 flow label are left out.
+    checksum, which must be right) and the IPv6 flow label are left out; so is a GUE
+    packet's source port, and with it a checksum, which must be right.
     """
     match = _CUT.fullmatch(recorded)
     if match is not None:
@@ -74,6 +75,9 @@ def same_packet(recorded: str, got: bytes, *, made_by_director: bool) -> bool:
         wanted, length = bytes.fromhex(recorded), len(recorded) // 2
     if len(got) != length or frames.header_is_wrong(got):
         return False
+    if not gue.same(wanted, got):
+        return False
+    wanted, got = gue.without_flow(wanted), gue.without_flow(got)
     if made_by_director:
         wanted, got = without_identity(wanted), without_identity(got)
     return got[: len(wanted)] == wanted

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NoReturn
 
 from xlvs.engine import hook, settings
@@ -28,6 +28,7 @@ class Config:
     table_size: int = 262144
     table_size_ipv6: int | None = None
     local_addresses: tuple[Address, ...] = ()
+    tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
     values: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -85,6 +86,14 @@ def parser() -> argparse.ArgumentParser:
         help="source addresses for fullnat",
     )
     found.add_argument(
+        "--tunnel-sources",
+        type=_networks,
+        default=(),
+        metavar="PREFIX[,PREFIX]",
+        help="ipip and gre: outer sources out of these prefixes, IPv4 and IPv6, one for each "
+        "flow, so that a real server's queues share the load (default: one source for all)",
+    )
+    found.add_argument(
         "--set",
         action="extend",
         nargs="+",
@@ -111,6 +120,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         table_size=found.table_size,
         table_size_ipv6=found.table_size_ipv6,
         local_addresses=found.local_addresses,
+        tunnel_sources=found.tunnel_sources,
         values=values,
     )
 
@@ -137,3 +147,16 @@ def _addresses(text: str) -> tuple[Address, ...]:
         return tuple(dict.fromkeys(ip_address(word.strip()) for word in text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"wants IP addresses between commas: {error}") from error
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        found = tuple(ip_network(word.strip()) for word in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"wants prefixes between commas: {error}") from error
+    if len({each.version for each in found}) < len(found):
+        raise argparse.ArgumentTypeError(f"wants one prefix of each family, not {text!r}")
+    for each in found:
+        if each.num_addresses == 1 or each.is_multicast or each.is_loopback:
+            raise argparse.ArgumentTypeError(f"{each} has no addresses to choose a source from")
+    return found

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from math import gcd
 from typing import NamedTuple
 
@@ -79,13 +80,19 @@ _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 NOTHING_RELEASED = Release()
+_SPREAD_MAX = 32  # packets change an address's last word only
 
 
 class Options(NamedTuple):
-    """What the daemon was started with. ``values``: net.ipv4.vs.* without the prefix."""
+    """What the daemon was started with.
+
+    ``values``: net.ipv4.vs.* without the prefix. ``tunnel_sources``: prefixes out of which
+    tunnel packets get a source that varies by flow, one at most of each family.
+    """
 
     local_addresses: tuple[Address, ...] = ()
     values: Mapping[str, int] = EMPTY
+    tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 class Effective(NamedTuple):
@@ -268,7 +275,7 @@ class _Work:
             local_count=len(pool),
             key=key,
         )
-        listed = servers(ids, map(support.weight, destinations))
+        listed = servers(ids, (each.weight for each in destinations))
         if support.scheduler(service) is Scheduler.MH:
             listed = listed._replace(owners=slots.owners(ids, _hashed(service, destinations)))
         self.servers[id_] = listed
@@ -309,7 +316,7 @@ class _Work:
             tunnel_source=packed(way.source) if way.source is not None else NO_ADDRESS,
             next_hop=way.hop or NextHop(),
             flags=flags,
-            weight=support.weight(wanted),
+            weight=wanted.weight,
             service=service,
             port_block=block,
             port=port,
@@ -319,6 +326,9 @@ class _Work:
             upper_threshold=wanted.upper_threshold,
             lower_threshold=wanted.lower_threshold,
             overload_epoch=self._overload_epoch(id_, wanted.upper_threshold),
+            tunnel_port=wanted.tunnel_port,
+            tunnel_type=int(support.TUNNELS[wanted.tunnel_type]),
+            tunnel_flags=wanted.tunnel_flags,
         )
         return id_
 
@@ -372,6 +382,8 @@ class _Work:
         seconds[State.FIN_WAIT] = timeouts.tcp_fin
         seconds[State.UDP] = timeouts.udp
         values = self._options.values
+        spread4, source4 = _spread(self._options, 4)
+        spread6, source6 = _spread(self._options, 6)
         return Settings(
             services=len(self._keys),
             local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
@@ -380,5 +392,18 @@ class _Work:
             sloppy_tcp=values.get("sloppy_tcp", 0),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
+            spread4=spread4,
+            spread6=spread6,
+            spread_source4=source4,
+            spread_source6=source6,
             timeout=tuple(min(seconds[state] * self._hz, _TICKS_MAX) for state in State),
         )
+
+
+def _spread(options: Options, version: int) -> tuple[int, bytes]:
+    """How many of a tunnel source's last bits vary by flow, 32 at most, and the others."""
+    for network in options.tunnel_sources:
+        if network.version == version:
+            bits = network.max_prefixlen - network.prefixlen
+            return min(bits, _SPREAD_MAX), packed(network.network_address)
+    return 0, NO_ADDRESS

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xlvs.datapath import support
 from xlvs.datapath.effective import servers
 from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
 from xlvs.model.edit import (
@@ -125,5 +124,5 @@ def _forget(changes: Changes, key: ServiceKey) -> None:
 
 
 def _numbers(services: Mapping[ServiceKey, Entry], key: ServiceKey) -> tuple[int, int]:
-    listed = servers((), map(support.weight, services[key][1]))
+    listed = servers((), (each.weight for each in services[key][1]))
     return listed.gcd, listed.max_weight

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from xlvs.datapath.records import Method, Scheduler, ServiceFlag
+from xlvs.datapath.records import Method, Scheduler, ServiceFlag, Tunnel
 from xlvs.model import service as model
 from xlvs.schedulers import maglev
 
@@ -22,6 +22,12 @@ METHODS = {
     model.Method.FULLNAT: Method.FULLNAT,
 }
 
+TUNNELS = {
+    model.TunnelType.IPIP: Tunnel.IPIP,
+    model.TunnelType.GUE: Tunnel.GUE,
+    model.TunnelType.GRE: Tunnel.GRE,
+}
+
 PROTOCOLS = {
     model.Protocol.TCP: 6,
     model.Protocol.UDP: 17,
@@ -35,21 +41,14 @@ def scheduler(service: model.Service) -> Scheduler:
     return SCHEDULERS.get(service.scheduler, Scheduler.NONE)
 
 
-def weight(destination: model.Destination) -> int:
-    """The weight as schedulers shall see it: 0 for a server that cannot be sent to rightly."""
-    if _foreign_tunnel(destination):
-        return 0
-    return destination.weight
-
-
 def hash_weight(service: model.Service, destination: model.Destination) -> int:
     """The weight by which slots are shared out: one that was set to 0 still counts.
 
     Not without a table: there the slot alone says where a new connection goes, and a
     slot that moves away remembers whose older ones are.
     """
-    if service.stateless or _foreign_tunnel(destination):
-        return weight(destination)
+    if service.stateless:
+        return destination.weight
     return destination.weight or destination.weight_before
 
 
@@ -91,24 +90,4 @@ def remarks(service: model.Service, destinations: tuple[model.Destination, ...])
         found.append("one-packet scheduling is for UDP: connections are kept")
     if service.stateless and any(each.upper_threshold for each in destinations):
         found.append("stateless: thresholds have no effect, because connections are not counted")
-    found += _remarks_on_servers(destinations)
     return found
-
-
-def _remarks_on_servers(destinations: tuple[model.Destination, ...]) -> list[str]:
-    found = []
-    for destination in destinations:
-        name = f"{destination.key.address} port {destination.key.port}"
-        if _foreign_tunnel(destination):
-            found.append(
-                f"{name}: {destination.tunnel_type.value} tunnels are not in the data path yet: "
-                "new connections do not go there"
-            )
-    return found
-
-
-def _foreign_tunnel(destination: model.Destination) -> bool:
-    return (
-        destination.method is model.Method.TUN
-        and destination.tunnel_type is not model.TunnelType.IPIP
-    )

@@ -22,6 +22,7 @@ from xlvs.model.desired import Desired, Timeouts
 from xlvs.schedulers import maglev
 
 _SCHEDULERS = {int(number): name for name, number in support.SCHEDULERS.items()}
+_TUNNELS = {int(number): kind for kind, number in support.TUNNELS.items()}
 _METHODS = {int(number): method for method, number in support.METHODS.items()}
 _PROTOCOLS = {number: protocol for protocol, number in support.PROTOCOLS.items()}
 
@@ -64,8 +65,8 @@ def _from_maps(have: Have, why: str) -> Adopted:
     if not desired.services:
         return Adopted(have, desired, Ledger())
     remark = (
-        f"{why}: services were read off the running data path; persistence, flags but mh's, "
-        "tunnel options and schedulers that are not in the data path are lost"
+        f"{why}: services were read off the running data path; persistence, flags but mh's "
+        "and schedulers that are not in the data path are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 
@@ -86,6 +87,9 @@ def desired_from(have: Have) -> Desired:
                 weight=d.weight,
                 upper_threshold=d.upper_threshold,
                 lower_threshold=d.lower_threshold,
+                tunnel_type=_TUNNELS[d.tunnel_type],
+                tunnel_port=d.tunnel_port,
+                tunnel_flags=d.tunnel_flags,
             )
             for d in (tables.destinations[i] for i in listed if i in tables.destinations)
             if d.flags & DestinationFlag.AVAILABLE
