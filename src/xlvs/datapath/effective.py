@@ -77,6 +77,7 @@ _TICKS_MAX = (1 << 31) - (1 << 16)
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
+_CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 NOTHING_RELEASED = Release()
 
@@ -254,19 +255,16 @@ class _Work:
         key = service_key(service.key)
         id_ = self._ids.service(key)
         pool = self._pool(service.key, id_)
-        ids = tuple(self._add_destination(id_, key, pool, d) for d in destinations)
-        flags = ServiceFlag.USED
-        if service.one_packet:
-            flags |= ServiceFlag.ONE_PACKET
-        if service.persistence_timeout:
-            flags |= ServiceFlag.PERSISTENT
-        flags |= support.hash_flags(service)
+        ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
+        flags = ServiceFlag.USED | support.flags(service)
         self._keys[key] = id_
         self._services[id_] = Service(
             flags=int(flags),
             scheduler=int(support.scheduler(service)),
             local_count=len(pool),
+            persistence=self._ticks(service.persistence_timeout),
             key=key,
+            mask=support.mask(service),
         )
         listed = servers(ids, map(support.weight, destinations))
         if support.scheduler(service) is Scheduler.MH:
@@ -285,8 +283,13 @@ class _Work:
         kept = self.there_pools.get(id_, ()) if id_ in self.fullnat_left else ()
         return self.pools[key] or kept
 
-    def _add_destination(
-        self, service: int, key: ServiceKey, pool: tuple[bytes, ...], wanted: model.Destination
+    def _add_destination(  # noqa: PLR0917 - the service, thrice: as wanted, its id and its key
+        self,
+        owner: model.Service,
+        service: int,
+        key: ServiceKey,
+        pool: tuple[bytes, ...],
+        wanted: model.Destination,
     ) -> int:
         address, port = wanted.key.address, wanted.key.port
         raw = packed(address)
@@ -299,6 +302,8 @@ class _Work:
             flags |= _LOCAL
         if way.hop is not None:
             flags |= _RESOLVED
+        if support.keeps_port(owner, wanted):
+            flags |= _CLIENT_PORT
         block = 0
         if wanted.method is model.Method.FULLNAT:
             block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
@@ -374,11 +379,16 @@ class _Work:
         values = self._options.values
         return Settings(
             services=len(self._keys),
+            zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
+            marks=sum(1 for key in self._keys if key.fwmark),
             local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
             conn_reuse_mode=values.get("conn_reuse_mode", 1),
             expire_nodest_conn=values.get("expire_nodest_conn", 0),
             sloppy_tcp=values.get("sloppy_tcp", 0),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
-            timeout=tuple(min(seconds[state] * self._hz, _TICKS_MAX) for state in State),
+            timeout=tuple(self._ticks(seconds[state]) for state in State),
         )
+
+    def _ticks(self, seconds: int) -> int:
+        return min(seconds * self._hz, _TICKS_MAX)
