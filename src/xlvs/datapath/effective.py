@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import gcd
+from socket import IPPROTO_TCP
 from typing import NamedTuple
 
 from xlvs.datapath import slots, support
@@ -283,7 +284,7 @@ class _Work:
         kept = self.there_pools.get(id_, ()) if id_ in self.fullnat_left else ()
         return self.pools[key] or kept
 
-    def _add_destination(  # noqa: PLR0917 - the service, thrice: as wanted, its id and its key
+    def _add_destination(
         self,
         owner: model.Service,
         service: int,
@@ -380,6 +381,11 @@ class _Work:
         return Settings(
             services=len(self._keys),
             zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
+            ftp_services=sum(
+                1
+                for key in self._keys
+                if key.port == support.FTP_PORT and key.protocol == IPPROTO_TCP
+            ),
             marks=sum(1 for key in self._keys if key.fwmark),
             local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
             conn_reuse_mode=values.get("conn_reuse_mode", 1),

@@ -37,6 +37,9 @@ PROTOCOLS = {
 SIP = "sip"
 """The persistence engine of the Call-ID."""
 
+FTP_PORT = 21
+"""Its persistent service takes its clients' data connections too."""
+
 _ALL = b"\xff" * 16
 _BITS = 8 * len(_ALL)
 _EVERY_BIT = (1 << _BITS) - 1
@@ -92,12 +95,13 @@ def mask(service: model.Service) -> bytes:
 def keeps_port(service: model.Service, destination: model.Destination) -> bool:
     """Whether connections go to the port that the client asks for.
 
-    IPVS asks whether that is the service's port: never, if the service is a persistent
-    mark or has port 0. A mark that is not persistent sends to the server's port.
+    Persistent services of IPVS send to the server's port only who asks for theirs: nobody
+    does of a mark or of port 0, and with FTP not who wants data. A mark that is not
+    persistent sends to the server's port.
     """
     if not destination.key.port:
         return True
-    if service.key.protocol is model.Protocol.FWM:
+    if service.key.protocol is model.Protocol.FWM or service.key.port == FTP_PORT:
         return bool(service.persistence_timeout)
     return not service.key.port
 
