@@ -85,7 +85,7 @@ def _destination(
         destination=destination,
         active=load.active,
         inactive=load.inactive,
-        persistent=0,
+        persistent=load.persistent,
         stats=stats,
         live=live,
         rates=rates,

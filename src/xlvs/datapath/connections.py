@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
 from typing import NamedTuple, Self
 
+from xlvs.datapath import support
 from xlvs.datapath.addresses import text
 from xlvs.datapath.layout import Layout
 from xlvs.datapath.records import (
@@ -29,14 +30,18 @@ from xlvs.datapath.records import (
     Line6,
     Method,
     State,
+    Tenant,
     Transport,
 )
 from xlvs.model.service import Protocol
-from xlvs.wire.codec import connection_around
+from xlvs.wire.codec import connection_around, encode
 from xlvs.wire.messages import ConnectionView
 
 LINES = 1024
 """Lines that are read at once: 64 KiB, some milliseconds of others' waiting."""
+
+_TICKS = 0xFFFFFFFF
+_HALF = 1 << 31
 
 _STATES = tuple(State(i).name for i in range(len(State)))
 _METHODS = tuple(Method(i).name.lower() for i in range(len(Method)))
@@ -46,17 +51,22 @@ _PROTOCOLS: dict[int, Protocol] = {
     Transport.UDP: Protocol.UDP,
     Transport.SCTP: Protocol.SCTP,
 }
+_TEMPLATE = Transport.TEMPLATE << CONNECTION_PROTOCOL_SHIFT
+_TEMPLATES: dict[int, Protocol] = {
+    **{Transport.TEMPLATE | transport: protocol for transport, protocol in _PROTOCOLS.items()},
+    Transport.TEMPLATE | Transport.IP: Protocol.FWM,
+}
 _PROTOCOL_MASK = 7
+_GENERATION = _TICKS >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
+_ABANDONED_PORT = 0xFFFF
 _METHOD = _METHOD_MASK << CONNECTION_METHOD_SHIFT
 _FULLNAT = Method.FULLNAT << CONNECTION_METHOD_SHIFT
 # Of a word, what is shown.
 _SHOWN = CONNECTION_STATE | _PROTOCOL_MASK << CONNECTION_PROTOCOL_SHIFT | _METHOD
 
 _KIND = int(ConnectionFlag.LIVE | ConnectionFlag.ANSWER)
-_SAME = _KIND | 0xFFFFFFFF >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
+_SAME = _KIND | _GENERATION
 
-_TICKS = 0xFFFFFFFF
-_HALF = 1 << 31
 _WORD = 4  # bytes
 _TEXTS_MAX = 1 << 16
 
@@ -69,6 +79,7 @@ _IS_LIVE = bytes(byte << _BYTE & _KIND == ConnectionFlag.LIVE for byte in range(
 _PORTS = [socket.ntohs(port) for port in range(1 << 16)]
 
 # Word, expires, destination, block, local port, then whose it is.
+Place = tuple[int, int, int, int, int, bytes, bytes, int, int]
 _PLACE4, _PLACE6 = "IIIHH4s4sHH", "IIIHH16s16sHH"
 
 
@@ -97,17 +108,31 @@ class Shape(NamedTuple):
 
 
 class Server(NamedTuple):
-    """The real server of connections."""
+    """The real server of connections. ``client_port``: most of them keep their virtual port."""
 
     address: str
     port: int
+    client_port: bool = False
+
+    def port_of(self, virtual: int) -> int:
+        """Where a connection to this virtual port goes, as bpf/connection.h has it."""
+        if not self.client_port:
+            return self.port
+        return self.port if self.port and virtual == support.FTP_PORT else virtual
+
+
+class Remembered(NamedTuple):
+    """What a template says besides its place. ``call_id``: None without an engine."""
+
+    assured: bool = False
+    call_id: str | None = None
 
 
 class Listing:
     """Lines of connections. ``server`` by destination's id, ``local`` by block of ports.
 
     Both are asked seldom, not once for each connection; ``server`` says None for an id
-    that nobody has.
+    that nobody has. ``template`` is asked for each template, by its tenant.
     """
 
     def __init__(
@@ -116,26 +141,36 @@ class Listing:
         hz: int,
         server: Callable[[int], Server | None],
         local: Callable[[int], str],
+        template: Callable[[Tenant], Remembered],
     ) -> None:
         self._shape = shape
         self._hz = hz
         self._server = server
         self._local = local
+        self._template = template
         self._ways = [shape.way(way) for way in range(shape.ways)]
         # By what they have in common: the text before the time left, and after the client.
         self._texts: dict[tuple[int, int, bytes, int, int], tuple[str, str] | None] = {}
 
-    def read(self, lines: memoryview, now: int) -> bytes:
-        """The connections in whole lines that are not over at the tick ``now``."""
+    def read(self, lines: memoryview, now: int, first: int = 0) -> bytes:
+        """The connections in whole lines that are not over at the tick ``now``.
+
+        ``first``: the number of the first of these lines.
+        """
         found: list[str] = []
         for way in range(self._shape.ways):
-            self._read(way, lines, now, found.append)
-        return "".join(found).encode("ascii")
+            live, copy = _live(lines, self._shape, way)
+            if live is not None and self._read(way, live, copy, now, found.append):
+                at = range(first * self._shape.ways + way, 1 << 32, self._shape.ways)
+                places = compress(zip(at, self._ways[way].iter_unpack(copy), strict=False), live)
+                found += self._templates(places, now)
+        return "".join(found).encode()
 
-    def _read(self, way: int, lines: memoryview, now: int, add: Callable[[str], object]) -> None:
-        live, copy = _live(lines, self._shape, way)
-        if live is None:
-            return
+    def _read(
+        self, way: int, live: bytearray, copy: bytes, now: int, add: Callable[[str], object]
+    ) -> bool:
+        """Connections; whether there are templates, too."""
+        templates = False
         texts, hz, ports = self._texts, self._hz, _PORTS
         address = text if self._shape.v6 else socket.inet_ntoa
         places = compress(self._ways[way].iter_unpack(copy), live)
@@ -158,6 +193,39 @@ class Listing:
                     f'{before}{left // hz},"client":"{address(src)}",'
                     f'"client_port":{ports[sport]}{after}{port}}}\n'
                 )
+            elif word & _TEMPLATE:
+                templates = True
+        return templates
+
+    def _templates(self, places: Iterable[tuple[int, Place]], now: int) -> Iterator[str]:
+        """Those in these places: IPVS's connections without a client's port."""
+        for at, (word, expires, destination, _, _, src, dst, _, dport) in places:
+            protocol = _TEMPLATES.get(word >> CONNECTION_PROTOCOL_SHIFT & _PROTOCOL_MASK)
+            server = self._server(destination)
+            left = expires - now & _TICKS
+            if protocol is None or server is None or not left or left >= _HALF:
+                continue
+            more = self._template(Tenant(at, word & _GENERATION | self._shape.v6))
+            virtual_port = _PORTS[dport]
+            # IPVS: a template of all ports has no port of the server's either.
+            port = server.port if virtual_port else 0
+            if word & CONNECTION_STATE == State.ABANDONED:
+                virtual_port = port = _ABANDONED_PORT
+            view = ConnectionView(
+                protocol=protocol,
+                state="ASSURED" if more.assured else "NONE",
+                expires=left // self._hz,
+                client=text(src),
+                client_port=0,
+                virtual=text(dst),
+                virtual_port=virtual_port,
+                destination=server.address,
+                destination_port=port,
+                method=_METHODS[word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK],
+                persistence_engine="" if more.call_id is None else support.SIP,
+                persistence_data=more.call_id or "",
+            )
+            yield f"{encode(view).decode()}\n"
 
     def _learn(self, key: tuple[int, int, bytes, int, int]) -> tuple[str, str] | None:
         if len(self._texts) >= _TEXTS_MAX:
@@ -182,7 +250,7 @@ class Listing:
             virtual=text(dst),
             virtual_port=_PORTS[dport],
             destination=server.address,
-            destination_port=server.port,
+            destination_port=server.port_of(_PORTS[dport]),
             method=_METHODS[word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK],
             local=self._local(block) if word & _METHOD == _FULLNAT else None,
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from math import gcd
+from socket import IPPROTO_TCP
 from typing import NamedTuple
 
 from xlvs.datapath import slots, support
@@ -78,6 +79,7 @@ _TICKS_MAX = (1 << 31) - (1 << 16)
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
+_CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 NOTHING_RELEASED = Release()
 _SPREAD_MAX = 32  # packets change an address's last word only
@@ -261,19 +263,16 @@ class _Work:
         key = service_key(service.key)
         id_ = self._ids.service(key)
         pool = self._pool(service.key, id_)
-        ids = tuple(self._add_destination(id_, key, pool, d) for d in destinations)
-        flags = ServiceFlag.USED
-        if service.one_packet:
-            flags |= ServiceFlag.ONE_PACKET
-        if service.persistence_timeout:
-            flags |= ServiceFlag.PERSISTENT
-        flags |= support.hash_flags(service)
+        ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
+        flags = ServiceFlag.USED | support.flags(service)
         self._keys[key] = id_
         self._services[id_] = Service(
             flags=int(flags),
             scheduler=int(support.scheduler(service)),
             local_count=len(pool),
+            persistence=self._ticks(service.persistence_timeout),
             key=key,
+            mask=support.mask(service),
         )
         listed = servers(ids, (each.weight for each in destinations))
         if support.scheduler(service) is Scheduler.MH:
@@ -293,7 +292,12 @@ class _Work:
         return self.pools[key] or kept
 
     def _add_destination(
-        self, service: int, key: ServiceKey, pool: tuple[bytes, ...], wanted: model.Destination
+        self,
+        owner: model.Service,
+        service: int,
+        key: ServiceKey,
+        pool: tuple[bytes, ...],
+        wanted: model.Destination,
     ) -> int:
         address, port = wanted.key.address, wanted.key.port
         raw = packed(address)
@@ -306,6 +310,8 @@ class _Work:
             flags |= _LOCAL
         if way.hop is not None:
             flags |= _RESOLVED
+        if support.keeps_port(owner, wanted):
+            flags |= _CLIENT_PORT
         block = 0
         if wanted.method is model.Method.FULLNAT:
             block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
@@ -386,6 +392,13 @@ class _Work:
         spread6, source6 = _spread(self._options, 6)
         return Settings(
             services=len(self._keys),
+            zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
+            ftp_services=sum(
+                1
+                for key in self._keys
+                if key.port == support.FTP_PORT and key.protocol == IPPROTO_TCP
+            ),
+            marks=sum(1 for key in self._keys if key.fwmark),
             local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
             conn_reuse_mode=values.get("conn_reuse_mode", 1),
             expire_nodest_conn=values.get("expire_nodest_conn", 0),
@@ -396,8 +409,11 @@ class _Work:
             spread6=spread6,
             spread_source4=source4,
             spread_source6=source6,
-            timeout=tuple(min(seconds[state] * self._hz, _TICKS_MAX) for state in State),
+            timeout=tuple(self._ticks(seconds[state]) for state in State),
         )
+
+    def _ticks(self, seconds: int) -> int:
+        return min(seconds * self._hz, _TICKS_MAX)
 
 
 def _spread(options: Options, version: int) -> tuple[int, bytes]:

@@ -151,6 +151,10 @@ def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tu
     return tuple(found)
 
 
+_COUNTS = ("services", "local_destinations", "zero_ports", "ftp_services", "marks")
+"""Settings by which packets spare look-ups: one too few and something is not found."""
+
+
 class _Plan:
     def __init__(self, have: Have, want: Tables, capacity: Capacity, renewal: Renewal) -> None:
         self._have = have
@@ -253,10 +257,8 @@ class _Plan:
     def _settings_now(self) -> Settings:
         """The wanted settings, but no smaller counts than now."""
         there, want = self._there.settings, self._want.settings
-        return want._replace(
-            services=max(there.services, want.services),
-            local_destinations=max(there.local_destinations, want.local_destinations),
-        )
+        counts = {name: max(getattr(there, name), getattr(want, name)) for name in _COUNTS}
+        return want._replace(**counts)
 
     def _settings_early(self) -> Iterator[Write]:
         if self._settings_now != self._there.settings:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from xlvs.datapath.records import Method, Scheduler, ServiceFlag, Tunnel
 from xlvs.model import service as model
 from xlvs.schedulers import maglev
@@ -22,11 +24,15 @@ METHODS = {
     model.Method.FULLNAT: Method.FULLNAT,
 }
 
+<<<<<<< HEAD
 TUNNELS = {
     model.TunnelType.IPIP: Tunnel.IPIP,
     model.TunnelType.GUE: Tunnel.GUE,
     model.TunnelType.GRE: Tunnel.GRE,
 }
+=======
+_DATAGRAMS = (model.Protocol.UDP, model.Protocol.FWM)
+>>>>>>> stories
 
 PROTOCOLS = {
     model.Protocol.TCP: 6,
@@ -34,6 +40,18 @@ PROTOCOLS = {
     model.Protocol.SCTP: 132,
     model.Protocol.FWM: 0,
 }
+
+
+SIP = "sip"
+"""The persistence engine of the Call-ID."""
+
+FTP_PORT = 21
+"""Its persistent service takes its clients' data connections too."""
+
+_ALL = b"\xff" * 16
+_BITS = 8 * len(_ALL)
+_EVERY_BIT = (1 << _BITS) - 1
+_IPV4_BYTES = 4
 
 
 def scheduler(service: model.Service) -> Scheduler:
@@ -50,6 +68,43 @@ def hash_weight(service: model.Service, destination: model.Destination) -> int:
     if service.stateless:
         return destination.weight
     return destination.weight or destination.weight_before
+
+
+def flags(service: model.Service) -> ServiceFlag:
+    """What packets must know of a service besides its scheduler."""
+    found = hash_flags(service)
+    if service.one_packet:
+        found |= ServiceFlag.ONE_PACKET
+    if service.persistence_timeout:
+        found |= ServiceFlag.PERSISTENT
+        # Without -p an engine is accepted, and asked nothing.
+        if service.persistence_engine == SIP:
+            found |= ServiceFlag.SIP
+    return found
+
+
+def mask(service: model.Service) -> bytes:
+    """What clients' addresses are masked with; an IPv4 mask may have any bits."""
+    if not service.netmask:
+        return _ALL
+    if service.netmask.isdecimal():
+        shift = _BITS - int(service.netmask)
+        return (_EVERY_BIT >> shift << shift).to_bytes(len(_ALL), "big")
+    return _ALL[:-_IPV4_BYTES] + IPv4Address(service.netmask).packed
+
+
+def keeps_port(service: model.Service, destination: model.Destination) -> bool:
+    """Whether connections go to the port that the client asks for.
+
+    Persistent services of IPVS send to the server's port only who asks for theirs: nobody
+    does of a mark or of port 0, and with FTP not who wants data. A mark that is not
+    persistent sends to the server's port.
+    """
+    if not destination.key.port:
+        return True
+    if service.key.protocol is model.Protocol.FWM or service.key.port == FTP_PORT:
+        return bool(service.persistence_timeout)
+    return not service.key.port
 
 
 def hash_flags(service: model.Service) -> ServiceFlag:
@@ -69,24 +124,21 @@ def remarks(service: model.Service, destinations: tuple[model.Destination, ...])
     """What the data path does not do for this service."""
     found = []
     protocol = service.key.protocol
-    if protocol is model.Protocol.FWM:
-        found.append("firewall marks are not in the data path yet: no packet meets this service")
     if protocol is model.Protocol.SCTP:
         found.append("SCTP is not in the data path yet: no packet meets this service")
-    if protocol is not model.Protocol.FWM and not service.key.port:
-        found.append("port 0 (any port) is not in the data path yet: no packet meets this service")
     if scheduler(service) is Scheduler.NONE:
         found.append(
             f"scheduler {service.scheduler} is not in the data path yet: "
             "new connections are refused"
         )
-    if service.persistence_timeout:
+    if service.persistence_engine and not service.persistence_timeout:
         found.append(
-            "persistence is not in the data path yet: each connection is scheduled by itself"
+            f"persistence engine {service.persistence_engine} has no effect: "
+            "the service is not persistent (-p)"
         )
-    if service.persistence_engine:
-        found.append(f"persistence engine {service.persistence_engine} is not in the data path yet")
-    if service.one_packet and protocol is not model.Protocol.UDP:
+    if flags(service) & ServiceFlag.SIP and protocol not in _DATAGRAMS:
+        found.append("persistence engine sip is for UDP: new connections are dropped")
+    if service.one_packet and protocol not in _DATAGRAMS:
         found.append("one-packet scheduling is for UDP: connections are kept")
     if service.stateless and any(each.upper_threshold for each in destinations):
         found.append("stateless: thresholds have no effect, because connections are not counted")

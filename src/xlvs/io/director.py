@@ -200,7 +200,7 @@ class Director:
         return Release(destinations, frozenset(blocks))
 
     def _idle(self) -> list[int]:
-        """Removed destinations without connections, which no slot remembers either."""
+        """Removed destinations without connections or templates, which no slot remembers either."""
         remembered = self._have.remembered()
         removed = [
             id_
@@ -208,7 +208,11 @@ class Director:
             if not destination.flags & DestinationFlag.AVAILABLE and id_ not in remembered
         ]
         load = self.port.load(removed)
-        return [id_ for id_ in removed if not load[id_].active and not load[id_].inactive]
+        return [
+            id_
+            for id_ in removed
+            if not load[id_].active and not load[id_].inactive and not load[id_].persistent
+        ]
 
     def _revert(self, refused: Desired) -> None:
         """Some writes were done, then one failed: back to what was wanted before."""

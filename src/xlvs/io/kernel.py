@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from xlvs.datapath import records
 from xlvs.datapath import writes as w
 from xlvs.datapath.addresses import AF_INET, packed, text, unpacked
-from xlvs.datapath.connections import LINES, Listing, Server, Shape
+from xlvs.datapath.connections import LINES, Listing, Remembered, Server, Shape
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.maps import Map
 from xlvs.datapath.port import Attached, PortUse, TableUse
@@ -238,17 +238,33 @@ class Kernel:
         hz = self._path.geometry.hz
         for name, v6 in (("connections4", False), ("connections6", True)):
             shape = Shape.of(self._layout, v6=v6)
-            listing = Listing(shape, hz, self._server, self._local)
+            listing = Listing(shape, hz, self._server, self._local, self._template)
             view, stride = self._view(name)
             for at in range(0, len(view), LINES * stride):
-                yield listing.read(view[at : at + LINES * stride], self._path.ticks())
+                lines = view[at : at + LINES * stride]
+                yield listing.read(lines, self._path.ticks(), at // stride)
 
     def _server(self, destination: int) -> Server | None:
         raw = self._path.map("destinations").lookup(destination)
         if raw is None:
             return None
         found = self._layout.unpack(records.Destination, raw)
-        return Server(text(found.address), found.port)
+        keeps = bool(found.flags & records.DestinationFlag.CLIENT_PORT)
+        return Server(text(found.address), found.port, keeps)
+
+    def _template(self, tenant: records.Tenant) -> Remembered:
+        """Nothing, if the template went meanwhile."""
+        key = self._layout.pack(tenant)
+        raw = self._path.map("templates").lookup(key)
+        if raw is None:
+            return Remembered()
+        found = self._layout.unpack(records.Template, raw)
+        call_id = self._path.map("call_ids").lookup(key) if found.call_id else None
+        if call_id is None:
+            return Remembered(bool(found.assured))
+        whole = self._layout.unpack(records.CallId, call_id)
+        data = whole.text[: whole.length].decode(errors="backslashreplace")
+        return Remembered(bool(found.assured), data)
 
     def _local(self, block: int) -> str:
         raw = self._path.map("port_blocks").lookup(block) or bytes(len(records.NO_ADDRESS))

@@ -36,6 +36,7 @@ def _decode(kind: type, value: Any) -> Address | Network:  # noqa: ANN401 - JSON
     return ip_network(value) if kind is Network else ip_address(value)
 
 
+_LOCAL_PORT = ',"local_port":'
 _CLIENT = '0,"client":"","client_port":0'
 _ENCODER = msgspec.json.Encoder(enc_hook=_encode)
 
@@ -59,7 +60,7 @@ def connection_around(view: ConnectionView) -> tuple[str, str]:
     """
     alike = msgspec.structs.replace(view, expires=0, client="", client_port=0, local_port=0)
     before, _, rest = encode(alike).decode().partition(_CLIENT)
-    return before, rest.removesuffix("0}")
+    return before, rest.partition(_LOCAL_PORT)[0] + _LOCAL_PORT
 
 
 def decode(data: bytes, kind: type[T]) -> T:

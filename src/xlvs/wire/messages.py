@@ -103,7 +103,9 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One connection. ``expires``: seconds left, rounded down, 0 when it is over.
 
     Addresses are plain text: there may be ten million of them. The order of the fields
-    is what ``codec.connection_around`` cuts at.
+    is what ``codec.connection_around`` cuts at. Templates are connections whose
+    ``client_port`` is 0; only theirs may have a persistence engine and its data (a
+    Call-ID), which are left out elsewhere.
     """
 
     protocol: Protocol
@@ -118,6 +120,8 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     method: str
     local: str | None = None
     local_port: int = 0
+    persistence_engine: str = ""
+    persistence_data: str = ""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

@@ -196,8 +196,7 @@ def test_services_with_their_numbers(served):
 
 
 def test_remarks_name_what_the_data_path_does_not_do(served):
-    edits = [service(scheduler="sh", persistence_timeout=300)]
-    edits[0]["service"]["scheduler"] = "sh"
+    edits = [service(persistence_engine="sip")]
 
     def conversation(ask):
         ask("POST", "/v1/edits", {"edits": edits})
@@ -205,8 +204,7 @@ def test_remarks_name_what_the_data_path_does_not_do(served):
 
     (shown,) = served.talk(conversation)["services"]
     assert shown["remarks"] == [
-        "scheduler sh is not in the data path yet: new connections are refused",
-        "persistence is not in the data path yet: each connection is scheduled by itself",
+        "persistence engine sip has no effect: the service is not persistent (-p)",
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from xlvs.datapath import btf
 from xlvs.datapath.addresses import packed
-from xlvs.datapath.connections import Listing, Server, Shape
+from xlvs.datapath.connections import Listing, Remembered, Server, Shape
 from xlvs.datapath.layout import Layout
 from xlvs.datapath.loader import OBJECTS
 from xlvs.datapath.records import (
@@ -24,6 +24,7 @@ from xlvs.datapath.records import (
     Line6,
     Method,
     State,
+    Tenant,
     Transport,
 )
 from xlvs.model.service import Protocol
@@ -35,7 +36,7 @@ HZ = 250
 NOW = 1000
 CLIENT, VIP = int(ip_address("192.168.100.9")), int(ip_address("10.0.0.1"))
 CLIENT6, VIP6 = packed(ip_address("2001:db8::9")), packed(ip_address("fd00:1::1"))
-NOBODY = 77
+NOBODY, KEEPS, KEEPS_ALL = 77, 78, 79
 
 
 def entry(
@@ -64,19 +65,29 @@ def image(*lines):
     return memoryview(bytearray(b"".join(map(LAYOUT.pack, lines))))
 
 
-def listing(asked=None, *, v6=False):
+def listing(asked=None, templates=None, *, v6=False):
     def server(destination):
         if asked is not None:
             asked.append(destination)
+        keeps = {KEEPS: 8080, KEEPS_ALL: 0}
+        if destination in keeps:
+            return Server("192.168.200.11", keeps[destination], client_port=True)
         return None if destination == NOBODY else Server("192.168.200.11", 8080)
 
     shape = Shape.of(LAYOUT, v6=v6)
-    return Listing(shape, HZ, server, lambda block: f"192.168.200.{100 + block}")
+    return Listing(
+        shape,
+        HZ,
+        server,
+        lambda block: f"192.168.200.{100 + block}",
+        lambda tenant: (templates or {}).get(tenant, Remembered()),
+    )
 
 
-def read(lines, now=NOW, asked=None, *, v6=False):
+def read(lines, now=NOW, asked=None, templates=None, first=0, *, v6=False):
     """What is listed of these lines."""
-    return decode_lines(listing(asked, v6=v6).read(lines, now), ConnectionView)
+    found = listing(asked, templates, v6=v6).read(lines, now, first)
+    return decode_lines(found, ConnectionView)
 
 
 def shown(*places, now=NOW):
@@ -177,6 +188,63 @@ def test_more_kinds_than_are_remembered(monkeypatch):
     monkeypatch.setattr("xlvs.datapath.connections._TEXTS_MAX", 3)
     places = [Entry4(entry(), CLIENT, VIP, 30000, 80 + i % 10) for i in range(100)]
     assert [each.virtual_port for each in shown(*places)] == [80 + i % 10 for i in range(100)]
+
+
+def template(transport=Transport.TCP, state=State.NONE, port=80, **more):
+    word = entry(state, protocol=Transport.TEMPLATE | transport, **more)
+    return Entry4(word, CLIENT, VIP, 0xC0DE, port)
+
+
+def ends(view):
+    return (view.client_port, view.virtual_port, view.destination_port)
+
+
+@pytest.mark.parametrize(
+    ("place", "protocol", "ports"),
+    [
+        (template(), Protocol.TCP, (0, 80, 8080)),
+        (template(Transport.UDP), Protocol.UDP, (0, 80, 8080)),
+        (template(port=0), Protocol.TCP, (0, 0, 0)),
+        (template(Transport.IP, port=0), Protocol.FWM, (0, 0, 0)),
+        (template(state=State.ABANDONED), Protocol.TCP, (0, 65535, 65535)),
+        (template(destination=KEEPS_ALL), Protocol.TCP, (0, 80, 0)),
+    ],
+)
+def test_a_template_has_no_port_of_a_client(place, protocol, ports):
+    (found,) = shown(place)
+    assert (found.protocol, found.state, *ends(found)) == (protocol, "NONE", *ports)
+    assert found.expires == 900
+
+
+def test_what_a_template_remembers_is_asked_by_its_tenant():
+    generation = 0xABC << CONNECTION_GENERATION_SHIFT
+    line = Line4(way=(four(), template()))
+    call = {Tenant(7 * 2 + 1, generation): Remembered(assured=True, call_id="a@b")}
+    plain, found = read(image(Line4(), line), templates=call, first=6)
+    assert (plain.persistence_engine, plain.persistence_data) == ("", "")
+    assert (found.state, found.persistence_engine) == ("ASSURED", "sip")
+    assert found.persistence_data == "a@b"
+    six = Entry6(
+        entry(protocol=Transport.TEMPLATE | Transport.IP), CLIENT6, b"\0\0\0\7" + bytes(12), 0, 0
+    )
+    call = {Tenant(9, generation | 1): Remembered(call_id="\u00e9")}
+    (found,) = read(image(Line6(way=(six,))), templates=call, first=9, v6=True)
+    assert (found.protocol, found.virtual) == (Protocol.FWM, "0:7::")
+    assert (found.state, found.persistence_data) == ("NONE", "\u00e9")
+
+
+def test_a_template_that_is_over_is_hidden():
+    assert shown(template(), now=NOW + 900 * HZ) == []
+    assert shown(template(destination=NOBODY)) == []
+
+
+def test_connections_that_keep_the_port_that_was_asked_for():
+    keeps = [
+        Entry4(entry(destination=id_), CLIENT, VIP, 30000, port)
+        for id_ in (KEEPS, KEEPS_ALL)
+        for port in (21, 443)
+    ]
+    assert [view.destination_port for view in shown(*keeps)] == [8080, 443, 21, 443]
 
 
 class Changing:

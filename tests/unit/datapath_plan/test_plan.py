@@ -29,12 +29,13 @@ from xlvs.datapath.records import (
     AddressRole,
     DestinationFlag,
     DestinationLoad,
+    ServiceFlag,
     Stats,
 )
 from xlvs.io.director import REST
 from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetTimeouts
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Method, Service
+from xlvs.model.service import Method, Protocol, Service, ServiceKey
 
 
 @pytest.fixture
@@ -412,3 +413,46 @@ def test_services_with_as_many_other_local_addresses_go_on():
     world.do(add_service(local_addresses=(real(7),)), add(1, method=Method.FULLNAT))
     world.do(EditService(service=Service(key=KEY, scheduler="rr", local_addresses=(real(8),))))
     assert world.port.services[0].local_count == 1
+
+
+def test_counts_that_spare_look_ups_rise_before_and_fall_after():
+    world = World()
+    keys = [
+        ServiceKey(protocol=Protocol.TCP, address=VIP, port=0),
+        ServiceKey(protocol=Protocol.TCP, address=VIP, port=21),
+        ServiceKey(protocol=Protocol.UDP, address=VIP, port=21),
+        ServiceKey(protocol=Protocol.FWM, fwmark=7),
+    ]
+    for key in keys:
+        world.do(add_service(key=key, persistence_timeout=9))
+    settings = world.port.settings
+    assert (settings.zero_ports, settings.ftp_services, settings.marks) == (1, 1, 1)
+    world.port.written.clear()
+    for key in keys:
+        world.do(DeleteService(key=key))
+    settings = world.port.settings
+    assert (settings.zero_ports, settings.ftp_services, settings.marks) == (0, 0, 0)
+    kinds = [type(write) for write in world.port.written]
+    assert kinds.index(w.DropKey) < kinds.index(w.PutSettings)
+
+
+def test_a_removed_server_with_templates_keeps_its_id(world):
+    id_ = world.port.ids(0)[2]
+    world.port.connected[id_] = DestinationLoad(persistent=1)
+    world.do(drop(1))
+    world.director.reap(0.0)
+    world.director.reap(10 * REST)
+    assert id_ in world.port.destinations
+
+
+def test_what_packets_are_told_of_a_persistent_service():
+    world = World()
+    key = ServiceKey(protocol=Protocol.UDP, address=VIP, port=0)
+    more = {"persistence_timeout": 50, "netmask": "255.255.255.0", "persistence_engine": "sip"}
+    world.do(add_service(key=key, **more), add(1, key=key))
+    service = world.port.services[0]
+    assert service.persistence == 50 * HZ
+    assert service.mask == b"\xff" * 15 + b"\0"
+    assert service.flags == ServiceFlag.USED | ServiceFlag.PERSISTENT | ServiceFlag.SIP
+    (id_,) = world.port.ids(0)
+    assert world.port.destinations[id_].flags & DestinationFlag.CLIENT_PORT

@@ -83,7 +83,7 @@ def test_what_is_around_a_client_makes_a_line(view: ConnectionView) -> None:
     before, after = codec.connection_around(view)
     client = f'"client":"{view.client}","client_port":{view.client_port}'
     line = f"{before}{view.expires},{client}{after}{view.local_port}}}"
-    assert line.encode() == codec.encode(view)
+    assert codec.decode(line.encode(), ConnectionView) == view
 
 
 @pytest.mark.parametrize(

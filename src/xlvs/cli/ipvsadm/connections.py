@@ -36,16 +36,18 @@ Tail = tuple[Protocol, str, int, str, int]
 def listing(
     connections: Iterable[ConnectionView], names: Names | None, *, engine: bool
 ) -> Iterator[str]:
-    """The lines, heads first. ``engine`` adds the heads of the persistence engine's columns."""
+    """The lines, heads first. ``engine`` adds the persistence engine's columns."""
     yield "IPVS connection entries\n"
     destination = f"{'destination':<18} {'pe name':<16} pe_data" if engine else "destination"
     yield f"pro expire {'state':<11} {'source':<18} {'virtual':<18} {destination}\n"
-    lines = _lines(connections, names)
+    lines = _lines(connections, names, engine=engine)
     while some := "".join(islice(lines, LINES)):
         yield some
 
 
-def _lines(connections: Iterable[ConnectionView], names: Names | None) -> Iterator[str]:
+def _lines(
+    connections: Iterable[ConnectionView], names: Names | None, *, engine: bool
+) -> Iterator[str]:
     heads: dict[Head, str] = {}
     tails: dict[Tail, str] = {}
     for each in connections:
@@ -65,7 +67,10 @@ def _lines(connections: Iterable[ConnectionView], names: Names | None) -> Iterat
             if names
             else _numbers(each.client, each.client_port)
         )
-        yield f"{before}{client:<18} {after}"
+        line = f"{before}{client:<18} {after}"
+        if engine and each.persistence_engine:
+            line = _with_engine(line, each)
+        yield line
 
 
 def _remember(texts: dict[Key, str], key: Key, make: Callable[[Key], str]) -> str:
@@ -92,6 +97,12 @@ def _endpoint(address: str, port: int, protocol: Protocol, names: Names | None) 
     if names:
         return text.endpoint(ip_address(address), port, protocol, names)
     return _numbers(address, port)
+
+
+def _with_engine(line: str, each: ConnectionView) -> str:
+    """Only lines with an engine have its columns, so only theirs pad the server's."""
+    begin, server = line.rstrip("\n").rsplit(" ", 1)
+    return f"{begin} {server:<16} {each.persistence_engine:<18} {each.persistence_data}\n"
 
 
 def _numbers(address: str, port: int) -> str:

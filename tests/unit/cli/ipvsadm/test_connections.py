@@ -39,13 +39,34 @@ OTHER = {
 LINE = "TCP 14:59  ESTABLISHED 192.168.100.9:30000 10.0.0.1:80        192.168.200.11:8080"
 
 
-def lines(views, names=None):
-    text = "".join(connections.listing(views, names, engine=False))
+def lines(views, names=None, *, engine=False):
+    text = "".join(connections.listing(views, names, engine=engine))
     return text.splitlines()[2:]
 
 
 def test_a_line() -> None:
     assert lines([VIEW]) == [LINE]
+
+
+def test_the_engine_of_a_template() -> None:
+    """Recorded from ipvsadm 1.31: with the engine's columns, servers have 16 instead of 18."""
+    view = ConnectionView(
+        protocol=Protocol.UDP,
+        state="NONE",
+        expires=59,
+        client="203.0.113.1",
+        client_port=0,
+        virtual="10.2.8.2",
+        virtual_port=506,
+        destination="9.9.9.9",
+        destination_port=506,
+        method="dr",
+        persistence_engine="sip",
+        persistence_data="s@x",
+    )
+    line = "UDP 00:59  NONE        203.0.113.1:0      10.2.8.2:506       9.9.9.9:506"
+    assert lines([view]) == [line]
+    assert lines([view, VIEW], engine=True) == [f"{line}      sip                s@x", LINE]
 
 
 @pytest.mark.parametrize("field", OTHER)
