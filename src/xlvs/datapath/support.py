@@ -24,15 +24,13 @@ METHODS = {
     model.Method.FULLNAT: Method.FULLNAT,
 }
 
-<<<<<<< HEAD
 TUNNELS = {
     model.TunnelType.IPIP: Tunnel.IPIP,
     model.TunnelType.GUE: Tunnel.GUE,
     model.TunnelType.GRE: Tunnel.GRE,
 }
-=======
+
 _DATAGRAMS = (model.Protocol.UDP, model.Protocol.FWM)
->>>>>>> stories
 
 PROTOCOLS = {
     model.Protocol.TCP: 6,
