@@ -136,8 +136,10 @@ class Tables(NamedTuple):
 
         Whatever has connections keeps its roles: services and destinations that were
         removed are here as long as connections name them, and so are blocks of ports.
+        Any address may be a mark's.
         """
-        roles = bytearray(ADDRESS_SLOTS)
+        marks = {id_ for id_, s in self.services.items() if s.key.fwmark}
+        roles = bytearray([AddressRole.VIRTUAL if marks else 0]) * ADDRESS_SLOTS
         virtual = {s.key.address for s in self.services.values() if not s.key.fwmark}
         with_role(roles, virtual, AddressRole.VIRTUAL)
         stateless = {s.key.address for s in self.services.values() if s.flags & _STATELESS}
@@ -146,11 +148,13 @@ class Tables(NamedTuple):
         with_role(roles, {d.address for d in self.destinations.values()}, AddressRole.SERVER)
         # On the director itself a server answers by DR or TUN in the VIP's name.
         answering = {
-            self.services[d.service].key.address
+            d.service
             for d in self.destinations.values()
             if d.flags & _LOCAL and d.method in _UNTRANSLATED and d.service in self.services
         }
-        with_role(roles, answering, AddressRole.SERVER)
+        with_role(roles, {self.services[id_].key.address for id_ in answering}, AddressRole.SERVER)
+        if answering & marks:
+            return bytes(role | AddressRole.SERVER for role in roles)
         return bytes(roles)
 
 
