@@ -32,11 +32,15 @@ _PROGRAMS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a director is started with. ``settings`` as ``net.ipv4.vs.name=value``."""
+    """What a director is started with. ``settings`` as ``net.ipv4.vs.name=value``.
+
+    ``marks``: a firewall mark and the network whose packets get it.
+    """
 
     hook: str
     settings: tuple[str, ...] = ()
     mtu1: int | None = None
+    marks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Connection:
-    """One line of ``ipvsadm -Lnc``; addresses as it prints them, ``expires`` in seconds."""
+    """One line of ``ipvsadm -Lnc``; addresses as it prints them, ``expires`` in seconds.
+
+    ``engine``: name and data of a template's persistence engine.
+    """
 
     protocol: str
     client: str
@@ -58,6 +65,7 @@ class Connection:
     server: str
     state: str
     expires: int
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,8 @@ class Director:
         self.instance = self.network.director
         try:
             self._start()
+            for mark, network in surroundings.marks:
+                self._xlvs("mark", "add", str(mark), "--to", network)
         except BaseException:
             self.close()
             raise
@@ -135,13 +145,16 @@ class Director:
             self._log.close()
 
     def _take_down(self) -> None:
+        self._xlvs("down")
+
+    def _xlvs(self, *words: str) -> None:
         done = subprocess.run(
             (
                 *inside(self.network.director),
                 str(_PROGRAMS / "xlvs"),
                 "--instance",
                 self.instance,
-                "down",
+                *words,
             ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -149,7 +162,7 @@ class Director:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"xlvs down failed: {done.stdout}{done.stderr}\n{self.log()}")
+            raise RuntimeError(f"xlvs {words} failed: {done.stdout}{done.stderr}\n{self.log()}")
 
     def ipvsadm(self, line: str, stdin: str = "") -> Answer:
         """Run ``ipvsadm`` with the words of ``line`` against this director."""
@@ -180,7 +193,7 @@ class Director:
 
     def connections(self) -> list[Connection]:
         """The connection table, sorted."""
-        lines = self.ipvsadm("-Lnc").stdout.splitlines()[2:]
+        lines = self.ipvsadm("-Lnc --persistent-conn").stdout.splitlines()[2:]
         return sorted((_connection(line) for line in lines), key=repr)
 
     def loads(self) -> dict[str, Load]:
@@ -235,13 +248,14 @@ def _standard_input(text: str) -> Iterator[None]:
         sys.stdin = before
 
 
-_CONNECTION = re.compile(r"(\S+) +(\d+):(\d+) +(\S+) +(\S+) +(\S+) +(\S+) *")
+_CONNECTION = re.compile(r"(\S+) +(\d+):(\d+) +(\S+) +(\S+) +(\S+) +(\S+)(?: +(\S.*))?")
 
 
 def _connection(line: str) -> Connection:
     match = _CONNECTION.fullmatch(line)
     if match is None:
         raise ValueError(f"not a line of ipvsadm -Lnc: {line!r}")
-    protocol, minutes, seconds, state, client, virtual, server = match.groups()
+    protocol, minutes, seconds, state, client, virtual, server, engine = match.groups()
     expires = int(minutes) * 60 + int(seconds)
-    return Connection(protocol, client, virtual, server, state, expires)
+    engine = " ".join((engine or "").split())
+    return Connection(protocol, client, virtual, server, state, expires, engine)

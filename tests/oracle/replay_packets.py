@@ -19,7 +19,9 @@ from .topology import Seen
 def surroundings(case: dict[str, Any], hook: str) -> Surroundings:
     """The director that a case was recorded with."""
     environment = case.get("environment", {})
-    return Surroundings(hook, tuple(environment.get("sysctl", ())), environment.get("mtu1"))
+    marks = tuple((mark, network) for mark, network in environment.get("marks", ()))
+    settings = tuple(environment.get("sysctl", ()))
+    return Surroundings(hook, settings, environment.get("mtu1"), marks)
 
 
 def replay(director: Director, name: str, case: dict[str, Any]) -> list[Difference]:
@@ -29,14 +31,17 @@ def replay(director: Director, name: str, case: dict[str, Any]) -> list[Differen
     differences = []
     for number, step in enumerate(case["steps"], start=1):
         where = f"{name}/{number}"
-        if "ipvsadm" in step:
+        virtual = tuple(case.get("virtual", ("",)))
+        if "stdout" in step:
+            answer = director.ipvsadm(step["ipvsadm"])
+            differences += compare.printed(where, step["stdout"], answer, virtual)
+        elif "ipvsadm" in step:
             director.configure([step["ipvsadm"]])
         if "wait_seconds" in step:
             time.sleep(step["wait_seconds"])
         if "in_hex" in step:
             differences += _packet(director, where, step)
         if "conns" in step:
-            virtual = tuple(case.get("virtual", ("",)))
             differences += compare.tables(director, where, step, virtual, case.get("slack", 1))
     return differences
 

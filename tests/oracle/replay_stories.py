@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
+import struct
 import time
 from typing import Any
 
-from . import compare
+from . import compare, frames
 from .director import Director
 from .facts import Difference
 from .packets_text import build
@@ -20,9 +21,16 @@ _SETTINGS = (
     (re.compile(r"sloppy([1-9])"), "sloppy_tcp"),
     (re.compile(r"nat_icmp_send([1-9])"), "nat_icmp_send"),
     (re.compile(r"schedule_icmp([1-9])"), "schedule_icmp"),
+    (re.compile(r"quiescent-template([1-9])"), "expire_quiescent_template"),
 )
 
-_TABLE_SIZE = re.compile(r"\(size=\d+\)")
+# What a mark is given to, and what connections to it are listed as.
+_MARK = 1
+_MARKED = ("10.9.0.0/16", "fd00:9::/64")
+_MARKED_VIRTUAL = ("10.9.", "[fd00:9:", "0.0.0.1:", "[0:1::]:")
+
+
+_SIP = b"INVITE sip:bob@example.org SIP/2.0\r\nCall-ID: %s\r\n\r\n"
 
 
 def settings(name: str) -> tuple[str, ...]:
@@ -32,6 +40,8 @@ def settings(name: str) -> tuple[str, ...]:
         for pattern, key in _SETTINGS
         if (match := pattern.search(name))
     ]
+    if "drop_packet-always" in name:
+        found += ["net.ipv4.vs.drop_packet=3", "net.ipv4.vs.am_droprate=5"]
     if name.endswith("-quiescent"):  # recorded with it, as the story's "why" says
         found.append("net.ipv4.vs.expire_nodest_conn=1")
     return tuple(sorted(found))
@@ -48,39 +58,54 @@ def replay(director: Director, name: str, story: Any, place: int) -> list[Differ
     ``place`` is the story's number among those that this director replays.
     """
     director.clear()
+    virtual: tuple[str, ...] = (f"{prefix(place)}.",)
+    if has_marks(name):
+        virtual += _MARKED_VIRTUAL
     differences = []
+    templates: set[tuple[str, str]] = set()
     for number, step in enumerate(retarget(story["steps"], place), start=1):
-        differences += _replay_step(director, f"{name}/{number}", step, prefix(place))
+        differences += _replay_step(director, f"{name}/{number}", step, virtual, templates)
     return differences
+
+
+def has_marks(name: str) -> bool:
+    """Whether a story is about a firewall mark: it needs a director of its own."""
+    return "fwmark" in name
+
+
+def marks(name: str) -> tuple[tuple[int, str], ...]:
+    """Marks and what is given them, as the director is started with."""
+    return tuple((_MARK, each) for each in _MARKED) if has_marks(name) else ()
 
 
 def _replay_step(
-    director: Director, where: str, step: dict[str, Any], virtual: str
+    director: Director,
+    where: str,
+    step: dict[str, Any],
+    virtual: tuple[str, ...],
+    templates: set[tuple[str, str]],
 ) -> list[Difference]:
     differences = []
+    for file in ("file", "sysctls"):
+        if file in step:
+            differences.append(Difference(f"{where}/{file}", step[file], None))
     if "ipvsadm" in step:
-        differences += _command(director, where, step)
+        answer = director.ipvsadm(step["ipvsadm"])
+        differences += compare.printed(where, step.get("stdout", ""), answer, virtual)
     if "wait_seconds" in step:
         time.sleep(step["wait_seconds"])
     if "in" in step:
-        differences += _packet(director, where, step)
+        differences += _packet(director, where, step, templates)
     if "conns" in step:
-        differences += compare.tables(director, where, step, (virtual,))
+        differences += compare.tables(director, where, step, virtual)
     return differences
 
 
-def _command(director: Director, where: str, step: dict[str, Any]) -> list[Difference]:
-    answer = director.ipvsadm(step["ipvsadm"])
-    if answer.status or answer.stderr:
-        return [Difference(where, "success", answer)]
-    expected = _TABLE_SIZE.sub("", step.get("stdout", ""))
-    got = _TABLE_SIZE.sub("", answer.stdout)
-    return [] if expected == got else [Difference(f"{where}/stdout", expected, got)]
-
-
-def _packet(director: Director, where: str, step: dict[str, Any]) -> list[Difference]:
+def _packet(
+    director: Director, where: str, step: dict[str, Any], templates: set[tuple[str, str]]
+) -> list[Difference]:
     try:
-        packet = build(step["in"])
+        packet = _with_call_id(build(step["in"]), step, templates)
     except ValueError as error:
         return [Difference(f"{where}/in", step["in"], error)]
     side = compare.side_of(step["from"])
@@ -88,3 +113,24 @@ def _packet(director: Director, where: str, step: dict[str, Any]) -> list[Differ
     if compare.same_lines(step["out"], packet, side, seen):
         return []
     return [Difference(f"{where}/out", step["out"], [compare.out_line(one) for one in seen])]
+
+
+def _with_call_id(packet: bytes, step: dict[str, Any], templates: set[tuple[str, str]]) -> bytes:
+    """The packet with the Call-ID of the template that it made; the stories do not tell others.
+
+    ``templates``: client and Call-ID of those that there were before.
+    """
+    connections = (compare.recorded_connection(line) for line in step.get("conns", ()))
+    now = {(each.client, each.engine) for each in connections if each.engine}
+    (_, engine), *_ = (*(now - templates), ("", ""))
+    templates |= now
+    if not engine and packet.count(b"x") < len(_SIP):
+        return packet
+    if not now:
+        return packet
+    source, destination = frames.addresses(packet)
+    header = 20 if packet[0] >> 4 == 4 else 40
+    sport, dport, size = struct.unpack_from("!HHH", packet, header)
+    call_id = engine.partition(" ")[2] or next(iter(now))[1].partition(" ")[2]
+    data = (_SIP % call_id.encode()).ljust(size - 8, b" ")
+    return packet[:header] + frames.udp_datagram(source, sport, destination, dport, data)

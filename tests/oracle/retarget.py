@@ -13,6 +13,7 @@ from typing import Any
 
 _VIRTUAL = re.compile(r"\b10\.0\.0\.([12])\b")
 _CLIENT = re.compile(r"\b203\.0\.113\.(\d+)\b")
+_OTHER_CLIENT = re.compile(r"\b203\.0\.114\.(\d+)\b")  # outside of a netmask
 
 LIMIT = 90
 
@@ -22,7 +23,9 @@ def retarget(value: Any, number: int, *, same_clients: bool = False) -> Any:
 
     ``same_clients``: not theirs, because the recording depends on them.
     """
-    return _replace(value, prefix(number), clients(0 if same_clients else number))
+    shift = 0 if same_clients else number
+    other = f"203.{int(shift > 0)}.{114 + shift}"
+    return _replace(value, prefix(number), clients(shift), other)
 
 
 def prefix(number: int) -> str:
@@ -37,14 +40,13 @@ def clients(number: int) -> str:
     return f"203.0.{113 + number}"
 
 
-def _replace(value: Any, virtual: str, client: str) -> Any:
+def _replace(value: Any, *by: str) -> Any:
     if isinstance(value, str):
-        return _CLIENT.sub(rf"{client}.\1", _VIRTUAL.sub(rf"{virtual}.\1", value))
+        for pattern, replacement in zip((_VIRTUAL, _CLIENT, _OTHER_CLIENT), by, strict=True):
+            value = pattern.sub(rf"{replacement}.\1", value)
+        return value
     if isinstance(value, list):
-        return [_replace(item, virtual, client) for item in value]
+        return [_replace(item, *by) for item in value]
     if isinstance(value, dict):
-        return {
-            _replace(key, virtual, client): _replace(item, virtual, client)
-            for key, item in value.items()
-        }
+        return {_replace(key, *by): _replace(item, *by) for key, item in value.items()}
     return value

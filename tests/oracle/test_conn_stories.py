@@ -15,7 +15,7 @@ from .pool import Pool
 
 STORIES = [name for name in facts.names("conn", "story-*") if "rate-estimator" not in name]
 # Stories with the same settings follow each other, so that they can share a director.
-STORIES.sort(key=replay_stories.settings)
+STORIES.sort(key=lambda name: (replay_stories.settings(name), replay_stories.marks(name)))
 
 _LONG = 1.0  # seconds
 
@@ -57,7 +57,9 @@ class _Directors(dict[Surroundings, Director]):
 
 @pytest.mark.parametrize(("hook", "name"), _cases(), indirect=["hook"])
 def test_story(name: str, hook: str, shared: Shared, verdict: Verdict) -> None:
-    surroundings = Surroundings(hook, replay_stories.settings(name))
+    surroundings = Surroundings(
+        hook, replay_stories.settings(name), marks=replay_stories.marks(name)
+    )
     director = shared[surroundings]
     story = facts.load(name)
     verdict([name], replay_stories.replay(director, name, story, STORIES.index(name)))

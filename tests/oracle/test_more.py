@@ -7,6 +7,7 @@ so all cases with the same surroundings share a director.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -34,7 +35,7 @@ GROUPS = [
 def test_cases(
     surroundings: Surroundings, names: list[str], native_hook: str, pool: Pool, verdict: Verdict
 ) -> None:
-    here = Surroundings(native_hook, surroundings.settings, surroundings.mtu1)
+    here = replace(surroundings, hook=native_hook)
     differences = []
     with pool.fresh(here, another=False) as director:
         for name in names:
