@@ -1,141 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The real server's end of the TUN method: takes the outer IP header off
- * packets that a director sent (IPIP, IP6IP6 and mixed), so that the stack
- * below sees the client's packet to the virtual address on lo. Neither the ipip
- * module nor a tunl0 is needed.
+ * The real server's end of the TUN method: takes the tunnel's headers off packets that a
+ * director sent (IP in IP, GRE, GUE; IPv4 and IPv6, also mixed), so that the stack below
+ * sees the client's packet to the virtual address on lo. Neither the ipip, gre or fou
+ * modules nor a tunl0 is needed.
  *
  * Two programs do the same:
  *  - xlvs_decap_tc, clsact ingress: keeps GRO and GSO. Mixed families need
  *    BPF_F_ADJ_ROOM_DECAP_L3_* (kernel 6.3).
  *  - xlvs_decap_xdp: any kernel; for mixed families before 6.3.
  *
- * A packet is touched only if the outer destination is an address of this host
- * and the inner destination one of its virtual addresses: nobody else's tunnel
- * is opened, and nobody can smuggle a packet past a firewall to another address.
- * Everything else goes on unchanged.
+ * A packet is touched only if the outer destination is an address of this host and the
+ * inner destination one of its virtual addresses, and by the kind of tunnel that is
+ * expected for it: nobody else's tunnel is opened, and nobody can smuggle a packet past a
+ * firewall to another address. Everything else goes on unchanged.
+ *
+ * xlvs_mss, clsact egress, makes clients send what fits into the tunnel.
  */
 #include <linux/pkt_cls.h>
 
-#include "lib/address.h"
+#include "realserver/mss.h"
+#include "realserver/tunnel.h"
 
 /* Kernel 6.3; absent from older headers. */
 #define ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
-
-#define IP_FRAGMENT_MASK 0x3fff /* more fragments | offset */
-#define ECN_MASK 3
-#define ECN_CE 3
-
-/* Both are filled before the program is attached and never change after that. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct xlvs_addr);
-	__type(value, __u8);
-} decap_inner SEC(".maps"); /* virtual addresses */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct xlvs_addr);
-	__type(value, __u8);
-} decap_outer SEC(".maps"); /* addresses of this host */
-
-struct tunnel {
-	__u32 outer_len; /* bytes to take off; 0: not ours */
-	__u8 outer_version;
-	__u8 inner_version;
-	bool congested; /* the outer header says CE */
-};
-
-/* The only place that knows how a hook reads: bytes from the IP header on. */
-static __always_inline long read_ip(void *ctx, bool xdp, __u32 offset, void *to, __u32 len)
-{
-	return xdp ? bpf_xdp_load_bytes(ctx, ETH_HLEN + offset, to, len) :
-		     bpf_skb_load_bytes_relative(ctx, offset, to, len, BPF_HDR_START_NET);
-}
-
-/* Outer IPv4: its length, or 0. Fragments go on: the stack has to join them first. */
-static __always_inline __u32 outer4(void *ctx, bool xdp, struct xlvs_addr *dst, __u8 *protocol,
-				    bool *congested)
-{
-	struct iphdr ip;
-
-	if (read_ip(ctx, xdp, 0, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
-		return 0;
-	if (ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
-		return 0;
-	address_from_v4(dst, ip.daddr);
-	*protocol = ip.protocol;
-	*congested = (ip.tos & ECN_MASK) == ECN_CE;
-	return ip.ihl * 4;
-}
-
-/* Outer IPv6: its length, or 0. Linux tunnels add one header of destination options. */
-static __always_inline __u32 outer6(void *ctx, bool xdp, struct xlvs_addr *dst, __u8 *protocol,
-				    bool *congested)
-{
-	struct ipv6_opt_hdr options;
-	struct ipv6hdr ip;
-
-	if (read_ip(ctx, xdp, 0, &ip, sizeof(ip)) || ip.version != 6)
-		return 0;
-	address_from_v6(dst, &ip.daddr);
-	*congested = ((ip.flow_lbl[0] >> 4) & ECN_MASK) == ECN_CE;
-	*protocol = ip.nexthdr;
-	if (ip.nexthdr != IPPROTO_DSTOPTS)
-		return sizeof(ip);
-	if (read_ip(ctx, xdp, sizeof(ip), &options, sizeof(options)))
-		return 0;
-	*protocol = options.nexthdr;
-	return sizeof(ip) + (options.hdrlen + 1) * 8;
-}
-
-static __always_inline bool read_inner(void *ctx, bool xdp, __u32 offset, __u8 protocol,
-				       struct xlvs_addr *dst)
-{
-	union {
-		struct iphdr v4;
-		struct ipv6hdr v6;
-	} ip;
-
-	if (protocol == IPPROTO_IPIP) {
-		if (read_ip(ctx, xdp, offset, &ip.v4, sizeof(ip.v4)) || ip.v4.version != 4)
-			return false;
-		address_from_v4(dst, ip.v4.daddr);
-		return true;
-	}
-	if (protocol == IPPROTO_IPV6) {
-		if (read_ip(ctx, xdp, offset, &ip.v6, sizeof(ip.v6)) || ip.v6.version != 6)
-			return false;
-		address_from_v6(dst, &ip.v6.daddr);
-		return true;
-	}
-	return false;
-}
-
-static __always_inline struct tunnel classify(void *ctx, bool xdp, __be16 ethertype)
-{
-	struct tunnel none = {}, tunnel = {};
-	struct xlvs_addr outer, inner;
-	__u8 protocol = 0;
-
-	if (ethertype == bpf_htons(ETH_P_IP)) {
-		tunnel.outer_version = 4;
-		tunnel.outer_len = outer4(ctx, xdp, &outer, &protocol, &tunnel.congested);
-	} else if (ethertype == bpf_htons(ETH_P_IPV6)) {
-		tunnel.outer_version = 6;
-		tunnel.outer_len = outer6(ctx, xdp, &outer, &protocol, &tunnel.congested);
-	}
-	if (!tunnel.outer_len || !read_inner(ctx, xdp, tunnel.outer_len, protocol, &inner))
-		return none;
-	if (!bpf_map_lookup_elem(&decap_outer, &outer) ||
-	    !bpf_map_lookup_elem(&decap_inner, &inner))
-		return none;
-	tunnel.inner_version = protocol == IPPROTO_IPIP ? 4 : 6;
-	return tunnel;
-}
 
 static __always_inline __be16 ethertype_of(__u8 version)
 {
@@ -212,6 +101,13 @@ int xlvs_decap_xdp(struct xdp_md *ctx)
 	if (tunnel.congested && !set_ce(ctx, tunnel.inner_version))
 		return XDP_DROP;
 	return XDP_PASS;
+}
+
+SEC("tc")
+int xlvs_mss(struct __sk_buff *skb)
+{
+	mss_clamp(skb);
+	return TC_ACT_UNSPEC;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

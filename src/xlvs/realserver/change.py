@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from xlvs.model.problem import Code, Problem
 from xlvs.realserver import wanted
-from xlvs.realserver.decap import Addresses, Tunnels
+from xlvs.realserver.decap import Addresses, Tunnels, Virtual
 from xlvs.realserver.host import Host
 from xlvs.realserver.state import Decapsulation, Record, Store, Sysctl, Vip
+from xlvs.realserver.tunnel import IPIP, Tunnel
 
 
 class Changer:
@@ -25,8 +26,14 @@ class Changer:
         self._store = store
         self._record = store.load()
 
-    def up(self, vips: Sequence[str], method: str, interfaces: Sequence[str]) -> Record:
-        """Take these virtual addresses, too. Raises Problem.
+    def up(
+        self,
+        vips: Sequence[str],
+        method: str,
+        interfaces: Sequence[str],
+        tunnel: Tunnel = IPIP,
+    ) -> Record:
+        """Take these virtual addresses, too; by TUN through such a tunnel. Raises Problem.
 
         A first ``up`` that fails leaves nothing behind.
         """
@@ -42,7 +49,7 @@ class Changer:
         was_empty = not record.vips
         try:
             record.interfaces = tuple(dict.fromkeys((*record.interfaces, *interfaces)))
-            self._intend(vips, method)
+            self._intend(vips, method, tunnel)
             # Before the addresses are on lo: no ARP request may be answered in between.
             self._write_sysctls()
             self._put_on_lo()
@@ -81,12 +88,16 @@ class Changer:
     def _save(self) -> None:
         self._store.save(self._record)
 
-    def _intend(self, vips: Sequence[str], method: str) -> None:
+    def _intend(self, vips: Sequence[str], method: str, tunnel: Tunnel) -> None:
         present = {address for interface, address in self._host.addresses() if interface == "lo"}
         for vip in vips:
             before = self._record.vips.get(vip)
             added = vip not in present or (before is not None and before.added)
-            self._record.vips[vip] = Vip(method, added)
+            self._record.vips[vip] = (
+                Vip(method, added, tunnel.kinds, tunnel.port, tunnel.overhead(vip))
+                if method == "tun"
+                else Vip(method, added)
+            )
             self._save()
 
     def _put_on_lo(self) -> None:
@@ -115,7 +126,11 @@ class Changer:
     def _decapsulate(self) -> None:
         """On every interface exactly if a TUN address is left."""
         record = self._record
-        inner = tuple(record.vips_of("tun"))
+        inner = tuple(
+            Virtual(vip, what.tunnels, what.port, what.overhead)
+            for vip, what in record.vips.items()
+            if what.method == "tun"
+        )
         record.outer = self.outer() if inner else ()
         for interface in record.interfaces:
             before = record.decapsulation.get(interface)

@@ -43,7 +43,7 @@ def problems(host: Host, tunnels: Tunnels, record: Record, question: Question) -
             found.append(f"{vip} is not on lo: this host does not take packets to it")
         found += _answers_for(host, vip, interfaces)
         if method == "tun":
-            found += _tunnel(record, vip)
+            found += _tunnel(record, vip) or _unlowered(host, record, vip, clients)
     if "tun" in vips.values() and record.vips_of("tun"):
         found += _decapsulation(host, tunnels, record, interfaces)
     return found
@@ -107,6 +107,20 @@ def _tunnel(record: Record, vip: str) -> list[str]:
     return [f"tunnel packets for {vip} are not opened: {again}"]
 
 
+def _unlowered(host: Host, record: Record, vip: str, clients: Sequence[str]) -> list[str]:
+    """Where SYN/ACKs leave with an MSS that does not fit into the tunnel."""
+    if not record.vips[vip].overhead or ("lo", vip) not in host.addresses():
+        return []
+    six = ":" in vip
+    named = [client for client in clients if (":" in client) == six] or [ANYWHERE[six]]
+    ways = {by for client in named if (by := host.route(vip, client)) is not None}
+    return [
+        f"answers of {vip} leave by {by}, where nothing lowers the MSS of its SYN/ACKs:"
+        f" name it, too (--interface {by}), or use --clamp-mss off"
+        for by in sorted(ways - set(record.decapsulation))
+    ]
+
+
 def _decapsulation(
     host: Host, tunnels: Tunnels, record: Record, interfaces: Sequence[str]
 ) -> list[str]:
@@ -123,6 +137,10 @@ def _decapsulation(
         elif attached != recorded.program:
             found.append(
                 f"another program (id {attached}) is where {interface}'s decapsulation was: {again}"
+            )
+        if recorded.lowers and tunnels.program(interface, "egress") != recorded.mss:
+            found.append(
+                f"the program that lowers the MSS of SYN/ACKs is gone from {interface}: {again}"
             )
     unknown = sorted(set(outer_addresses(host, record)) - set(record.outer))
     if record.decapsulation and unknown:

@@ -28,22 +28,32 @@ class Sysctl(msgspec.Struct, frozen=True):
 
 
 class Vip(msgspec.Struct, frozen=True):
-    """A virtual address. ``added``: it was not on lo before."""
+    """A virtual address. ``added``: it was not on lo before.
+
+    Of TUN: the kinds of ``tunnels`` that lead to it, GUE's ``port``, and what SYN/ACKs
+    allow for the tunnel's headers (``overhead``, bytes; 0: nothing).
+    """
 
     method: str
     added: bool
+    tunnels: tuple[str, ...] = ("ipip",)
+    port: int = 0
+    overhead: int = 0
 
 
 class Decapsulation(msgspec.Struct, frozen=True):
-    """The program on one interface. ``clsact``: the qdisc is ours, too.
+    """The programs on one interface. ``clsact``: the qdisc is ours, too.
 
-    ``program`` is 0 as long as it is only intended: written before the kernel is
+    ``lowers``: there is one on the way out that lowers the MSS of SYN/ACKs, ``mss``.
+    ``program`` and ``mss`` are 0 as long as it is only intended: written before the kernel is
     asked, so that ``down`` finds it also when something broke in between.
     """
 
     hook: str
     program: int
     clsact: bool
+    lowers: bool = False
+    mss: int = 0
 
 
 class Record(msgspec.Struct, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 
+import msgspec
+
 from xlvs.model.problem import Code, Problem
 from xlvs.realserver.decap import Addresses
 from xlvs.realserver.state import Decapsulation
@@ -79,8 +81,9 @@ class FakeTunnels:
     def intend(
         self, interface: str, addresses: Addresses, before: Decapsulation | None
     ) -> Decapsulation:
-        del interface, addresses
-        return before or Decapsulation("tc", 0, clsact=True)
+        del interface
+        known = before or Decapsulation("tc", 0, clsact=True)
+        return msgspec.structs.replace(known, lowers=addresses.lowers)
 
     def attach(
         self, interface: str, addresses: Addresses, intended: Decapsulation
@@ -88,7 +91,8 @@ class FakeTunnels:
         self._host.change()
         self._next += 1
         self.attached[interface] = (self._next, addresses)
-        return Decapsulation(intended.hook, self._next, intended.clsact)
+        mss = self._next + 1000 if intended.lowers else 0
+        return msgspec.structs.replace(intended, program=self._next, mss=mss)
 
     def detach(self, interface: str, what: Decapsulation) -> None:
         del what
@@ -96,5 +100,5 @@ class FakeTunnels:
         self.attached.pop(interface, None)
 
     def program(self, interface: str, hook: str) -> int:
-        del hook
-        return self.attached.get(interface, (0, None))[0]
+        number = self.attached.get(interface, (0, None))[0]
+        return number + 1000 if number and hook == "egress" else number

@@ -75,12 +75,28 @@ def test_no_way_back(ask: Ask, host: FakeHost) -> None:
 
 def test_reverse_path_filter(ask: Ask, host: FakeHost) -> None:
     host.routes["192.0.2.1"] = "eth1"
-    assert ask() == []
+    (other,) = ask()
     host.settings[f"{CONF}/all/rp_filter"] = "1"
-    (only,) = ask()
-    assert only.startswith("rp_filter on eth0 drops packets of client 192.0.2.1")
+    assert "rp_filter on eth0 drops packets of client 192.0.2.1" in ask()[0]
     host.settings[f"{CONF}/eth0/rp_filter"] = "2"
-    assert ask() == []
+    assert ask() == [other]
+
+
+def test_a_way_back_where_nothing_lowers_the_mss(ask: Ask, host: FakeHost) -> None:
+    host.routes["10.1.0.2"] = "eth1"
+    assert ask("192.0.2.1") == []
+    (only,) = ask("10.1.0.2")
+    assert only.startswith(f"answers of {VIP4} leave by eth1, where nothing lowers the MSS")
+
+
+def test_the_mss_program_is_gone(
+    ask: Ask, tunnels: FakeTunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tunnels.program
+    monkeypatch.setattr(
+        tunnels, "program", lambda name, hook: 0 if hook == "egress" else there(name, hook)
+    )
+    assert ask()[0].startswith("the program that lowers the MSS of SYN/ACKs is gone from eth0")
 
 
 def test_decapsulation(ask: Ask, host: FakeHost, tunnels: FakeTunnels) -> None:

@@ -67,6 +67,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where tunnel packets are opened (default auto: tc; on kernels before 6.3 with both"
         " address families xdp, which every driver can, but without GRO)",
     )
+    up.add_argument(
+        "--tunnel",
+        action="append",
+        choices=("ipip", "gre", "gue"),
+        default=[],
+        help="the director's --tun-type (default ipip); may be repeated while it changes",
+    )
+    up.add_argument(
+        "--tunnel-port",
+        type=int,
+        metavar="PORT",
+        help="gue: the director's --tun-port (default 6080)",
+    )
+    up.add_argument(
+        "--clamp-mss",
+        default="auto",
+        metavar="auto|off|BYTES",
+        help="lower the MSS of SYN/ACKs to what the tunnel's headers leave of the MTU, so that"
+        " clients send what fits (default auto: the tunnel's headers in the address's family)",
+    )
     check.add_argument(
         "--client",
         action="append",
@@ -104,11 +124,15 @@ def _up(args: argparse.Namespace) -> int:
     from xlvs.realserver.change import Changer
     from xlvs.realserver.decap import EbpfTunnels
     from xlvs.realserver.host import LinuxHost
+    from xlvs.realserver.tunnel import tunnel
 
+    if args.method != "tun" and (args.tunnel or args.tunnel_port):
+        raise Problem(Code.INVALID, "only --method tun has a tunnel", "--tunnel")
+    wanted = tunnel(args.tunnel, args.tunnel_port, args.clamp_mss)
     interfaces = args.interface or [DEFAULT_INTERFACE]
     with LinuxHost() as host:
         record = Changer(host, EbpfTunnels(host, args.hook), state.here()).up(
-            args.vip, args.method, interfaces
+            args.vip, args.method, interfaces, wanted
         )
     for vip in args.vip:
         how = (
@@ -120,7 +144,10 @@ def _up(args: argparse.Namespace) -> int:
     if args.method == "tun":
         for interface in interfaces:
             hook = record.decapsulation[interface].hook
-            print(f"tunnel packets on {interface} are opened by eBPF ({hook})")
+            kinds = ", ".join(
+                f"gue to port {wanted.port}" if kind == "gue" else kind for kind in wanted.kinds
+            )
+            print(f"tunnel packets on {interface} are opened by eBPF ({hook}): {kinds}")
     return 0
 
 
