@@ -10,6 +10,7 @@ from typing import NamedTuple
 from xlvs.datapath import slots, support
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
 from xlvs.datapath.identity import Identities
+from xlvs.datapath.marks import Compiler, Marks
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
 from xlvs.datapath.records import (
     NO_ADDRESS,
@@ -72,6 +73,9 @@ TIMEOUTS = {
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
 # whose clock is some ticks behind the writer's.
 _TICKS_MAX = (1 << 31) - (1 << 16)
+
+_compiled = Compiler()
+_NUMBERS = 1 << 32  # of sets of mark rules
 
 # Plain numbers: there may be thousands of destinations.
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
@@ -354,6 +358,7 @@ class _Work:
             self.servers[id_] = Servers()
 
     def result(self) -> Effective:
+        marks = _compiled(self._desired.marks)
         tables = Tables(
             keys=self._keys,
             services=self._services,
@@ -361,17 +366,19 @@ class _Work:
             destinations=self._destinations,
             port_blocks=self._port_blocks,
             interfaces=interfaces(self._observed),
-            settings=self._settings(),
+            settings=self._settings(marks),
+            marks=marks,
         )
         return Effective(tables, self._service_ids, self._destination_ids, self._ways)
 
-    def _settings(self) -> Settings:
+    def _settings(self, marks: Marks) -> Settings:
         seconds = dict(TIMEOUTS)
         timeouts = self._desired.timeouts
         seconds[State.ESTABLISHED] = timeouts.tcp
         seconds[State.FIN_WAIT] = timeouts.tcp_fin
         seconds[State.UDP] = timeouts.udp
         values = self._options.values
+        there = self._there.settings.mark_set
         return Settings(
             services=len(self._keys),
             local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
@@ -380,5 +387,8 @@ class _Work:
             sloppy_tcp=values.get("sloppy_tcp", 0),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
+            marks=sum(1 for key in self._keys if key.fwmark),
+            mark_set=there if marks == self._there.marks else (there + 1) % _NUMBERS,
+            mark_rules=len(self._desired.marks),
             timeout=tuple(min(seconds[state] * self._hz, _TICKS_MAX) for state in State),
         )
