@@ -20,7 +20,7 @@ from xlvs.io.director import Director
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
-from xlvs.wire.messages import EditRequest, EditResponse, ErrorBody
+from xlvs.wire.messages import EditRequest, EditResponse, ErrorBody, MarkList
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Api:
                 Route("/v1/services", self.services),
                 Route("/v1/connections", self.connections),
                 Route("/v1/timeouts", self.timeouts),
+                Route("/v1/marks", self.marks),
                 Route("/v1/status", self.status),
             ],
             exception_handlers={
@@ -77,6 +78,10 @@ class Api:
     async def timeouts(self, _request: Request) -> Response:
         """Timeouts in effect."""
         return _json(self._director.desired.timeouts)
+
+    async def marks(self, _request: Request) -> Response:
+        """Mark rules."""
+        return _json(MarkList(rules=list(self._director.desired.marks)))
 
     async def status(self, _request: Request) -> Response:
         """Everything at once."""

@@ -11,6 +11,7 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
 from xlvs.engine.counting import total, total_rates
 from xlvs.io.director import Director
+from xlvs.model.mark import marked
 from xlvs.model.service import Destination
 from xlvs.wire.messages import (
     DestinationView,
@@ -49,6 +50,7 @@ def service_list(director: Director) -> ServiceList:
     ids = [id_ for each in effective.destination_ids.values() for id_ in each]
     service_stats = port.service_stats(effective.service_ids.values())
     numbers = _Numbers(port.destination_stats(ids), port.load(ids))
+    by_rules = marked(director.desired.marks)
     views = []
     for key, (service, destinations) in director.desired.services.items():
         id_ = effective.service_ids[key]
@@ -65,7 +67,7 @@ def service_list(director: Director) -> ServiceList:
                 stats=stats,
                 live=live,
                 rates=rates,
-                remarks=support.remarks(service, destinations),
+                remarks=support.remarks(service, destinations, by_rules),
             )
         )
     return ServiceList(services=views, table_size=max(port.connections_size // IPVS_TABLE_RATIO, 1))

@@ -18,6 +18,7 @@ from xlvs.wire.messages import (
     EditRequest,
     EditResponse,
     ErrorBody,
+    MarkList,
     ServiceList,
     Status,
     Timeouts,
@@ -53,6 +54,10 @@ class Client:
     def timeouts(self) -> Timeouts:
         """Time-outs in effect."""
         return self._decode(self._ask("GET", "/v1/timeouts"), Timeouts)
+
+    def marks(self) -> MarkList:
+        """Mark rules in their order."""
+        return self._decode(self._ask("GET", "/v1/marks"), MarkList)
 
     def status(self) -> Status:
         """Everything at once."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from xlvs.datapath import slots, support
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
 from xlvs.datapath.identity import Identities
+from xlvs.datapath.marks import Compiler, Marks
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
 from xlvs.datapath.records import (
     NO_ADDRESS,
@@ -74,6 +75,9 @@ TIMEOUTS = {
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
 # whose clock is some ticks behind the writer's.
 _TICKS_MAX = (1 << 31) - (1 << 16)
+
+_compiled = Compiler()
+_NUMBERS = 1 << 32  # of sets of mark rules
 
 # Plain numbers: there may be thousands of destinations.
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
@@ -370,6 +374,7 @@ class _Work:
             self.servers[id_] = Servers()
 
     def result(self) -> Effective:
+        marks = _compiled(self._desired.marks)
         tables = Tables(
             keys=self._keys,
             services=self._services,
@@ -377,11 +382,12 @@ class _Work:
             destinations=self._destinations,
             port_blocks=self._port_blocks,
             interfaces=interfaces(self._observed),
-            settings=self._settings(),
+            settings=self._settings(marks),
+            marks=marks,
         )
         return Effective(tables, self._service_ids, self._destination_ids, self._ways)
 
-    def _settings(self) -> Settings:
+    def _settings(self, marks: Marks) -> Settings:
         seconds = dict(TIMEOUTS)
         timeouts = self._desired.timeouts
         seconds[State.ESTABLISHED] = timeouts.tcp
@@ -390,6 +396,7 @@ class _Work:
         values = self._options.values
         spread4, source4 = _spread(self._options, 4)
         spread6, source6 = _spread(self._options, 6)
+        there = self._there.settings.mark_set
         return Settings(
             services=len(self._keys),
             zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
@@ -409,6 +416,8 @@ class _Work:
             spread6=spread6,
             spread_source4=source4,
             spread_source6=source6,
+            mark_set=there if marks == self._there.marks else (there + 1) % _NUMBERS,
+            mark_rules=len(self._desired.marks),
             timeout=tuple(self._ticks(seconds[state]) for state in State),
         )
 

@@ -10,14 +10,14 @@ Sets of rules are numbers with a bit for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from itertools import pairwise, product
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from xlvs.datapath.addresses import packed
 from xlvs.datapath.records import MARK_PORT_CLASSES, NO_ADDRESS, MarkMatters
-from xlvs.model.mark import MARK_MAX, MarkRule
+from xlvs.model.mark import MARK_MAX, MarkRule, families
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Family, Network
 
@@ -87,6 +87,19 @@ NO_MARKS = Marks()
 NOTHING = Change(MARK_MAX, 0)
 _IPV4 = Prefix(packed(IPv4Address(0)), _MAPPED_BITS)
 _IPV6 = Prefix(NO_ADDRESS, 0)
+
+
+class Compiler:
+    """``compiled``, that remembers its last rules: they seldom change, and may be thousands."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Sequence[MarkRule], Marks] = ((), NO_MARKS)
+
+    def __call__(self, rules: tuple[MarkRule, ...]) -> Marks:
+        """As ``compiled``. Asked with the same tuple again, it answers with the same value."""
+        if rules is not self._last[0]:
+            self._last = (rules, compiled(rules))
+        return self._last[1]
 
 
 def compiled(rules: Sequence[MarkRule]) -> Marks:
@@ -168,13 +181,8 @@ def _prefix(network: Network) -> Prefix:
 
 def _roots(rule: MarkRule) -> Iterator[Prefix]:
     """All addresses of the rule's families."""
-    families = {rule.family} if rule.family else set(Family)
-    if rule.source:
-        families = {Family.INET if isinstance(rule.source, IPv4Network) else Family.INET6}
-    if Family.INET in families:
-        yield _IPV4
-    if Family.INET6 in families:
-        yield _IPV6
+    for family in families(rule):
+        yield _IPV4 if family is Family.INET else _IPV6
 
 
 class _Classes:

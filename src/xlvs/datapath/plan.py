@@ -33,6 +33,7 @@ from xlvs.datapath.writes import (
     Commit,
     DropInterface,
     DropKey,
+    DropMarks,
     PutDestination,
     PutEgress,
     PutInterface,
@@ -43,6 +44,7 @@ from xlvs.datapath.writes import (
     PutSettings,
     Write,
     WriteList,
+    WriteMarks,
     WriteSlots,
 )
 from xlvs.model.problem import Code, Problem
@@ -219,8 +221,12 @@ class _Plan:
         yield from self._services_freed()
         yield from self._port_blocks_freed()
         yield from self._interfaces_dropped()
+        # Marks lead to services: those that they lead to are there by now.
+        yield from self._marks_written()
         if self._settings_now != self._want.settings:
             yield PutSettings(self._want.settings)
+        # Packets that met this set until now look again.
+        yield from self._marks_dropped()
         # Nobody is left who could answer.
         yield from self._egress(on=False)
         # Last: until here packets of what goes were still ours.
@@ -258,11 +264,25 @@ class _Plan:
         """The wanted settings, but no smaller counts than now."""
         there, want = self._there.settings, self._want.settings
         counts = {name: max(getattr(there, name), getattr(want, name)) for name in _COUNTS}
-        return want._replace(**counts)
+        return want._replace(**counts, mark_set=there.mark_set, mark_rules=there.mark_rules)
 
     def _settings_early(self) -> Iterator[Write]:
         if self._settings_now != self._there.settings:
             yield PutSettings(self._settings_now)
+
+    def _marks_written(self) -> Iterator[Write]:
+        if self._marks_change:
+            want = self._want
+            there = self._there.settings.mark_set
+            yield WriteMarks(want.settings.mark_set, want.marks, keep=there)
+
+    def _marks_dropped(self) -> Iterator[Write]:
+        if self._marks_change:
+            yield DropMarks(keep=self._want.settings.mark_set)
+
+    @property
+    def _marks_change(self) -> bool:
+        return self._there.settings.mark_set != self._want.settings.mark_set
 
     def _keys_dropped(self) -> Iterator[Write]:
         for key in self._there.keys.keys() - self._want.keys.keys():

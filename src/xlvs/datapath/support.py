@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from xlvs.datapath.records import Method, Scheduler, ServiceFlag, Tunnel
 from xlvs.model import service as model
+from xlvs.model.mark import NONE_MARKED, Marked
 from xlvs.schedulers import maglev
 
 SCHEDULERS = {
@@ -118,10 +119,20 @@ def hash_flags(service: model.Service) -> ServiceFlag:
     return flags
 
 
-def remarks(service: model.Service, destinations: tuple[model.Destination, ...]) -> list[str]:
-    """What the data path does not do for this service."""
+def remarks(
+    service: model.Service,
+    destinations: tuple[model.Destination, ...],
+    marked: Marked = NONE_MARKED,
+) -> list[str]:
+    """What the data path does not do for this service. ``marked``: by all mark rules."""
     found = []
     protocol = service.key.protocol
+    if protocol is model.Protocol.FWM and not marked.has(service.key):
+        mark = service.key.fwmark
+        found.append(
+            f"no rule gives packets the mark {mark} (xlvs mark add {mark} --to ...): only those "
+            "meet this service that another program on tc has marked"
+        )
     if protocol is model.Protocol.SCTP:
         found.append("SCTP is not in the data path yet: no packet meets this service")
     if scheduler(service) is Scheduler.NONE:

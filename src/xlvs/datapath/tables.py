@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from xlvs.datapath.addresses import with_role
+from xlvs.datapath.marks import NO_MARKS, Marks
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
     AddressRole,
@@ -63,7 +64,8 @@ class Tables(NamedTuple):
     """Everything that the daemon writes, by id.
 
     ``port_blocks``: the local address of each block of FULLNAT's ports, also of blocks
-    that no destination names any more but connections may.
+    that no destination names any more but connections may. ``marks``: the set of rules
+    that ``settings.mark_set`` names.
     """
 
     keys: Mapping[ServiceKey, int] = EMPTY
@@ -73,6 +75,7 @@ class Tables(NamedTuple):
     port_blocks: Mapping[int, bytes] = EMPTY
     interfaces: Mapping[int, Interface] = EMPTY
     settings: Settings = Settings()
+    marks: Marks = NO_MARKS
 
     def used(self, service: int) -> bool:
         """Whether there is such a service now, and not only connections of one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from xlvs.datapath.marks import Marks
 from xlvs.datapath.records import (
     Destination,
     Interface,
@@ -82,6 +83,20 @@ class PutSettings(NamedTuple):
     value: Settings
 
 
+class WriteMarks(NamedTuple):
+    """A set of mark rules under a number that no packet looks for; of others ``keep`` stays."""
+
+    number: int
+    marks: Marks
+    keep: int
+
+
+class DropMarks(NamedTuple):
+    """All sets of mark rules but one go."""
+
+    keep: int
+
+
 class ClearService(NamedTuple):
     """The service's counters begin at zero."""
 
@@ -152,6 +167,8 @@ Write = (
     | PutInterface
     | DropInterface
     | PutSettings
+    | WriteMarks
+    | DropMarks
     | ClearService
     | ClearDestination
     | ClearBlock

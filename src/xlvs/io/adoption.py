@@ -57,16 +57,17 @@ def desired_of(saved: Saved) -> Desired:
             each.service.key: (each.service, tuple(each.destinations)) for each in saved.services
         },
         timeouts=saved.timeouts,
+        marks=tuple(saved.marks),
     )
 
 
 def _from_maps(have: Have, why: str) -> Adopted:
     desired = desired_from(have)
-    if not desired.services:
+    if not desired.services and not have.tables.settings.mark_rules:
         return Adopted(have, desired, Ledger())
     remark = (
-        f"{why}: services were read off the running data path; persistence, flags but mh's "
-        "and schedulers that are not in the data path are lost"
+        f"{why}: services were read off the running data path; mark rules, persistence, "
+        "flags but mh's, tunnel options and schedulers that are not in the data path are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 

@@ -231,6 +231,7 @@ class Director:
                 for service, destinations in desired.services.values()
             ],
             timeouts=desired.timeouts,
+            marks=list(desired.marks),
             service_baselines=self.ledger.service_baselines,
             destination_baselines=self.ledger.destination_baselines,
         )

@@ -19,6 +19,7 @@ from xlvs.datapath.port import Attached, PortUse, TableUse
 from xlvs.datapath.problems import explained
 from xlvs.datapath.slots import Past, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
+from xlvs.io.mark_maps import MarkMaps
 
 _ID_BYTES = 4
 _NO_REGIONS = (Region(0, 0), Region(0, 0))
@@ -43,6 +44,7 @@ class Kernel:
         self._path = path
         self._layout = path.layout
         self._views: dict[str, memoryview] = {}
+        self._marks = MarkMaps(path)
 
     @property
     def adopted(self) -> bool:
@@ -96,6 +98,7 @@ class Kernel:
                 ids = self._list(current)
                 servers[id_] = Servers(ids, current.gcd or 1, current.max_weight, owners)
         blocks = self._port_blocks()
+        settings = self._one("settings", records.Settings)
         tables = Tables(
             keys=self._keys(),
             services=services,
@@ -106,7 +109,8 @@ class Kernel:
                 int.from_bytes(key, "little"): self._layout.unpack(records.Interface, value)
                 for key, value in self._path.map("interfaces").items()
             },
-            settings=self._one("settings", records.Settings),
+            settings=settings,
+            marks=self._marks.read(settings.mark_set),
         )
         busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
         roles = self._one("addresses", records.Addresses).roles
@@ -280,7 +284,7 @@ class Kernel:
         with explained("writing the maps"):
             self._write(write)
 
-    def _write(self, write: w.Write) -> None:
+    def _write(self, write: w.Write) -> None:  # noqa: C901  # one case for each write
         name = _PLAIN.get(type(write))
         if name is not None:
             id_, value = cast("tuple[int, tuple[Any, ...]]", write)
@@ -299,6 +303,10 @@ class Kernel:
                 self._path.map("interfaces").delete(ifindex)
             case w.PutSettings(value):
                 self._put("settings", 0, self._layout.pack(value))
+            case w.WriteMarks():
+                self._marks.write(*write)
+            case w.DropMarks(keep):
+                self._marks.drop_others(keep)
             case w.WriteList(region, ids):
                 self._path.map("service_destinations").update_many(
                     (region.base + i, _number(id_)) for i, id_ in enumerate(ids)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from xlvs.model.desired import Timeouts
+from xlvs.model.mark import MarkRule
 from xlvs.model.service import Destination, Service
 from xlvs.wire import codec
 from xlvs.wire.messages import Counters
@@ -33,6 +34,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     version: int = VERSION
     services: list[SavedService]
     timeouts: Timeouts
+    marks: list[MarkRule] = []
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
 

@@ -23,17 +23,21 @@ from xlvs.model.checks import (
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
+    AddMark,
     AddService,
     AnyEdit,
     Clear,
+    ClearMarks,
     DeleteDestination,
     DeleteLocalAddress,
+    DeleteMark,
     DeleteService,
     EditDestination,
     EditService,
     SetTimeouts,
     Zero,
 )
+from xlvs.model.mark import MarkRule, add_mark, delete_mark
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import (
     Address,
@@ -64,6 +68,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 
     services: Mapping[ServiceKey, Entry] = {}
     timeouts: Timeouts = Timeouts()
+    marks: tuple[MarkRule, ...] = ()
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -130,12 +135,15 @@ class Draft:
         self.services: dict[ServiceKey, Entry] = dict(desired.services)
         self._destinations = sum(len(entry[1]) for entry in desired.services.values())
         self.timeouts = desired.timeouts
+        # A list once they change: there may be thousands, each an edit of its own.
+        self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
-        return Desired(services=self.services, timeouts=self.timeouts)
+        marks = tuple(self._marks)
+        return Desired(services=self.services, timeouts=self.timeouts, marks=marks)
 
-    def apply(self, edit: AnyEdit) -> None:  # noqa: C901  # one case for each edit
+    def apply(self, edit: AnyEdit) -> None:  # noqa: C901, PLR0912  # one case for each edit
         """Make one edit. Raises Problem, and then nothing has changed."""
         match edit:
             case AddService(service=service):
@@ -166,6 +174,8 @@ class Draft:
                 self._destinations = 0
             case SetTimeouts():
                 self.timeouts = _timeouts(self.timeouts, edit)
+            case AddMark() | DeleteMark() | ClearMarks():
+                self._edit_marks(edit)
             case Zero(service=named):
                 if named is not None:
                     self._entry(named)
@@ -175,6 +185,17 @@ class Draft:
             return self.services[key]
         except KeyError:
             raise Problem(Code.NO_SUCH_SERVICE, "No such service") from None
+
+    def _edit_marks(self, edit: AddMark | DeleteMark | ClearMarks) -> None:
+        if isinstance(self._marks, tuple):
+            self._marks = list(self._marks)
+        match edit:
+            case AddMark(rule=rule, number=number):
+                add_mark(self._marks, rule, number)
+            case DeleteMark(rule=named, number=number):
+                delete_mark(self._marks, named, number)
+            case ClearMarks():
+                self._marks = []
 
     def _edit_destinations(
         self, edit: AddDestination | EditDestination | DeleteDestination

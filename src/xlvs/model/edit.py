@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from xlvs.model.mark import MarkRule
 from xlvs.model.service import Address, Destination, DestinationKey, Service, ServiceKey
 
 
@@ -87,6 +88,24 @@ class Zero(Edit, frozen=True, tag="counters.zero"):
     service: ServiceKey | None = None
 
 
+class AddMark(Edit, frozen=True, tag="mark.add"):
+    """A mark rule; ``number`` will be its place in the list, counted from 1, 0: the last."""
+
+    rule: MarkRule
+    number: int = 0
+
+
+class DeleteMark(Edit, frozen=True, tag="mark.delete"):
+    """A mark rule goes: the one with that number, else the first that is equal to ``rule``."""
+
+    number: int = 0
+    rule: MarkRule | None = None
+
+
+class ClearMarks(Edit, frozen=True, tag="mark.clear"):
+    """All mark rules go. ``Clear`` leaves them: they are not IPVS's."""
+
+
 AnyEdit = (
     AddService
     | EditService
@@ -99,4 +118,7 @@ AnyEdit = (
     | Clear
     | SetTimeouts
     | Zero
+    | AddMark
+    | DeleteMark
+    | ClearMarks
 )

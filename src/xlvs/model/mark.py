@@ -8,17 +8,21 @@ search, each changes what those before it made of the mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from xlvs.model.checks import PORT_MAX
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Family, Network
+from xlvs.model.service import Family, Network, ServiceKey
 
 MARK_MAX = 2**32 - 1
 
 PROTOCOL_MAX = 255
+
+RULES_MAX = 65536
+"""How many there may be: more than anybody has, few enough to be computed in seconds."""
 
 WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
 """Protocols whose ports the data path reads."""
@@ -91,12 +95,69 @@ def merged(ports: Iterable[tuple[int, int]]) -> Ports:
     return tuple(found)
 
 
-def found_at(rules: Sequence[MarkRule], wanted: MarkRule) -> int:
-    """Where the first rule equal to ``wanted`` is; Problem if there is none."""
-    try:
-        return rules.index(settled_rule(wanted))
-    except ValueError:
-        raise Problem(Code.NO_SUCH_MARK_RULE, "No such mark rule", "/rule") from None
+def add_mark(rules: list[MarkRule], rule: MarkRule, number: int = 0) -> None:
+    """Put a rule in its place, counted from 1; 0: the last. Raises Problem, then unchanged."""
+    if not 0 <= number <= len(rules) + 1:
+        raise Problem(
+            Code.INVALID, f"a mark rule's number is 1 to {len(rules) + 1} here", "/number"
+        )
+    rule = settled_rule(rule)
+    if len(rules) >= RULES_MAX:
+        raise Problem(Code.NO_SPACE, f"there is no room for more than {RULES_MAX} mark rules")
+    rules.insert(number - 1 if number else len(rules), rule)
+
+
+def delete_mark(rules: list[MarkRule], named: MarkRule | None, number: int = 0) -> None:
+    """Take a rule out, by its number or the first equal one. Raises Problem, then unchanged."""
+    if (named is None) is (number == 0):
+        raise Problem(Code.INVALID, "a mark rule is named by its number or by its words", "/rule")
+    if named is not None:
+        try:
+            number = rules.index(settled_rule(named)) + 1
+        except ValueError:
+            raise Problem(Code.NO_SUCH_MARK_RULE, "No such mark rule", "/rule") from None
+    if not 1 <= number <= len(rules):
+        raise Problem(
+            Code.NO_SUCH_MARK_RULE, f"No such mark rule: there are {len(rules)}", "/number"
+        )
+    del rules[number - 1]
+
+
+class Marked(NamedTuple):
+    """Which marks rules give: whole ones by family, and rules that set some bits only."""
+
+    whole: frozenset[tuple[Family, int]] = frozenset()
+    in_part: tuple[MarkRule, ...] = ()
+
+    def has(self, key: ServiceKey) -> bool:
+        """Whether packets of that family may have the mark of the service."""
+        if (key.family, key.fwmark) in self.whole:
+            return True
+        return any(
+            key.family in families(rule) and key.fwmark & rule.mask == rule.mark & rule.mask
+            for rule in self.in_part
+        )
+
+
+NONE_MARKED = Marked()
+
+
+def marked(rules: Iterable[MarkRule]) -> Marked:
+    """The marks that these rules give."""
+    whole: set[tuple[Family, int]] = set()
+    in_part = []
+    for rule in rules:
+        if rule.mask == MARK_MAX:
+            whole.update((family, rule.mark) for family in families(rule))
+        elif rule.mark:
+            in_part.append(rule)
+    return Marked(frozenset(whole), tuple(in_part))
+
+
+def families(rule: MarkRule) -> tuple[Family, ...]:
+    """Whose packets the rule is for."""
+    found = _family(rule)
+    return tuple(Family) if found is None else (found,)
 
 
 def _family(rule: MarkRule) -> Family | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -19,6 +19,10 @@ import msgspec
 from xlvs.model.service import Address, Network
 from xlvs.wire.messages import ConnectionView
 
+_PARSERS: dict[Any, Callable[[str], Address | Network]] = {
+    Address: ip_address,
+    Network: ip_network,
+}
 _KNOWN = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 
 T = TypeVar("T")
@@ -33,7 +37,7 @@ def _encode(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
 def _decode(kind: type, value: Any) -> Address | Network:  # noqa: ANN401 - JSON's
     if not isinstance(value, str):
         raise TypeError("an address is text")
-    return ip_network(value) if kind is Network else ip_address(value)
+    return _PARSERS[kind](value)
 
 
 _LOCAL_PORT = ',"local_port":'

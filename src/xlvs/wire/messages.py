@@ -5,6 +5,7 @@
 ``GET  /v1/services``     ServiceList
 ``GET  /v1/connections``  one ConnectionView per line (NDJSON), streamed
 ``GET  /v1/timeouts``     Timeouts
+``GET  /v1/marks``        MarkList
 ``GET  /v1/status``       Status
 Errors of any request: ``ErrorBody`` with an HTTP status of 4xx or 5xx.
 """
@@ -16,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from xlvs.model.edit import AnyEdit
+from xlvs.model.mark import MarkRule
 from xlvs.model.service import Address, Destination, Protocol, Service
 
 
@@ -130,6 +132,12 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     tcp: int = 900
     tcp_fin: int = 120
     udp: int = 300
+
+
+class MarkList(msgspec.Struct, frozen=True, kw_only=True):
+    """Mark rules in their order; a rule's number is its place, counted from 1."""
+
+    rules: list[MarkRule]
 
 
 class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from xlvs.datapath import writes as w
 from xlvs.datapath.addresses import slot
+from xlvs.datapath.marks import NO_MARKS, Marks
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
@@ -76,6 +77,7 @@ class FakePort:
         self.roles = bytearray(ADDRESS_SLOTS)
         self.interfaces: dict[int, Interface] = {}
         self.settings = Settings()
+        self.marks: dict[int, Marks] = {}
         self.lists = [0] * self.capacity.service_destinations
         self.slots: dict[Region, tuple[tuple[int, ...], Pasts]] = {NOWHERE: ((), {})}
         self.now = 2**32 - 100  # ticks, about to wrap
@@ -122,6 +124,7 @@ class FakePort:
             dict(self.port_blocks),
             dict(self.interfaces),
             self.settings,
+            self.marks.get(self.settings.mark_set, NO_MARKS),
         )
         busy = frozenset(block for block, use in self.ports.items() if use.used)
         return Have(
@@ -166,7 +169,7 @@ class FakePort:
         self._obey(write)
         self.check(write)
 
-    def _obey(self, write: w.Write) -> None:  # noqa: C901, PLR0912 - one case per kind of write
+    def _obey(self, write: w.Write) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per kind
         match write:
             case w.PutKey(key, service):
                 self.keys[key] = service
@@ -195,7 +198,15 @@ class FakePort:
             case w.DropInterface(ifindex):
                 self.interfaces.pop(ifindex, None)
             case w.PutSettings(value):
+                if value.mark_set != self.settings.mark_set:
+                    assert value.mark_set in self.marks, "a set of rules that is not written"
                 self.settings = value
+            case w.WriteMarks(number, marks, keep):
+                assert keep == self.settings.mark_set != number, "packets look there"
+                self.marks = {n: m for n, m in self.marks.items() if n == keep} | {number: marks}
+            case w.DropMarks(keep):
+                assert keep == self.settings.mark_set, "packets look there"
+                self.marks = {n: m for n, m in self.marks.items() if n == keep}
             case w.ClearService(id_):
                 self.counted_services.pop(id_, None)
             case w.ClearDestination(id_, load):
@@ -278,6 +289,8 @@ class FakePort:
         local = sum(1 for d in self.destinations.values() if d.flags & DestinationFlag.LOCAL)
         assert self.settings.local_destinations >= local, f"{write}: local replies unseen"
         assert self.egress or not local, f"{write}: local replies unseen"
+        marks = sum(1 for key in self.keys if key.fwmark)
+        assert self.settings.marks >= marks, f"{write}: a mark service unseen"
         self._check_blocks(write)
         self._check_roles(write)
 
@@ -307,11 +320,13 @@ class FakePort:
             assert self.roles[slot(address)] & role, f"{write}: {role.name} is missed"
 
         for key in self.keys:
+            if key.fwmark:
+                continue  # any address may be its clients'
             check(key.address, AddressRole.VIRTUAL)
         for destination in self.destinations.values():
             check(destination.address, AddressRole.SERVER)
             service = self.services.get(destination.service)
-            if service is not None:
+            if service is not None and not service.key.fwmark:
                 check(service.key.address, AddressRole.VIRTUAL)
                 if service.flags & ServiceFlag.STATELESS:
                     check(service.key.address, AddressRole.STATELESS)

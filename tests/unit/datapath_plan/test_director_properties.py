@@ -14,12 +14,15 @@ from xlvs.datapath.tables import Tables
 from xlvs.io.director import REST
 from xlvs.model.edit import (
     AddLocalAddress,
+    AddMark,
     AddService,
     Clear,
     DeleteLocalAddress,
+    DeleteMark,
     DeleteService,
     EditService,
 )
+from xlvs.model.mark import MarkRule
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Protocol, Service, ServiceKey
 
@@ -36,6 +39,8 @@ services = st.builds(Service, key=keys, scheduler=schedulers) | st.builds(
     Service, key=keys, scheduler=st.just("mh"), stateless=st.booleans(), flags=st.integers(0, 3)
 )
 
+rules = st.builds(MarkRule, mark=numbers, protocol=st.sampled_from([0, 6]))
+
 edits = st.one_of(
     st.builds(AddService, service=services),
     st.builds(AddService, service=services),
@@ -48,6 +53,8 @@ edits = st.one_of(
     st.builds(lambda a, k: AddLocalAddress(service=k, address=a), locals_, keys),
     st.builds(lambda a, k: DeleteLocalAddress(service=k, address=a), locals_, keys),
     st.just(Clear()),
+    st.builds(AddMark, rule=rules),
+    st.builds(DeleteMark, number=st.just(1)),
 )
 batches = st.lists(st.lists(edits, min_size=1, max_size=4), max_size=12)
 busy = st.sets(st.integers(0, 12))
@@ -87,7 +94,8 @@ def test_clear_and_rest_leave_nothing(sequence, connected):
     world.director.reap(1001.0)
     world.director.reap(1001.0 + REST)
     left = world.port.have().tables
-    assert left._replace(interfaces={}, settings=Tables().settings) == Tables()
+    left = left._replace(interfaces={}, marks=Tables().marks)
+    assert left._replace(settings=Tables().settings) == Tables()
     assert left.settings.services == 0
     assert left.settings.local_destinations == 0
     assert not world.port.egress

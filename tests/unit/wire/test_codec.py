@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import msgspec
 import pytest
 
 from xlvs.model import edit as edits
+from xlvs.model.mark import MarkRule
 from xlvs.model.service import (
     Destination,
     DestinationKey,
+    Family,
     Method,
     Protocol,
     Service,
@@ -22,6 +24,8 @@ from xlvs.wire.messages import ConnectionView, EditRequest, EditResponse, ErrorB
 
 KEY = ServiceKey(protocol=Protocol.TCP, address=ip_address("fd00:1::1"), port=80)
 SERVER = DestinationKey(address=ip_address("192.168.0.1"), port=8080)
+
+RULE = MarkRule(mark=7, mask=0xFF, to=ip_network("10.9.0.0/16"), protocol=6, ports=((80, 81),))
 
 VIEW = ConnectionView(
     protocol=Protocol.UDP,
@@ -49,6 +53,11 @@ EVERY_EDIT = [
     edits.SetTimeouts(tcp=1, tcp_fin=2, udp=3),
     edits.Zero(service=KEY),
     edits.Zero(),
+    edits.AddMark(rule=RULE, number=3),
+    edits.AddMark(rule=MarkRule(mark=1, source=ip_network("fd00::/8"), family=Family.INET6)),
+    edits.DeleteMark(rule=RULE),
+    edits.DeleteMark(number=7),
+    edits.ClearMarks(),
 ]
 
 
@@ -56,6 +65,21 @@ def test_every_edit_comes_back() -> None:
     request = EditRequest(edits=EVERY_EDIT, on_error="continue")
     assert codec.decode(codec.encode(request), EditRequest) == request
     assert {type(each) for each in EVERY_EDIT} == set(edits.AnyEdit.__args__)
+
+
+def test_a_rule_is_told_in_the_operators_words() -> None:
+    text = codec.encode(MarkRule(mark=1, source=ip_network("192.0.2.0/24")))
+    assert text == b'{"mark":1,"from":"192.0.2.0/24"}'
+
+
+@pytest.mark.parametrize("text", ["10.9.0.1/16", "10.9.0.0/33", "nonsense", 7, None, "fd00::/129"])
+def test_what_is_no_network_is_refused(text: object) -> None:
+    body = codec.encode({"mark": 1, "to": text})
+    if text is None:
+        assert codec.decode(body, MarkRule).to is None
+    else:
+        with pytest.raises(msgspec.ValidationError, match=r"\$.to"):
+            codec.decode(body, MarkRule)
 
 
 def test_answers_come_back() -> None:
