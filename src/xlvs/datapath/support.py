@@ -122,8 +122,6 @@ def remarks(service: model.Service, destinations: tuple[model.Destination, ...])
     """What the data path does not do for this service."""
     found = []
     protocol = service.key.protocol
-    if protocol is model.Protocol.SCTP:
-        found.append("SCTP is not in the data path yet: no packet meets this service")
     if scheduler(service) is Scheduler.NONE:
         found.append(
             f"scheduler {service.scheduler} is not in the data path yet: "
