@@ -11,10 +11,6 @@
 #ifndef XLVS_STATE_H
 #define XLVS_STATE_H
 
-#include "packet.h"
-
-enum state_side { SIDE_CLIENT, SIDE_SERVER, SIDE_CLIENT_ONLY, SIDE_MAX };
-
 #include "state_sctp.h"
 
 enum tcp_event { EVENT_SYN, EVENT_FIN, EVENT_ACK, EVENT_RST, EVENT_MAX };

@@ -9,6 +9,9 @@
 
 #include "packet.h"
 
+/* Whose packets; CLIENT_ONLY: the server's are never seen. */
+enum state_side { SIDE_CLIENT, SIDE_SERVER, SIDE_CLIENT_ONLY, SIDE_MAX };
+
 #define NO 0
 #define I1 XLVS_STATE_SCTP_INIT1
 #define IN XLVS_STATE_SCTP_INIT
