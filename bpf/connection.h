@@ -36,7 +36,9 @@ static __always_inline __u32 word_protocol(__u32 word)
 /* The bits of a word that a protocol number (IPPROTO_*) has. */
 static __always_inline __u32 word_of_protocol(__u8 protocol)
 {
-	enum xlvs_protocol bits = protocol == IPPROTO_TCP ? XLVS_PROTOCOL_TCP : XLVS_PROTOCOL_UDP;
+	enum xlvs_protocol bits = protocol == IPPROTO_TCP  ? XLVS_PROTOCOL_TCP :
+				  protocol == IPPROTO_SCTP ? XLVS_PROTOCOL_SCTP :
+							     XLVS_PROTOCOL_UDP;
 
 	return bits << XLVS_CONNECTION_PROTOCOL_SHIFT;
 }

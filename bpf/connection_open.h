@@ -64,7 +64,7 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 			       const struct xlvs_settings *settings)
 {
 	struct xlvs_destination *d = destination_get(destination);
-	__u32 word, mine, timeout, state = XLVS_STATE_UDP;
+	__u32 word, mine, timeout, state;
 	enum xlvs_method method;
 	int rc;
 
@@ -85,17 +85,12 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 		word |= XLVS_CONNECTION_NO_OUTPUT;
 	if (unlikely(p->icmp_type)) {
 		state = XLVS_STATE_NONE; /* schedule_icmp */
-	} else if (p->protocol == IPPROTO_TCP) {
-		state = tcp_next_state(XLVS_STATE_NONE, p->tcp_flags,
-				       word & XLVS_CONNECTION_NO_OUTPUT ? SIDE_CLIENT_ONLY :
-									  SIDE_CLIENT);
-		/* With sloppy_tcp it may begin in the middle: that proves as much as anything. */
-		if (p->tcp_flags & TCP_SYN)
-			word |= XLVS_CONNECTION_HALF_OPEN;
 	} else {
-		word |= XLVS_CONNECTION_HALF_OPEN;
-		/* Until the first answer, which assures the template. */
-		if (p->templated)
+		state = state_first(p, !(word & XLVS_CONNECTION_NO_OUTPUT), settings);
+		if (state_half_open(p))
+			word |= XLVS_CONNECTION_HALF_OPEN;
+		/* UDP: until the first answer, which assures the template. */
+		if (state == XLVS_STATE_UDP && p->templated)
 			word |= XLVS_CONNECTION_NO_OUTPUT;
 	}
 	opaque(state); /* kernel 6.1 loses a bound over a spill */

@@ -27,6 +27,9 @@ typedef struct __sk_buff hook_ctx;
 #define HOOK_CSUM_IPV6 (1ULL << 7)
 extern int LINUX_KERNEL_VERSION __kconfig;
 
+/* SCTP's GSO (include/linux/skbuff.h): the packets of a frame are not of one size. */
+#define GSO_BY_FRAGS 0xffff
+
 static __always_inline __u32 hook_ingress(hook_ctx *ctx)
 {
 	return ctx->ifindex;
@@ -81,7 +84,11 @@ static __always_inline void hook_measure(hook_ctx *ctx, struct packet *p, __u32 
 	p->wire_packets = 1;
 	p->wire_bytes = p->length;
 	p->segment = p->length;
-	if (size && p->length > headers) {
+	if (size == GSO_BY_FRAGS) {
+		p->wire_packets = ctx->gso_segs ? ctx->gso_segs : 1;
+		p->wire_bytes += (p->wire_packets - 1) * headers;
+		p->segment = headers; /* they were made to fit the way; their sizes differ */
+	} else if (size && p->length > headers) {
 		/* gso_segs is 0 for frames of untrusted origin: count ourselves. */
 		p->wire_packets = (p->length - headers + size - 1) / size;
 		p->wire_bytes += (p->wire_packets - 1) * headers;
@@ -116,6 +123,16 @@ static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u
 {
 	return seed == field && bpf_csum_level(ctx, BPF_CSUM_LEVEL_QUERY) < 0 &&
 	       bpf_csum_update(ctx, 0) < 0;
+}
+
+/*
+ * Is SCTP's CRC left to the device? It is 0 then. (So is one CRC in 2^32, and the sender
+ * sends that packet again.)
+ */
+static __always_inline bool hook_crc_to_come(hook_ctx *ctx, __le32 field)
+{
+	(void)ctx;
+	return !field;
 }
 
 static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,

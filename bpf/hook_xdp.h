@@ -135,6 +135,14 @@ static __always_inline bool hook_checksum_partial(hook_ctx *ctx, __u16 seed, __u
 	return false;
 }
 
+/* Is SCTP's CRC left to the device? */
+static __always_inline bool hook_crc_to_come(hook_ctx *ctx, __le32 field)
+{
+	(void)ctx;
+	(void)field;
+	return false;
+}
+
 /*
  * Gives the frame the Ethernet header (and tag) of p->next_hop, and `room` bytes
  * more (negative: fewer) between it and the IP packet. l3 points behind the

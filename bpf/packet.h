@@ -22,8 +22,36 @@ struct port_pair {
 	__be16 source, dest;
 };
 
+/* RFC 9260 3.1. */
+struct sctp_header {
+	__be16 source, dest;
+	__be32 tag;
+	__le32 checksum;
+};
+
+/* What a packet's first chunk does to a connection (RFC 9260 3.2); DATA stands for all others. */
+enum sctp_chunk {
+	CHUNK_DATA,
+	CHUNK_INIT,
+	CHUNK_INIT_ACK,
+	CHUNK_ABORT,
+	CHUNK_SHUTDOWN,
+	CHUNK_SHUTDOWN_ACK,
+	CHUNK_ERROR,
+	CHUNK_COOKIE_ECHO,
+	CHUNK_COOKIE_ACK,
+	CHUNK_SHUTDOWN_COMPLETE,
+	CHUNK_MAX, /* the packet has none */
+};
+
 #define IPV4_FRAGMENT_MASK 0x3fff /* MF and the offset */
 #define IPV4_DF 0x4000
+
+enum packet_fragment {
+	FRAGMENT_NOT,
+	FRAGMENT_FIRST,
+	FRAGMENT_LATER, /* without a transport header: the tuple is its first one's */
+};
 
 struct packet {
 	/* parse: as seen on the wire. For an ICMP error the tuple is the quoted
@@ -41,7 +69,9 @@ struct packet {
 	__u8 protocol; /* of the packet itself, unlike tuple.protocol */
 	__u8 ttl;
 	__u8 tos;
-	__u8 tcp_flags;
+	__u8 tcp_flags;     /* SCTP: SYN for an INIT, RST for what opens nothing ever */
+	__u8 sctp_chunk;    /* enum sctp_chunk */
+	__u8 fragment;      /* enum packet_fragment */
 	__u8 icmp_type;     /* 0 unless it is an ICMP error */
 	__u8 tags;          /* 802.1Q tags inside the frame (XDP) */
 	__u8 dont_fragment; /* IPv4 DF; always 1 for IPv6 */
@@ -61,11 +91,11 @@ struct packet {
 	__u32 wire_packets;
 	__u32 wire_bytes;
 	__u32 segment; /* IP bytes of the largest of them */
+	__u32 fragment_id;
 	/* pipeline: read once per packet */
-	__u32 now; /* tick, lib/clock.h */
-	__u32 hz;  /* ticks per second */
-	/* table_open: half-open TCP and UDP that expires before this is not young */
-	__u32 old[2];
+	__u32 now;         /* tick, lib/clock.h */
+	__u32 hz;          /* ticks per second */
+	__u32 young_since; /* table_open: half-open connections that began later are young */
 	/* forward: where it goes */
 	struct xlvs_next_hop next_hop;
 	struct xlvs_addr neighbour;

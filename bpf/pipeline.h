@@ -116,6 +116,8 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
+	if (unlikely(parse_follows(p->protocol)))
+		return XLVS_REASON_PASS_PROTOCOL;
 	service = service_find(ctx, p, s, &id);
 	if (!service)
 		return unlikely(s->nat_icmp_send) && p->roles & XLVS_ADDRESS_SERVER ?
@@ -190,7 +192,8 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
+	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP &&
+	    p->tuple.protocol != IPPROTO_SCTP)
 		return XLVS_REASON_PASS_ICMP;
 	if (!pipeline_find(p, s) && (!s->schedule_icmp || !pipeline_icmp_open(ctx, p, s)))
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;

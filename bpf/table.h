@@ -43,11 +43,12 @@ static __always_inline struct xlvs_table_counts *table_counts_get(void)
 	return bpf_map_lookup_elem(&table_counts, &zero);
 }
 
-/* Active or inactive? IPVS: TCP in ESTABLISHED, SYN_SENT, SYN_RECV, SYNACK is active. */
+/* IPVS: TCP in ESTABLISHED, SYN_SENT, SYN_RECV, SYNACK is active, SCTP in ESTABLISHED only. */
 static __always_inline bool state_is_active(__u32 state)
 {
 	return (1u << state) & (1u << XLVS_STATE_ESTABLISHED | 1u << XLVS_STATE_SYN_SENT |
-				1u << XLVS_STATE_SYN_RECV | 1u << XLVS_STATE_SYNACK);
+				1u << XLVS_STATE_SYN_RECV | 1u << XLVS_STATE_SYNACK |
+				1u << XLVS_STATE_SCTP_ESTABLISHED);
 }
 
 static __always_inline void table_count(struct xlvs_destination_load *load, bool active, __s32 by)

@@ -106,6 +106,16 @@ static __always_inline bool open_key_is(const struct packet *p, bool v6, const s
 	}
 }
 
+/* How long a connection lives in the state that its word says. */
+static __always_inline __u32 open_timeout(__u32 word)
+{
+	struct xlvs_settings *s = settings_get();
+	__u32 state = word_state(word);
+
+	opaque(state); /* kernel 6.1 loses a bound over a spill */
+	return s && state < XLVS_STATE_MAX ? s->timeout[state] : 0;
+}
+
 static __always_inline void open_look(struct open_scan *s, const struct packet *p, bool v6,
 				      const struct xlvs_entry *e, __u32 at)
 {
@@ -131,9 +141,10 @@ static __always_inline void open_look(struct open_scan *s, const struct packet *
 	    word_method(p->c.word) == XLVS_METHOD_NAT && !(word & XLVS_CONNECTION_SHADOWED)) {
 		s->shadow_at = at;
 	}
-	age = p->old[!!(word & WORD_PROTOCOL)] - READ_ONCE(e->expires);
-	if (word & XLVS_CONNECTION_HALF_OPEN &&
-	    (s->victim_at == PLACE_NONE || age > s->victim_age)) {
+	if (!(word & XLVS_CONNECTION_HALF_OPEN))
+		return;
+	age = p->young_since + open_timeout(word) - READ_ONCE(e->expires);
+	if (s->victim_at == PLACE_NONE || age > s->victim_age) {
 		s->victim_at = at;
 		s->victim_word = word;
 		s->victim_age = age;
@@ -528,20 +539,14 @@ static __always_inline int open_locked(struct packet *p, __u32 v6, __u32 home, _
 }
 
 /*
- * A half-open connection that expires before these has been open for long enough: its
- * client could have answered. Younger ones are spared, or a flood would end honest
- * connections between SYN and ACK.
+ * A half-open connection whose state began before this tick has been open for long
+ * enough: its client could have answered. Younger ones are spared, or a flood would end
+ * honest connections between SYN and ACK. A lost SYN/ACK is sent again after a second
+ * (RFC 6298 2.1): one, and an eighth.
  */
-static __noinline void open_old(struct packet *p)
+static __always_inline void open_old(struct packet *p, const struct xlvs_geometry *g)
 {
-	struct xlvs_settings *s = settings_get();
-	struct xlvs_geometry *g = geometry_get();
-
-	if (!s || !g)
-		return;
-	/* A lost SYN/ACK is sent again after a second (RFC 6298 2.1): one, and an eighth. */
-	p->old[0] = p->now + s->timeout[XLVS_STATE_SYN_RECV] - g->hz - g->hz / 8;
-	p->old[1] = p->now + s->timeout[XLVS_STATE_UDP] - g->hz - g->hz / 8;
+	p->young_since = p->now - g->hz - g->hz / 8;
 }
 
 /*
@@ -563,7 +568,7 @@ static __always_inline int table_open(struct packet *p, __u32 v6)
 		crowd = half_open >= 3 * g->half_open_max ? CROWD_FULL : CROWD_MANY;
 	if (!v6 && !crowd && likely(open_plain4(p, line) == TABLE_OPENED))
 		return TABLE_OPENED;
-	open_old(p);
+	open_old(p, g);
 	if (!table_lock_take(v6, line))
 		return TABLE_CONTENDED;
 	rc = open_locked(p, v6, line, crowd);

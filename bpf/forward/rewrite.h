@@ -3,6 +3,7 @@
 #ifndef XLVS_REWRITE_H
 #define XLVS_REWRITE_H
 
+#include "lib/crc32c.h"
 #include "lib/ranged_sum.h"
 #include "packet.h"
 
@@ -95,7 +96,31 @@ static __noinline int rewrite_udp_checksum(hook_ctx *ctx, const struct packet *p
 }
 
 /*
- * Translates a TCP or UDP packet into what p->to says: a client's as the real server
+ * SCTP's CRC covers no addresses. It takes up the change of ports without a look at the
+ * rest, so a packet that was damaged before stays so. (IPVS makes a new CRC, which tells
+ * the receiver that the damage is right.)
+ */
+static __noinline int rewrite_sctp(hook_ctx *ctx, const struct packet *p)
+{
+	struct sctp_header *seen = view(ctx, p->l4, struct sctp_header), made;
+	__u32 was, is;
+
+	if (!seen)
+		return -1;
+	made = *seen;
+	was = (__u32)made.source | (__u32)made.dest << 16;
+	is = (__u32)p->to.sport | (__u32)p->to.dport << 16;
+	if (was == is)
+		return 0;
+	made.source = p->to.sport;
+	made.dest = p->to.dport;
+	if (!hook_crc_to_come(ctx, made.checksum))
+		made.checksum ^= crc32c_difference(was ^ is, p->length - (p->l4 - p->l3));
+	return hook_put(ctx, p->l4, &made);
+}
+
+/*
+ * Translates a packet of a connection into what p->to says: a client's as the real server
  * is to see it, a server's as the client is.
  */
 subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, __u32 hop)
@@ -108,6 +133,11 @@ subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, __u32 hop)
 		return -1;
 	src = &p->to.src;
 	dst = &p->to.dst;
+	if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)) {
+		if (p->protocol == IPPROTO_SCTP && rewrite_sctp(ctx, p))
+			return -1;
+		return rewrite_ip(ctx, p->l3, p->family, src, dst, hop);
+	}
 	to.source = p->to.sport;
 	to.dest = p->to.dport;
 	udp = p->protocol == IPPROTO_UDP;
@@ -146,9 +176,11 @@ subprogram int rewrite_icmp_error(hook_ctx *ctx, struct packet *p, const struct 
 
 	if (!p || !src || !dst || !quoted)
 		return -1;
-	/* p->tuple is the quoted packet's, reversed. */
-	covered = sum_replace16(covered, p->tuple.dport, quoted->sport);
-	covered = sum_replace16(covered, p->tuple.sport, quoted->dport);
+	/* p->tuple is the quoted packet's, reversed; AH and ESP have no ports. */
+	if (likely(p->quoted_l4)) {
+		covered = sum_replace16(covered, p->tuple.dport, quoted->sport);
+		covered = sum_replace16(covered, p->tuple.sport, quoted->dport);
+	}
 	if (p->family == AF_INET6) {
 		struct ipv6hdr *ip = view(ctx, p->l3, struct ipv6hdr);
 		struct xlvs_addr was;
@@ -168,11 +200,13 @@ subprogram int rewrite_icmp_error(hook_ctx *ctx, struct packet *p, const struct 
 		return -1;
 	if (rewrite_ip(ctx, p->quoted_l3, p->family, &quoted->src, &quoted->dst, false))
 		return -1;
-	ports = view(ctx, p->quoted_l4, struct port_pair);
-	if (!ports)
-		return -1;
-	ports->source = quoted->sport;
-	ports->dest = quoted->dport;
+	if (likely(p->quoted_l4)) {
+		ports = view(ctx, p->quoted_l4, struct port_pair);
+		if (!ports)
+			return -1;
+		ports->source = quoted->sport;
+		ports->dest = quoted->dport;
+	}
 	return rewrite_ip(ctx, p->l3, p->family, src, dst, true);
 }
 

@@ -45,7 +45,16 @@ static __always_inline enum xlvs_reason parse_ipv4(hook_ctx *ctx, __u32 l3, stru
 	return XLVS_REASON_NONE;
 }
 
-/* RFC 8200 4.1: hop-by-hop, routing and destination options are walked. */
+static __always_inline bool parse_is_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
+	       next == IPPROTO_AH;
+}
+
+/*
+ * RFC 8200 4.1: hop-by-hop, routing and destination options are walked, and AH (RFC 4302
+ * 3.1.1): beneath IPVS too it is followed only where nothing tells more, in IPv4.
+ */
 static __always_inline enum xlvs_reason parse_ipv6(hook_ctx *ctx, __u32 l3, struct ip_view *v)
 {
 	struct ipv6hdr *ip = view(ctx, l3, struct ipv6hdr);
@@ -67,16 +76,16 @@ static __always_inline enum xlvs_reason parse_ipv6(hook_ctx *ctx, __u32 l3, stru
 
 		if (next == IPPROTO_FRAGMENT)
 			return XLVS_REASON_PASS_FRAGMENT;
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS && next != IPPROTO_ROUTING)
+		if (!parse_is_extension(next))
 			break;
 		option = view(ctx, l4, struct ipv6_opt_hdr);
 		if (!option)
 			return XLVS_REASON_PASS_EXTENSION_HEADERS;
+		/* An AH's length is in words of four bytes, less two of them. */
+		l4 += next == IPPROTO_AH ? (option->hdrlen + 2) * 4 : (option->hdrlen + 1) * 8;
 		next = option->nexthdr;
-		l4 += (option->hdrlen + 1) * 8;
 	}
-	if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
-	    l4 > PACKET_HEADERS_MAX - sizeof(struct tcphdr))
+	if (parse_is_extension(next) || l4 > PACKET_HEADERS_MAX - sizeof(struct tcphdr))
 		return XLVS_REASON_PASS_EXTENSION_HEADERS;
 	if (l4 - l3 > v->length)
 		return XLVS_REASON_PASS_MALFORMED;
@@ -89,6 +98,76 @@ static __always_inline enum xlvs_reason parse_ip(hook_ctx *ctx, __u8 family, __u
 						 struct ip_view *v)
 {
 	return family == AF_INET ? parse_ipv4(ctx, l3, v) : parse_ipv6(ctx, l3, v);
+}
+
+/*
+ * AH and ESP (RFC 4302, 4303) open no connection: they follow the one that their keys were
+ * exchanged over, between the same addresses (RFC 7296: UDP port 500 on both sides).
+ */
+#define PORT_KEY_EXCHANGE 500
+
+static __always_inline bool parse_follows(__u8 protocol)
+{
+	return protocol == IPPROTO_AH || protocol == IPPROTO_ESP;
+}
+
+static __always_inline void parse_key_exchange(struct packet *p)
+{
+	p->tuple.protocol = IPPROTO_UDP;
+	p->tuple.sport = bpf_htons(PORT_KEY_EXCHANGE);
+	p->tuple.dport = bpf_htons(PORT_KEY_EXCHANGE);
+}
+
+/* RFC 9260 3.2. `length` counts these four bytes, not the padding behind the chunk. */
+struct chunk_header {
+	__u8 type;
+	__u8 flags;
+	__be16 length;
+};
+
+#define CHUNK_TYPE_INIT 1
+#define CHUNK_TYPE_ABORT 6
+#define CHUNK_TYPE_COOKIE_ECHO 10
+#define CHUNK_TYPE_COOKIE_ACK 11
+#define CHUNK_TYPES 15
+
+static const __u8 parse_chunk_types[16] = {
+	[CHUNK_TYPE_INIT] = CHUNK_INIT,
+	[2] = CHUNK_INIT_ACK,
+	[CHUNK_TYPE_ABORT] = CHUNK_ABORT,
+	[7] = CHUNK_SHUTDOWN,
+	[8] = CHUNK_SHUTDOWN_ACK,
+	[9] = CHUNK_ERROR,
+	[CHUNK_TYPE_COOKIE_ECHO] = CHUNK_COOKIE_ECHO,
+	[CHUNK_TYPE_COOKIE_ACK] = CHUNK_COOKIE_ACK,
+	[14] = CHUNK_SHUTDOWN_COMPLETE,
+};
+
+/*
+ * The first chunk says what a packet is, but for an ABORT next to a cookie's chunk: so
+ * does IPVS. An INIT may not be bundled (RFC 9260 6.10).
+ */
+static __noinline void parse_chunks(hook_ctx *ctx, struct packet *p, __u32 at, __u32 end)
+{
+	struct chunk_header chunk;
+	__u32 length;
+
+	p->sctp_chunk = CHUNK_MAX;
+	p->tcp_flags = TCP_RST;
+	if (at + sizeof(chunk) > end || hook_load(ctx, at, &chunk, sizeof(chunk)))
+		return;
+	p->sctp_chunk = chunk.type < CHUNK_TYPES ? parse_chunk_types[chunk.type & 15] : CHUNK_DATA;
+	p->tcp_flags = chunk.type == CHUNK_TYPE_INIT  ? TCP_SYN :
+		       chunk.type == CHUNK_TYPE_ABORT ? TCP_RST :
+							0;
+	length = bpf_ntohs(chunk.length);
+	if ((chunk.type != CHUNK_TYPE_COOKIE_ECHO && chunk.type != CHUNK_TYPE_COOKIE_ACK) ||
+	    length < sizeof(chunk))
+		return;
+	at += (length + 3) & ~3u;
+	if (at + sizeof(chunk) <= end && !hook_load(ctx, at, &chunk, sizeof(chunk)) &&
+	    chunk.type == CHUNK_TYPE_ABORT)
+		p->sctp_chunk = CHUNK_ABORT;
 }
 
 /*
@@ -124,7 +203,12 @@ static __noinline enum xlvs_reason parse_icmp(hook_ctx *ctx, struct packet *p)
 	p->tuple.protocol = v.protocol;
 	p->tuple.src = v.dst;
 	p->tuple.dst = v.src;
-	if (v.protocol != IPPROTO_TCP && v.protocol != IPPROTO_UDP)
+	if (parse_follows(v.protocol)) {
+		parse_key_exchange(p);
+		p->quoted_l4 = 0; /* there are no ports */
+		return XLVS_REASON_NONE;
+	}
+	if (v.protocol != IPPROTO_TCP && v.protocol != IPPROTO_UDP && v.protocol != IPPROTO_SCTP)
 		return XLVS_REASON_NONE; /* perhaps about a tunnel packet */
 	ports = view(ctx, v.l4, struct port_pair);
 	if (!ports)
@@ -185,7 +269,8 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 		return why;
 	p->roles = table_roles(address_slot(&v.src), address_slot(&v.dst));
 	/* Most of what passes a director that is a router too; ICMP may quote ours. */
-	if (!p->roles && (v.protocol == IPPROTO_TCP || v.protocol == IPPROTO_UDP))
+	if (!p->roles && (v.protocol == IPPROTO_TCP || v.protocol == IPPROTO_UDP ||
+			  v.protocol == IPPROTO_SCTP || parse_follows(v.protocol)))
 		return XLVS_REASON_PASS_NO_SERVICE;
 	if (p->family == AF_INET && unlikely(!parse_ipv4_sum(ctx, p->l3, v.l4 - p->l3)))
 		return XLVS_REASON_PASS_MALFORMED;
@@ -229,6 +314,20 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 		hook_pull(ctx, p->l4 + sizeof(struct icmp_header) + 2 * sizeof(struct iphdr) +
 				       sizeof(struct ipv6hdr) + sizeof(struct port_pair));
 		return parse_icmp(ctx, p);
+	}
+	if (v.protocol == IPPROTO_SCTP) {
+		struct sctp_header *sctp = view(ctx, v.l4, struct sctp_header);
+
+		if (!sctp || v.l4 - p->l3 + sizeof(*sctp) > v.length)
+			return XLVS_REASON_PASS_MALFORMED;
+		p->tuple.sport = sctp->source;
+		p->tuple.dport = sctp->dest;
+		parse_chunks(ctx, p, v.l4 + sizeof(*sctp), p->l3 + v.length);
+		return XLVS_REASON_NONE;
+	}
+	if (parse_follows(v.protocol)) {
+		parse_key_exchange(p);
+		return XLVS_REASON_NONE;
 	}
 	return XLVS_REASON_PASS_PROTOCOL;
 }

@@ -13,14 +13,15 @@
 
 #define CONN_REUSE_FIN_WAIT 2 /* bit of conn_reuse_mode: also FIN_WAIT without seen replies */
 
-/* May a SYN on this connection's ports open a new one? (net.ipv4.vs.conn_reuse_mode) */
+/* May a SYN or INIT on this connection's ports open a new one? (net.ipv4.vs.conn_reuse_mode) */
 static __always_inline bool connection_reusable(__u32 word, __u32 mode)
 {
 	__u32 state = word_state(word);
 
 	if (!mode)
 		return false;
-	if (state == XLVS_STATE_TIME_WAIT || state == XLVS_STATE_CLOSE)
+	if (state == XLVS_STATE_TIME_WAIT || state == XLVS_STATE_CLOSE ||
+	    state == XLVS_STATE_SCTP_CLOSED)
 		return true;
 	return state == XLVS_STATE_FIN_WAIT && (mode & CONN_REUSE_FIN_WAIT) &&
 	       (word & XLVS_CONNECTION_NO_OUTPUT);
@@ -31,27 +32,58 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 						   const struct xlvs_destination *d,
 						   const struct xlvs_settings *s)
 {
-	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN))
+	if (!state_has_machine(p->protocol) || !(p->tcp_flags & TCP_SYN))
 		return false;
 	if (s->expire_nodest_conn && !d->weight)
 		return true;
 	return connection_reusable(p->c.word, s->conn_reuse_mode);
 }
 
+/* Both directions may arrive at once, on two CPUs; a third packet of the same connection
+ * at the same moment would have to be on a third. */
+#define CONNECTION_ADVANCE_RETRIES 4
+
+/* Ticks that a connection lives on in this state without a packet. */
 static __always_inline __u32 connection_timeout(const struct packet *p,
 						const struct xlvs_settings *s, __u32 state)
 {
 	struct xlvs_destination *d;
 
+	opaque(state); /* kernel 6.1 loses a bound over a spill */
+	if (state >= XLVS_STATE_MAX)
+		return 0;
 	if (likely(!(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)))
 		return s->timeout[state];
 	d = destination_get(p->c.destination);
 	return d ? destination_timeout(d, state, s->timeout[state]) : s->timeout[state];
 }
 
-/* Both directions may arrive at once, on two CPUs; a third packet of the same connection
- * at the same moment would have to be on a third. */
-#define CONNECTION_ADVANCE_RETRIES 4
+/* What the packet does to a connection with this word: its state, and what it proves. */
+static __always_inline __u32 connection_step(const struct packet *p, const struct xlvs_settings *s,
+					     __u32 word, __u32 *clear)
+{
+	enum state_side side = SIDE_CLIENT;
+
+	*clear = 0;
+	if (unlikely(p->fragment == FRAGMENT_LATER))
+		return word_state(word); /* its first fragment said all */
+	if (!state_has_machine(p->protocol)) {
+		*clear = XLVS_CONNECTION_HALF_OPEN; /* a second packet: there is a client */
+		if (p->reply)
+			*clear |= XLVS_CONNECTION_NO_OUTPUT;
+		return XLVS_STATE_UDP;
+	}
+	if (p->reply) {
+		side = SIDE_SERVER;
+		*clear = XLVS_CONNECTION_NO_OUTPUT;
+	} else {
+		if (word & XLVS_CONNECTION_NO_OUTPUT)
+			side = SIDE_CLIENT_ONLY;
+		if (!(p->tcp_flags & TCP_SYN))
+			*clear = XLVS_CONNECTION_HALF_OPEN;
+	}
+	return state_next(p, word_state(word), side, s);
+}
 
 /* Moves the state machine and restarts the timer with the new state's time-out. */
 static __always_inline void connection_advance(struct packet *p, const struct xlvs_settings *s)
@@ -62,36 +94,18 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 	if (!e)
 		return;
 	for (int i = 0; i < CONNECTION_ADVANCE_RETRIES; i++) {
-		clear = 0;
-		if (p->protocol == IPPROTO_TCP) {
-			enum tcp_side side = SIDE_CLIENT;
-
-			if (p->reply) {
-				side = SIDE_SERVER;
-				clear = XLVS_CONNECTION_NO_OUTPUT;
-			} else {
-				if (word & XLVS_CONNECTION_NO_OUTPUT)
-					side = SIDE_CLIENT_ONLY;
-				if (!(p->tcp_flags & TCP_SYN))
-					clear = XLVS_CONNECTION_HALF_OPEN;
-			}
-			state = tcp_next_state(word_state(word), p->tcp_flags, side);
-		} else {
-			clear = XLVS_CONNECTION_HALF_OPEN; /* a second packet: there is a client */
-			if (p->reply)
-				clear |= XLVS_CONNECTION_NO_OUTPUT;
-		}
+		state = connection_step(p, s, word, &clear);
 		if (likely(table_set_state(e, p->c.destination, word, state, clear)))
 			break;
 		word = READ_ONCE(e->word);
 		if (!word_same(word, p->c.word))
 			return; /* ended meanwhile, and perhaps another's now */
 	}
-	opaque(state); /* kernel 6.1 loses a bound over a spill */
-	if (state < XLVS_STATE_MAX)
-		table_touch(p, e, connection_timeout(p, s, state));
+	table_touch(p, e, connection_timeout(p, s, state));
 	if (unlikely(p->c.word & XLVS_CONNECTION_CONTROLLED) &&
-	    (state == XLVS_STATE_UDP ? p->reply : state == XLVS_STATE_ESTABLISHED) &&
+	    (state == XLVS_STATE_UDP ?
+		     p->reply :
+		     state == XLVS_STATE_ESTABLISHED || state == XLVS_STATE_SCTP_ESTABLISHED) &&
 	    (word_state(word) != state || word & clear))
 		persistence_assure(p);
 }

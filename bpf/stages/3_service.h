@@ -143,14 +143,18 @@ static __always_inline bool service_source_possible(const struct packet *p)
 	return a->word[0] || a->word[1] || a->word[2] || v4 > 1;
 }
 
-/* IPVS: TCP opens with a SYN that carries no RST; sloppy_tcp takes all but RST. */
+/*
+ * IPVS: TCP opens with a SYN that carries no RST; sloppy_tcp takes all but RST. SCTP opens
+ * with an INIT; sloppy_sctp takes all but an ABORT.
+ */
 static __always_inline bool service_opens(const struct packet *p, const struct xlvs_settings *s)
 {
-	if (p->protocol != IPPROTO_TCP)
+	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_SCTP)
 		return true;
 	if (p->tcp_flags & TCP_RST)
 		return false;
-	return s->sloppy_tcp || p->tcp_flags & TCP_SYN;
+	return p->tcp_flags & TCP_SYN ||
+	       (p->protocol == IPPROTO_TCP ? s->sloppy_tcp : s->sloppy_sctp);
 }
 
 #endif

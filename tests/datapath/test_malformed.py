@@ -38,7 +38,8 @@ def services(director: World) -> None:
     [
         (LINK / ARP(pdst=w.VIP), "pass_not_ip"),
         (LINK / (b"\x00" * 4), "pass_not_ip"),
-        (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=132) / b"sctp", "pass_protocol"),
+        (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=132) / b"sctp", "pass_malformed"),
+        (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=47) / b"gre!", "pass_protocol"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=50) / b"esp!", "pass_protocol"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, flags="MF") / SYN, "pass_fragment"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, frag=10, proto=6) / (b"x" * 40), "pass_fragment"),

@@ -45,7 +45,7 @@ DIRECTOR1 = "192.168.200.1"
 DIRECTOR16 = "fd00:200::1"
 MAC0, MAC1 = "02:00:00:00:01:01", "02:00:00:00:02:01"
 CLIENT_MAC = "02:00:00:00:01:fe"
-TCP, UDP = 6, 17
+TCP, UDP, SCTP, ESP, AH = 6, 17, 132, 50, 51
 SWEEP_TICK = 0.05  # seconds, SWEEP_TICK_NS in bpf/sweep.h
 SMALL = Sizes(
     connections=16384,
@@ -68,7 +68,9 @@ TIMEOUTS = {
     r.State.LISTEN: 120,
     r.State.SYNACK: 120,
     r.State.UDP: 300,
+    r.State.SCTP_INIT1: 4,
     r.State.SCTP_ESTABLISHED: 900,
+    r.State.SCTP_REJECTED: 4,
 }
 """Seconds; 60 where there is none."""
 

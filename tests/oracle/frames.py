@@ -16,6 +16,25 @@ UDP = 17
 IPV6 = 41
 GRE = 47
 ICMP6 = 58
+SCTP = 132
+
+CHUNKS = {
+    "DATA": 0,
+    "INIT": 1,
+    "INIT_ACK": 2,
+    "SACK": 3,
+    "HEARTBEAT": 4,
+    "HEARTBEAT_ACK": 5,
+    "ABORT": 6,
+    "SHUTDOWN": 7,
+    "SHUTDOWN_ACK": 8,
+    "ERROR": 9,
+    "COOKIE_ECHO": 10,
+    "COOKIE_ACK": 11,
+    "SHUTDOWN_COMPLETE": 14,
+}
+_LONG_CHUNKS = ("DATA", "INIT", "INIT_ACK")
+_CRC_AT = slice(8, 12)
 
 FLAG_BITS = {"F": 1, "S": 2, "R": 4, "P": 8, "A": 16, "U": 32}
 
@@ -115,6 +134,41 @@ def udp_datagram(
     segment = struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data
     covered = pseudo_header(source, destination, UDP, len(segment))
     return segment[:6] + struct.pack("!H", ones_complement(covered + segment) or 0xFFFF) + data
+
+
+def crc32c(data: bytes) -> int:
+    """The CRC of SCTP (RFC 9260 A), bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def sctp_crc(segment: bytes) -> bytes:
+    """What an SCTP packet's CRC field should be, as it lies in the packet."""
+    return struct.pack("<I", crc32c(segment[:8] + bytes(4) + segment[12:]))
+
+
+def sctp_segment(sport: int, dport: int, *chunks: str) -> bytes:
+    """An SCTP packet; DATA, INIT and INIT_ACK have 16 bytes of value, others four, all zero."""
+    segment = struct.pack("!HHII", sport, dport, 0x11223344, 0)
+    for chunk in chunks:
+        value = bytes(16 if chunk in _LONG_CHUNKS else 4)
+        flags = 3 if chunk == "DATA" else 0  # begin and end of a message
+        segment += struct.pack("!BBH", CHUNKS[chunk], flags, 4 + len(value)) + value
+    return segment[:8] + sctp_crc(segment) + segment[12:]
+
+
+def sctp_is_right(segment: bytes) -> bool:
+    """Whether an SCTP packet has the right CRC."""
+    return segment[_CRC_AT] == sctp_crc(segment)
+
+
+def sctp(source: str, sport: int, destination: str, dport: int, *chunks: str) -> bytes:
+    """A whole SCTP packet."""
+    return packet(source, destination, SCTP, sctp_segment(sport, dport, *chunks))
 
 
 def packet(source: str, destination: str, protocol: int, payload: bytes) -> bytes:

@@ -35,7 +35,6 @@ _EXTENSION_HEADERS = (
 )
 
 KNOWN_GAPS: dict[str, str] = {
-    "packets/nat/nat-sctp": "SCTP is not built",
     "packets/ipv6/v6-nat-tcp/[568]": _ICMP6,
     "packets/tun/tun-ipip/7": _FRAGMENTS,
     "packets/tun/tun-ipip-pmtu_disc0/[23]": _FRAGMENTS,
@@ -49,7 +48,6 @@ KNOWN_GAPS: dict[str, str] = {
         "nat_icmp_send=1 is stored but not obeyed: an answer without a connection goes to the stack"
     ),
     "conn/story-schedule_icmp1": "schedule_icmp=1 is not built: ICMP errors open no connection",
-    "conn/story-no-server/9": "SCTP is not built",
     "more/mtu/mtu-tun/11": _FRAGMENTS,
     "more/tables/fragments-nat": "fragments go to the stack: they are not reassembled",
     "more/odd/odd-*/1[78]": _OPTIONS,

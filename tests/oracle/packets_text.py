@@ -16,6 +16,7 @@ from . import frames
 
 _FLAG_ORDER = "FSRPAU"
 _BAD_SUM = " BAD-SUM"
+_SCTP_HEADER = 12
 
 
 def describe(packet: bytes) -> str:
@@ -67,6 +68,8 @@ def _describe_payload(source: str, destination: str, protocol: int, body: bytes)
         return _describe_tcp(body, bad)
     if protocol == frames.UDP:
         return _describe_udp(body, bad)
+    if protocol == frames.SCTP:
+        return _describe_sctp(body)
     if protocol == frames.ICMP:
         bad = _BAD_SUM if frames.ones_complement(body) else ""
     if protocol in (frames.ICMP, frames.ICMP6):
@@ -93,6 +96,18 @@ def _describe_udp(body: bytes, bad: str) -> str:
     return line
 
 
+def _describe_sctp(body: bytes) -> str:
+    names = {number: name for name, number in frames.CHUNKS.items()}
+    sport, dport = struct.unpack("!HH", body[:4])
+    found, at = [], _SCTP_HEADER
+    while at + 4 <= len(body):
+        kind, _, length = struct.unpack("!BBH", body[at : at + 4])
+        found.append(names.get(kind, str(kind)))
+        at += max(4, (length + 3) & ~3)
+    bad = "" if frames.sctp_is_right(body) else " BAD-CRC"
+    return f"SCTP {sport} > {dport} {'+'.join(found)}{bad}"
+
+
 def _describe_gre(body: bytes) -> str:
     flags, inner = struct.unpack("!HH", body[:4])
     summed = bool(flags & 0x8000)
@@ -114,14 +129,15 @@ _IPV4 = re.compile(
 _IPV6 = re.compile(r"IP6 (\S+) > (\S+) hlim=(\d+) tc=(\d+) flow=(0x[0-9a-f]+) len=(\d+) \| (.*)")
 _TCP = re.compile(r"TCP (\d+) > (\d+) (\S+) seq=(\d+) ack=(\d+) data=(\d+)")
 _UDP = re.compile(r"UDP (\d+) > (\d+) len=(\d+)")
+_SCTP = re.compile(r"SCTP (\d+) > (\d+) (\S+)")
 _ICMP = re.compile(r"ICMP(6?) type=(\d+) code=(\d+) rest=([0-9a-f]{8})(?: \| quoting (.*))?")
 
 
 def build(line: str) -> bytes:
     """The packet that ``line`` describes.
 
-    Raises ``ValueError`` when the line has something this cannot make (SCTP, tunnels,
-    a wrong checksum) or when the packet would not be described by the same line.
+    Raises ``ValueError`` when the line has something this cannot make (tunnels, a wrong
+    checksum) or when the packet would not be described by the same line.
     """
     made = _build_packet(line)
     if (again := describe(made)) != line:
@@ -177,6 +193,9 @@ def _build_payload(source: str, destination: str, line: str, length: int) -> tup
         sport, dport, size = map(int, match.groups())
         data = b"x" * (size - 8)
         return frames.UDP, frames.udp_datagram(source, sport, destination, dport, data)
+    if match := _SCTP.fullmatch(line):
+        sport, dport, chunks = match.groups()
+        return frames.SCTP, frames.sctp_segment(int(sport), int(dport), *chunks.split("+"))
     if match := _ICMP.fullmatch(line):
         six, kind, code, rest, quoted = match.groups()
         message = bytes([int(kind), int(code), 0, 0]) + bytes.fromhex(rest)

@@ -13,8 +13,17 @@ from .topology import CLIENT_SIDE, SERVER_SIDE
 _CLIENT = "203.0.113.1"
 _SERVER = "192.168.200.11"
 _FIRST_PORT = 20000
-_SECOND_TRY = 30000
+_TRIES = 4
+_TRY = 1000  # ports further
 _NO_LOAD = Load(0, 0, 0)
+_PORT = 80
+_METHODS = {"nat": "-m", "dr": "-g", "tun": "-i"}
+_OPTIONS = {"tcp": "-t", "sctp": "--sctp-service"}
+
+
+def settings(matrix: dict[str, Any]) -> tuple[str, ...]:
+    """What the director was set to, as ``xlvsd --set`` takes it."""
+    return tuple(f"net.ipv4.vs.{key}={value}" for key, value in matrix["sysctl"].items())
 
 
 def replay(director: Director, name: str, matrix: dict[str, Any], place: int) -> list[Difference]:
@@ -22,13 +31,14 @@ def replay(director: Director, name: str, matrix: dict[str, Any], place: int) ->
 
     ``place`` keeps the matrices that one director replays apart: each has its own port.
     """
-    method = {"nat": "-m", "dr": "-g", "tun": "-i"}[name.rsplit("-", 1)[1]]
-    port = 80 + place
+    _, protocol, method = name.split("-")[:3]
+    port = _PORT + place
+    service = f"{_OPTIONS[protocol]} 10.0.0.1:{port}"
     director.clear()
     director.configure(
-        [f"-A -t 10.0.0.1:{port} -s rr", f"-a -t 10.0.0.1:{port} -r {_SERVER}:{port} {method}"]
+        [f"-A {service} -s rr", f"-a {service} -r {_SERVER}:{port} {_METHODS[method]}"]
     )
-    replayer = _Replayer(director, port)
+    replayer = _Replayer(director, protocol, port)
     differences = []
     for number, row in enumerate(matrix["transitions"]):
         path = matrix["path_to_state"].get(row["state"], [])
@@ -36,7 +46,8 @@ def replay(director: Director, name: str, matrix: dict[str, Any], place: int) ->
         if "forwarded" in row:
             expected["forwarded"] = row["forwarded"]
         # An earlier connection may end between the two readings of the counters: once again.
-        for port in (_FIRST_PORT + number, _SECOND_TRY + number):
+        for once in range(_TRIES):
+            port = _FIRST_PORT + once * _TRY + number
             got = replayer.transition(port, path, row["event"])
             if _same(expected, got):
                 break
@@ -47,8 +58,9 @@ def replay(director: Director, name: str, matrix: dict[str, Any], place: int) ->
 
 
 class _Replayer:
-    def __init__(self, director: Director, port: int) -> None:
+    def __init__(self, director: Director, protocol: str, port: int) -> None:
         self._director = director
+        self._make = {"tcp": frames.tcp, "sctp": frames.sctp}[protocol]
         self._port = port
 
     def transition(self, client_port: int, path: list[str], event: str) -> dict[str, Any]:
@@ -68,13 +80,13 @@ class _Replayer:
         }
 
     def _send(self, client_port: int, event: str, *, answer: bool) -> int:
-        sender, _, flags = event.partition(" ")
+        sender, _, what = event.partition(" ")
         if sender == "client":
             side = CLIENT_SIDE
-            packet = frames.tcp(_CLIENT, client_port, "10.0.0.1", self._port, flags)
+            packet = self._make(_CLIENT, client_port, "10.0.0.1", self._port, what)
         else:
             side = SERVER_SIDE
-            packet = frames.tcp(_SERVER, self._port, _CLIENT, client_port, flags)
+            packet = self._make(_SERVER, self._port, _CLIENT, client_port, what)
         seen = compare.exchange(self._director, side, packet, int(answer))
         return sum(one.side != side for one in seen)
 

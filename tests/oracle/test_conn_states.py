@@ -15,6 +15,7 @@ MATRICES = facts.names("conn", "states-*")
 
 @pytest.mark.parametrize("name", MATRICES)
 def test_transitions(name: str, hook: str, pool: Pool, verdict: Verdict) -> None:
-    with pool.fresh(Surroundings(hook), another=True) as director:
-        differences = replay_states.replay(director, name, facts.load(name), place=0)
+    matrix = facts.load(name)
+    with pool.fresh(Surroundings(hook, replay_states.settings(matrix)), another=False) as director:
+        differences = replay_states.replay(director, name, matrix, place=0)
     verdict([name], differences)

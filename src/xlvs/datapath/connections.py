@@ -43,7 +43,23 @@ LINES = 1024
 _TICKS = 0xFFFFFFFF
 _HALF = 1 << 31
 
-_STATES = tuple(State(i).name for i in range(len(State)))
+_SCTP_STATES = {
+    State.SCTP_INIT1: "INIT1",
+    State.SCTP_INIT: "INIT",
+    State.SCTP_COOKIE_SENT: "C-SENT",
+    State.SCTP_COOKIE_REPLIED: "C-REPLIED",
+    State.SCTP_COOKIE_WAIT: "C-WAIT",
+    State.SCTP_COOKIE: "COOKIE",
+    State.SCTP_COOKIE_ECHOED: "C-ECHOED",
+    State.SCTP_ESTABLISHED: "ESTABLISHED",
+    State.SCTP_SHUTDOWN_SENT: "S-SENT",
+    State.SCTP_SHUTDOWN_RECEIVED: "S-RECEIVED",
+    State.SCTP_SHUTDOWN_ACK_SENT: "S-ACK-SENT",
+    State.SCTP_REJECTED: "REJECTED",
+    State.SCTP_CLOSED: "CLOSED",
+}
+# As IPVS and ipvsadm call them.
+_STATES = tuple(_SCTP_STATES.get(state, state.name) for state in State)
 _METHODS = tuple(Method(i).name.lower() for i in range(len(Method)))
 _METHOD_MASK = len(Method) - 1
 _PROTOCOLS: dict[int, Protocol] = {

@@ -43,7 +43,7 @@ from xlvs.model.service import Address
 from xlvs.schedulers import maglev
 
 TIMEOUTS = {
-    State.NONE: 2,
+    State.NONE: 3,
     State.ESTABLISHED: 900,
     State.SYN_SENT: 120,
     State.SYN_RECV: 60,
@@ -55,22 +55,23 @@ TIMEOUTS = {
     State.LISTEN: 120,
     State.SYNACK: 120,
     State.UDP: 300,
-    State.SCTP_INIT1: 60,
-    State.SCTP_INIT: 60,
-    State.SCTP_COOKIE_SENT: 60,
-    State.SCTP_COOKIE_REPLIED: 60,
-    State.SCTP_COOKIE_WAIT: 60,
-    State.SCTP_COOKIE: 60,
-    State.SCTP_COOKIE_ECHOED: 60,
+    State.SCTP_INIT1: 4,
+    State.SCTP_INIT: 61,
+    State.SCTP_COOKIE_SENT: 61,
+    State.SCTP_COOKIE_REPLIED: 61,
+    State.SCTP_COOKIE_WAIT: 61,
+    State.SCTP_COOKIE: 61,
+    State.SCTP_COOKIE_ECHOED: 61,
     State.SCTP_ESTABLISHED: 900,
-    State.SCTP_SHUTDOWN_SENT: 3,
-    State.SCTP_SHUTDOWN_RECEIVED: 3,
-    State.SCTP_SHUTDOWN_ACK_SENT: 3,
-    State.SCTP_REJECTED: 3,
-    State.SCTP_CLOSED: 3,
+    State.SCTP_SHUTDOWN_SENT: 61,
+    State.SCTP_SHUTDOWN_RECEIVED: 61,
+    State.SCTP_SHUTDOWN_ACK_SENT: 61,
+    State.SCTP_REJECTED: 4,
+    State.SCTP_CLOSED: 61,
     State.ABANDONED: 60,
 }
-"""Seconds, IPVS's (net/netfilter/ipvs/ip_vs_proto_tcp.c, _udp.c and _sctp.c)."""
+"""Seconds, IPVS's. SCTP's are a first (3 s) or the longest (60 s) time-out of its
+retransmissions (RFC 9260 16) and one second; ``ipvsadm --set`` does not change them."""
 
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
 # whose clock is some ticks behind the writer's.
@@ -84,6 +85,7 @@ _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
+_SECURE_ALWAYS = 3  # net.ipv4.vs.secure_tcp: not only while memory is short
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 NOTHING_RELEASED = Release()
 _SPREAD_MAX = 32  # packets change an address's last word only
@@ -410,6 +412,8 @@ class _Work:
             conn_reuse_mode=values.get("conn_reuse_mode", 1),
             expire_nodest_conn=values.get("expire_nodest_conn", 0),
             sloppy_tcp=values.get("sloppy_tcp", 0),
+            sloppy_sctp=values.get("sloppy_sctp", 0),
+            secure_tcp=int(values.get("secure_tcp", 0) == _SECURE_ALWAYS),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
             spread4=spread4,

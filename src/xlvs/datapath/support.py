@@ -133,8 +133,6 @@ def remarks(
             f"no rule gives packets the mark {mark} (xlvs mark add {mark} --to ...): only those "
             "meet this service that another program on tc has marked"
         )
-    if protocol is model.Protocol.SCTP:
-        found.append("SCTP is not in the data path yet: no packet meets this service")
     if scheduler(service) is Scheduler.NONE:
         found.append(
             f"scheduler {service.scheduler} is not in the data path yet: "

@@ -55,7 +55,7 @@ SETTINGS: dict[str, Setting] = {
     "run_estimation": Setting((1,), 0, _SWITCH),
     "schedule_icmp": Setting((0,), 0, _SWITCH),
     "secure_tcp": Setting((0,), 0, 3),
-    "sloppy_sctp": Setting((0,), 0, _SWITCH),
+    "sloppy_sctp": Setting((0,), 0, _SWITCH, works=True),
     "sloppy_tcp": Setting((0,), 0, _SWITCH, works=True),
     "snat_reroute": Setting((1,), 0, _SWITCH),
     "svc_lfactor": Setting((-3,), -8, 8),
