@@ -65,8 +65,8 @@ def _from_maps(have: Have, why: str) -> Adopted:
     if not desired.services:
         return Adopted(have, desired, Ledger())
     remark = (
-        f"{why}: services were read off the running data path; persistence, flags but mh's "
-        "and schedulers that are not in the data path are lost"
+        f"{why}: services were read off the running data path; persistence, flags but those of "
+        "mh and sh, and schedulers that are not in the data path are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 
