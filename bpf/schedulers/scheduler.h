@@ -11,15 +11,28 @@
 #include "maps.h"
 
 struct schedule_walk {
-	/* in */
 	struct xlvs_server_list list;
-	__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
-	__u32 weight; /* wrr: current weight */
-	__u32 key;    /* hash schedulers: an address folded, and perhaps a port */
-	__u32 flags;  /* enum xlvs_service_flags */
-	/* scratch */
-	__u32 at;
-	__u32 passes;
+	/* What each kind needs shares its place: the stack is short. */
+	union {
+		struct {              /* rr, wrr */
+			__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
+			__u32 weight; /* wrr: current weight */
+			__u32 at;
+			__u32 passes;
+		};
+		struct {             /* mh, sh, dh */
+			__u32 key;   /* an address folded, and perhaps a port */
+			__u32 flags; /* enum xlvs_service_flags */
+			__u32 first;
+		};
+		struct { /* twos: see there */
+			__s64 ticket;
+			__s64 ticket2;
+			__u64 overhead2;
+			__s32 weight2;
+			__u32 destination2;
+		};
+	};
 	__u64 overhead; /* of the one chosen so far */
 	__s32 chosen_weight;
 	/* out */

@@ -23,13 +23,13 @@ static long sh_step(__u32 i, void *data)
 {
 	struct schedule_walk *w = data;
 
-	return hashed_take(w, (i + 2 * w->at) % SH_SLOTS);
+	return hashed_take(w, (i + 2 * w->first) % SH_SLOTS);
 }
 
 static __always_inline void sh_choose(struct schedule_walk *w)
 {
-	w->at = sh_index(w->key);
-	if (!hashed_take(w, w->at) && w->flags & XLVS_SERVICE_HASH_FALLBACK)
+	w->first = sh_index(w->key);
+	if (!hashed_take(w, w->first) && w->flags & XLVS_SERVICE_HASH_FALLBACK)
 		bpf_loop(SH_SLOTS, sh_step, w, 0);
 }
 

@@ -11,77 +11,67 @@
 #include "lib/random.h"
 #include "schedulers/scheduler.h"
 
-struct twos_drawn {
-	__s64 ticket; /* counted down by the weights passed: at 0 or below it is drawn */
-	__u64 overhead;
-	__s32 weight; /* 0: not drawn yet */
-	__u32 id;
-};
-
-struct twos_walk {
-	struct schedule_walk *w;
-	__u64 total;
-	struct twos_drawn first, second;
-};
-
+/* The ticket of the second one is in ticket2, and so on. */
 static long twos_weigh(__u32 i, void *data)
 {
-	struct twos_walk *t = data;
+	struct schedule_walk *w = data;
 	struct xlvs_destination *d;
 	__u32 id;
 
-	if (i >= t->w->list.count)
+	if (i >= w->list.count)
 		return 1;
-	d = walk_fit(t->w, i, &id);
+	d = walk_fit(w, i, &id);
 	if (d)
-		t->total += (__u32)d->weight;
+		w->ticket += d->weight;
 	return 0;
 }
 
-static __always_inline void twos_draw(struct twos_drawn *drawn, __s32 weight, __u32 id)
-{
-	drawn->ticket -= weight;
-	if (drawn->weight || drawn->ticket > 0)
-		return;
-	drawn->weight = weight;
-	drawn->id = id;
-	drawn->overhead = destination_overhead(id);
-}
-
+/* Each server takes as many tickets as its weight: whoever takes the last one is drawn. */
 static long twos_step(__u32 i, void *data)
 {
-	struct twos_walk *t = data;
+	struct schedule_walk *w = data;
 	struct xlvs_destination *d;
 	__s32 weight;
 	__u32 id;
 
-	if (i >= t->w->list.count)
+	if (i >= w->list.count)
 		return 1;
-	d = walk_fit(t->w, i, &id);
+	d = walk_fit(w, i, &id);
 	if (!d)
 		return 0;
 	weight = d->weight;
-	twos_draw(&t->first, weight, id);
-	twos_draw(&t->second, weight, id);
-	return t->first.weight && t->second.weight;
+	w->ticket -= weight;
+	if (w->ticket <= 0 && w->chosen < 0) {
+		walk_choose(w, i, id);
+		w->overhead = destination_overhead(id);
+		w->chosen_weight = weight;
+	}
+	w->ticket2 -= weight;
+	if (w->ticket2 <= 0 && !w->weight2) {
+		w->destination2 = id;
+		w->overhead2 = destination_overhead(id);
+		w->weight2 = weight;
+	}
+	return w->chosen >= 0 && w->weight2;
 }
 
 static __always_inline void twos_choose(struct schedule_walk *w)
 {
-	struct twos_walk t = { .w = w };
+	__u64 tickets;
 
-	bpf_loop(w->list.count, twos_weigh, &t, 0);
-	if (!t.total)
+	w->ticket = 0;
+	bpf_loop(w->list.count, twos_weigh, w, 0);
+	if (!w->ticket)
 		return;
-	t.first.ticket = random_below(t.total + 1);
-	t.second.ticket = random_below(t.total + 1);
-	bpf_loop(w->list.count, twos_step, &t, 0);
-	if (!t.first.weight)
-		return; /* weights fell meanwhile */
-	walk_choose(w, 0, t.first.id);
-	if (t.second.weight &&
-	    t.first.overhead * t.second.weight > t.second.overhead * t.first.weight)
-		walk_choose(w, 0, t.second.id);
+	tickets = w->ticket + 1;
+	w->ticket = random_below(tickets);
+	w->ticket2 = random_below(tickets);
+	w->overhead2 = 0;
+	w->weight2 = 0;
+	bpf_loop(w->list.count, twos_step, w, 0);
+	if (w->chosen >= 0 && w->weight2 &&
+	    w->overhead * (__u32)w->weight2 > w->overhead2 * (__u32)w->chosen_weight)
+		w->destination = w->destination2;
 }
 
 #endif

@@ -48,16 +48,21 @@ static long schedule_try(__u32 i, void *data)
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &a->service);
 	struct schedule_walk w = { .chosen = -1 };
 	__u64 word, next;
+	bool keeps;
 
 	(void)i;
 	if (!s)
 		return 1;
 	word = READ_ONCE(s->word);
 	w.list = s->list[WORD_GENERATION(word) & 1];
-	w.cursor = WORD_CURSOR(word);
-	w.weight = WORD_WEIGHT(word);
-	w.key = a->key;
-	w.flags = a->flags;
+	keeps = a->scheduler == XLVS_SCHED_RR || a->scheduler == XLVS_SCHED_WRR;
+	if (keeps) {
+		w.cursor = WORD_CURSOR(word);
+		w.weight = WORD_WEIGHT(word);
+	} else {
+		w.key = a->key;
+		w.flags = a->flags;
+	}
 	switch (a->scheduler) {
 	case XLVS_SCHED_RR:
 		rr_choose(&w);
@@ -100,8 +105,8 @@ static long schedule_try(__u32 i, void *data)
 		a->result = SCHEDULE_NONE;
 		return 1;
 	}
-	next = WORD(WORD_GENERATION(word), w.cursor, w.weight);
-	/* Only rr and wrr keep anything, but a new list must not be overtaken either. */
+	next = keeps ? WORD(WORD_GENERATION(word), w.cursor, w.weight) : word;
+	/* Others keep nothing, but a new list must not be overtaken either. */
 	if (next == word ? READ_ONCE(s->word) != word :
 			   __sync_val_compare_and_swap(&s->word, word, next) != word)
 		return 0;
