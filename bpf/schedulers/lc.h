@@ -11,18 +11,12 @@
 static long lc_step(__u32 i, void *data)
 {
 	struct schedule_walk *w = data;
-	__u64 overhead;
 	__u32 id;
 
 	if (i >= w->list.count)
 		return 1;
-	if (!walk_fit(w, i, &id))
-		return 0;
-	overhead = destination_overhead(id);
-	if (w->chosen < 0 || overhead < w->least_overhead) {
-		walk_choose(w, i, id);
-		w->least_overhead = overhead;
-	}
+	if (walk_fit(w, i, &id))
+		walk_prefer(w, i, id, destination_overhead(id), 1);
 	return 0;
 }
 

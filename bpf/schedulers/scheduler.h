@@ -11,17 +11,30 @@
 #include "maps.h"
 
 struct schedule_walk {
-	/* in */
 	struct xlvs_server_list list;
-	__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
-	__u32 weight; /* wrr: current weight */
-	__u32 key;    /* hash schedulers: of the client */
-	__u32 flags;  /* enum xlvs_service_flags */
-	/* scratch */
-	__u32 at;
-	__u32 passes;
-	__u64 least_overhead;
-	__u32 least_weight;
+	/* What each kind needs shares its place: the stack is short. */
+	union {
+		struct {              /* rr, wrr */
+			__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
+			__u32 weight; /* wrr: current weight */
+			__u32 at;
+			__u32 passes;
+		};
+		struct {             /* mh, sh, dh */
+			__u32 key;   /* an address folded, and perhaps a port */
+			__u32 flags; /* enum xlvs_service_flags */
+			__u32 first;
+		};
+		struct { /* twos: see there */
+			__s64 ticket;
+			__s64 ticket2;
+			__u64 overhead2;
+			__s32 weight2;
+			__u32 destination2;
+		};
+	};
+	__u64 overhead; /* of the one chosen so far */
+	__s32 chosen_weight;
 	/* out */
 	__s32 chosen;
 	__u32 destination;
@@ -63,6 +76,13 @@ static __always_inline bool destination_fit(const struct xlvs_destination *d, __
 	return d->weight > 0 && !destination_overloaded(d, id);
 }
 
+static __always_inline __u32 destination_active(__u32 id)
+{
+	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &id);
+
+	return load ? READ_ONCE(load->active) : 0;
+}
+
 static __always_inline __u64 destination_overhead(__u32 id)
 {
 	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &id);
@@ -93,6 +113,18 @@ static __always_inline void walk_choose(struct schedule_walk *w, __u32 position,
 {
 	w->chosen = position;
 	w->destination = id;
+}
+
+/* The same if it has less overhead per weight than the one chosen so far. */
+static __always_inline void walk_prefer(struct schedule_walk *w, __u32 position, __u32 id,
+					__u64 overhead, __s32 weight)
+{
+	/* overhead / weight < w->overhead / w->chosen_weight */
+	if (w->chosen >= 0 && overhead * (__u32)w->chosen_weight >= w->overhead * (__u32)weight)
+		return;
+	walk_choose(w, position, id);
+	w->overhead = overhead;
+	w->chosen_weight = weight;
 }
 
 #endif

@@ -12,21 +12,13 @@ static long wlc_step(__u32 i, void *data)
 {
 	struct schedule_walk *w = data;
 	struct xlvs_destination *d;
-	__u64 overhead;
 	__u32 id;
 
 	if (i >= w->list.count)
 		return 1;
 	d = walk_fit(w, i, &id);
-	if (!d)
-		return 0;
-	overhead = destination_overhead(id);
-	/* overhead / weight < least_overhead / least_weight */
-	if (w->chosen < 0 || overhead * w->least_weight < w->least_overhead * (__u32)d->weight) {
-		walk_choose(w, i, id);
-		w->least_overhead = overhead;
-		w->least_weight = d->weight;
-	}
+	if (d)
+		walk_prefer(w, i, id, destination_overhead(id), d->weight);
 	return 0;
 }
 

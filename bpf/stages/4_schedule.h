@@ -4,9 +4,13 @@
 #define XLVS_SCHEDULE_H
 
 #include "packet.h"
+#include "schedulers/fo.h"
 #include "schedulers/lc.h"
 #include "schedulers/mh.h"
 #include "schedulers/rr.h"
+#include "schedulers/sed.h"
+#include "schedulers/sh.h"
+#include "schedulers/twos.h"
 #include "schedulers/wlc.h"
 #include "schedulers/wrr.h"
 
@@ -24,13 +28,16 @@ struct schedule_attempt {
 	__s32 result;
 };
 
+static __always_inline __u32 schedule_fold(const struct xlvs_addr *a, __u32 family)
+{
+	return family == AF_INET ? bpf_ntohl(a->word[3]) :
+				   bpf_ntohl(a->word[0] ^ a->word[1] ^ a->word[2] ^ a->word[3]);
+}
+
 /* What hash schedulers know of a client: its address folded, and its port if asked for. */
 static __always_inline __u32 schedule_key(const struct packet *p, __u32 flags)
 {
-	const struct xlvs_addr *a = &p->tuple.src;
-	__u32 key = p->family == AF_INET ?
-			    bpf_ntohl(a->word[3]) :
-			    bpf_ntohl(a->word[0] ^ a->word[1] ^ a->word[2] ^ a->word[3]);
+	__u32 key = schedule_fold(&p->tuple.src, p->family);
 
 	return flags & XLVS_SERVICE_HASH_PORT ? key + bpf_ntohs(p->tuple.sport) : key;
 }
@@ -41,16 +48,21 @@ static long schedule_try(__u32 i, void *data)
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &a->service);
 	struct schedule_walk w = { .chosen = -1 };
 	__u64 word, next;
+	bool keeps;
 
 	(void)i;
 	if (!s)
 		return 1;
 	word = READ_ONCE(s->word);
 	w.list = s->list[WORD_GENERATION(word) & 1];
-	w.cursor = WORD_CURSOR(word);
-	w.weight = WORD_WEIGHT(word);
-	w.key = a->key;
-	w.flags = a->flags;
+	keeps = a->scheduler == XLVS_SCHED_RR || a->scheduler == XLVS_SCHED_WRR;
+	if (keeps) {
+		w.cursor = WORD_CURSOR(word);
+		w.weight = WORD_WEIGHT(word);
+	} else {
+		w.key = a->key;
+		w.flags = a->flags;
+	}
 	switch (a->scheduler) {
 	case XLVS_SCHED_RR:
 		rr_choose(&w);
@@ -64,16 +76,37 @@ static long schedule_try(__u32 i, void *data)
 	case XLVS_SCHED_WLC:
 		wlc_choose(&w);
 		break;
+	case XLVS_SCHED_SED:
+		sed_choose(&w);
+		break;
+	case XLVS_SCHED_NQ:
+		nq_choose(&w);
+		break;
+	case XLVS_SCHED_FO:
+		fo_choose(&w);
+		break;
+	case XLVS_SCHED_OVF:
+		ovf_choose(&w);
+		break;
 	case XLVS_SCHED_MH:
 		mh_choose(&w);
+		break;
+	case XLVS_SCHED_SH:
+		sh_choose(&w);
+		break;
+	case XLVS_SCHED_DH:
+		dh_choose(&w);
+		break;
+	case XLVS_SCHED_TWOS:
+		twos_choose(&w);
 		break;
 	}
 	if (w.chosen < 0) {
 		a->result = SCHEDULE_NONE;
 		return 1;
 	}
-	next = WORD(WORD_GENERATION(word), w.cursor, w.weight);
-	/* lc, wlc and mh keep nothing, but a new list must not be overtaken either. */
+	next = keeps ? WORD(WORD_GENERATION(word), w.cursor, w.weight) : word;
+	/* Others keep nothing, but a new list must not be overtaken either. */
 	if (next == word ? READ_ONCE(s->word) != word :
 			   __sync_val_compare_and_swap(&s->word, word, next) != word)
 		return 0;
@@ -99,7 +132,8 @@ subprogram int schedule(const struct packet *p, __u32 service, __u32 scheduler, 
 	}
 	a.service = service;
 	a.scheduler = scheduler;
-	a.key = schedule_key(p, flags);
+	a.key = scheduler == XLVS_SCHED_DH ? schedule_fold(&p->tuple.dst, p->family) :
+					     schedule_key(p, flags);
 	a.flags = flags;
 	a.result = SCHEDULE_CONTENDED;
 	bpf_loop(SCHEDULE_RETRIES, schedule_try, &a, 0);

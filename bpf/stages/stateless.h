@@ -70,7 +70,7 @@ subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s, __u32
 	list = schedule->list[WORD_GENERATION(READ_ONCE(schedule->word)) & 1];
 	if (!list.hash_size)
 		return STATELESS_NONE;
-	slot = mh_slot(&list, mh_index(&list, schedule_key(p, service->flags)));
+	slot = hashed_slot(&list, mh_index(&list, schedule_key(p, service->flags)));
 	if (!slot)
 		return STATELESS_NONE;
 	p->reply = 0;

@@ -20,7 +20,7 @@ from .topology import CLIENT_SIDE, Seen
 NOBODY = "-"
 _UNREACHABLE = re.compile(r"ICMP type=3 code=3|ICMP6 type=1 code=4")
 _PORT_RULE = re.compile(r"\(port \+ (\d+)\) % 60000 \+ 2000")
-_HASHING = frozenset(("mh",))
+_HASHING = frozenset(("mh", "sh"))
 """Schedulers whose decisions depend on the clients' addresses."""
 _FLAGS = {"ack": "A", "fin": "FA", "rst": "R"}
 _SHORT_TIMEOUT = 1  # seconds

@@ -141,8 +141,13 @@ def _hashed(
     service: model.Service, destinations: Iterable[model.Destination]
 ) -> tuple[maglev.Server, ...]:
     """What of servers decides whose the slots are."""
+    maglev_weighs = support.scheduler(service) is Scheduler.MH
     return tuple(
-        maglev.Server(each.key.address.packed, each.key.port, support.hash_weight(service, each))
+        maglev.Server(
+            each.key.address.packed,
+            each.key.port,
+            support.hash_weight(service, each) if maglev_weighs else each.weight,
+        )
         for each in destinations
     )
 
@@ -281,8 +286,10 @@ class _Work:
             mask=support.mask(service),
         )
         listed = servers(ids, (each.weight for each in destinations))
-        if support.scheduler(service) is Scheduler.MH:
-            listed = listed._replace(owners=slots.owners(ids, _hashed(service, destinations)))
+        scheduler = support.scheduler(service)
+        if scheduler in slots.HASHING:
+            hashed = _hashed(service, destinations)
+            listed = listed._replace(owners=slots.owners(scheduler, ids, hashed))
         self.servers[id_] = listed
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids

@@ -171,7 +171,7 @@ class _Plan:
         self._slot_space = _Space(
             _slots_read(have),
             capacity.hash_slots,
-            "there is no room for more services with the scheduler mh",
+            "there is no room for the slots of more services with the schedulers mh, sh or dh",
         )
         self._roles = want.roles()
         self._suspended: set[int] = set()
@@ -381,7 +381,7 @@ class _Plan:
                 yield WriteList(region, new.ids)
         slots_region, _ = self._have.slot_regions.get(id_, (NOWHERE, NOWHERE))
         if not new.owners:
-            slots_region = slots_region if self._leaves_mh(id_) else NOWHERE
+            slots_region = slots_region if self._stops_hashing(id_) else NOWHERE
         elif old.owners != new.owners or forgets:
             slots_region = self._slot_space.take(len(new.owners))
             yield WriteSlots(slots_region, new.owners, self._pasts(id_, old, new))
@@ -398,12 +398,12 @@ class _Plan:
                 slots_region,
             )
 
-    def _leaves_mh(self, id_: int) -> bool:
+    def _stops_hashing(self, id_: int) -> bool:
         """Until the service has its new scheduler, packets still look for its slots."""
         return (
             self._want.used(id_)
-            and self._want.scheduler(id_) != Scheduler.MH
-            and self._there.scheduler(id_) == Scheduler.MH
+            and self._want.scheduler(id_) not in slots.HASHING
+            and self._there.scheduler(id_) in slots.HASHING
         )
 
     def _becomes_stateless(self, id_: int) -> bool:

@@ -14,7 +14,11 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from xlvs.schedulers import maglev
+from xlvs.datapath.records import Scheduler
+from xlvs.schedulers import buckets, maglev
+
+HASHING = frozenset((Scheduler.MH, Scheduler.SH, Scheduler.DH))
+"""Schedulers whose packets look for a slot."""
 
 TICKS = 1 << 32
 """Times are modulo this: a difference says how long ago, if it is not longer."""
@@ -57,9 +61,23 @@ class Moment(NamedTuple):
 
 
 @lru_cache(maxsize=_TABLES_KEPT)
-def owners(ids: tuple[int, ...], servers: tuple[maglev.Server, ...]) -> tuple[int, ...]:
-    """The destination id of each slot. Kept: most changes are not about these servers."""
-    return tuple(ids[index] for index in maglev.slots(servers))
+def owners(
+    scheduler: Scheduler, ids: tuple[int, ...], servers: tuple[maglev.Server, ...]
+) -> tuple[int, ...]:
+    """The destination id of each slot; none if the scheduler does not hash.
+
+    Kept: most changes are not about these servers.
+    """
+    match scheduler:
+        case Scheduler.MH:
+            indices = maglev.slots(servers)
+        case Scheduler.SH:
+            indices = buckets.source([server.weight for server in servers])
+        case Scheduler.DH:
+            indices = buckets.destination(len(servers))
+        case _:
+            indices = []
+    return tuple(ids[index] for index in indices)
 
 
 def after_change(

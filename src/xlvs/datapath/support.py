@@ -16,6 +16,13 @@ SCHEDULERS = {
     "lc": Scheduler.LC,
     "wlc": Scheduler.WLC,
     "mh": Scheduler.MH,
+    "sed": Scheduler.SED,
+    "nq": Scheduler.NQ,
+    "fo": Scheduler.FO,
+    "ovf": Scheduler.OVF,
+    "sh": Scheduler.SH,
+    "dh": Scheduler.DH,
+    "twos": Scheduler.TWOS,
 }
 
 METHODS = {
@@ -59,7 +66,7 @@ def scheduler(service: model.Service) -> Scheduler:
 
 
 def hash_weight(service: model.Service, destination: model.Destination) -> int:
-    """The weight by which slots are shared out: one that was set to 0 still counts.
+    """The weight by which mh's slots are shared out: one that was set to 0 still counts.
 
     Not without a table: there the slot alone says where a new connection goes, and a
     slot that moves away remembers whose older ones are.
@@ -109,7 +116,7 @@ def keeps_port(service: model.Service, destination: model.Destination) -> bool:
 def hash_flags(service: model.Service) -> ServiceFlag:
     """What packets must know of a hashing scheduler's flags."""
     flags = ServiceFlag(0)
-    if scheduler(service) is Scheduler.MH:
+    if scheduler(service) in (Scheduler.MH, Scheduler.SH):
         if service.flags & maglev.FALLBACK:
             flags |= ServiceFlag.HASH_FALLBACK
         if service.flags & maglev.PORT:

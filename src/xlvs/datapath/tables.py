@@ -39,10 +39,10 @@ _UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
 
 class Servers(NamedTuple):
-    """A service's list: destination ids newest first, wrr's two numbers, mh's slots.
+    """A service's list: destination ids newest first, wrr's two numbers, the slots of mh, sh and dh.
 
     ``owners``: the destination id of each slot; empty unless the scheduler hashes and
-    a server has a weight.
+    there is a server, for mh one with a weight.
     """
 
     ids: tuple[int, ...] = ()
@@ -176,7 +176,7 @@ class Have(NamedTuple):
     ``roles``: all of the map ``addresses``. ``hz``: ticks per second, as of the start.
     ``egress``: what is sent passes our program.
 
-    ``slot_regions``: as ``regions``, of mh's slots. ``committed``: the tick of each
+    ``slot_regions``: as ``regions``, of slots. ``committed``: the tick of each
     service's last change; soon after it nobody reads the slots before. ``pasts``: per
     service, what the slots in use remember. ``now``: the tick. ``busy``: destinations
     with connections, as far as slots remember them. ``unseen``: those that never had a
@@ -236,4 +236,4 @@ class Capacity(Protocol):
 
     @property
     def hash_slots(self) -> int:
-        """Slots in all tables of mh together."""
+        """Slots in all tables of mh, sh and dh together."""

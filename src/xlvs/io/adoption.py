@@ -67,7 +67,7 @@ def _from_maps(have: Have, why: str) -> Adopted:
         return Adopted(have, desired, Ledger())
     remark = (
         f"{why}: services were read off the running data path; mark rules, persistence, "
-        "flags but mh's, tunnel options and schedulers that are not in the data path are lost"
+        "flags but those of mh and sh and tunnel options are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 

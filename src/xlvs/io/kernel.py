@@ -17,7 +17,7 @@ from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.maps import Map
 from xlvs.datapath.port import Attached, PortUse, TableUse
 from xlvs.datapath.problems import explained
-from xlvs.datapath.slots import Past, Pasts
+from xlvs.datapath.slots import HASHING, Past, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.io.mark_maps import MarkMaps
 
@@ -91,7 +91,7 @@ class Kernel:
             if current.count or id_ in services:
                 owners: tuple[int, ...] = ()
                 service = services.get(id_)
-                if service is not None and service.scheduler == records.Scheduler.MH:
+                if service is not None and service.scheduler in HASHING:
                     owners, remembered = self._slots(*slot_regions.get(id_, _NO_REGIONS)[0])
                     if remembered:
                         pasts[id_] = remembered

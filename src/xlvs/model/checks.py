@@ -20,9 +20,12 @@ from xlvs.model.service import (
 )
 
 SCHEDULERS = frozenset(
-    ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
+    (
+        *("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq"),
+        *("fo", "ovf", "mh", "twos"),
+    )
 )
-"""The kernel's schedulers by name. Which of them run in the data path is not this layer's."""
+"""The kernel's schedulers by name (``twos`` since 5.12). Which of them run in the data path is not this layer's."""
 
 HASHING = frozenset(("mh",))
 """Schedulers that know a client's server without a table: what a stateless service needs."""

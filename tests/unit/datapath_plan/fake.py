@@ -29,7 +29,7 @@ from xlvs.datapath.records import (
     Settings,
     Stats,
 )
-from xlvs.datapath.slots import Pasts
+from xlvs.datapath.slots import HASHING, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.model.problem import Code, Problem
 from xlvs.schedulers import maglev
@@ -146,7 +146,7 @@ class FakePort:
     def hashed(self, service: int) -> tuple[tuple[int, ...], Pasts]:
         """The slots that packets of a service look in now."""
         record = self.services.get(service)
-        if service not in self.versions or not record or record.scheduler != Scheduler.MH:
+        if service not in self.versions or not record or record.scheduler not in HASHING:
             return (), {}
         return self.slots[self.versions[service][self.generation[service] & 1].slots]
 

@@ -354,7 +354,7 @@ def test_slots_of_services_take_turns_in_few_regions() -> None:
         world.do(add(3, method=Method.DR))
     before, _ = slots_of(world)
     world.do(add_service("mh", key=TCP443))
-    with pytest.raises(Problem, match="no room for more services with the scheduler mh") as caught:
+    with pytest.raises(Problem, match="no room for the slots of more services") as caught:
         world.do(add(1, key=TCP443), drop(1), drop(2))
     assert caught.value.code is Code.NO_SPACE
     assert slots_of(world)[0] == before
