@@ -259,6 +259,8 @@ enum xlvs_destination_flags {
 	XLVS_DESTINATION_LOCAL = 1 << 2,     /* the address is the director's own */
 	XLVS_DESTINATION_RESOLVED = 1 << 3,  /* next_hop is valid */
 	XLVS_DESTINATION_CLIENT_PORT = 1 << 4, /* connections keep the port that clients ask for */
+	XLVS_DESTINATION_FTP = 1
+			       << 5, /* with CLIENT_PORT: but for port 21, which is the server's */
 };
 
 /* As in ip_vs.h: IP_VS_CONN_F_TUNNEL_TYPE_*. */
@@ -333,7 +335,8 @@ struct xlvs_reason_stats {
 
 /*
  * real_servers: HASH of xlvs_service_key (address, port, protocol, family of a NAT server)
- * -> __u32, any. Writer: daemon. Asked with nat_icmp_send only.
+ * -> __u32, its destination id. Writer: daemon. Asked when a server's packet has no
+ * connection, with nat_icmp_send or where a service has --pe sip.
  */
 
 /* load: ARRAY of one. Writer: packets. */
@@ -474,11 +477,11 @@ struct xlvs_template {
 /* controlled: HASH by tenant (a connection), value: its template, a tenant. */
 
 /* call_ids: HASH by tenant, of templates with a Call-ID; the listing's. */
-#define XLVS_CALL_ID_MAX 255 /* IPVS's IP_VS_PEDATA_MAXLEN */
+#define XLVS_CALL_ID_MAX 254 /* IPVS's, as it was seen to take them */
 struct xlvs_call_id {
 	__u32 length;
 	__u8 text[XLVS_CALL_ID_MAX];
-	__u8 pad;
+	__u8 pad[2];
 };
 
 /* What a packet is looked up by. */
@@ -562,6 +565,7 @@ struct xlvs_settings {
 	__u32 lblcr_expiration;
 	__u32 zero_ports;   /* number of services with port 0 */
 	__u32 ftp_services; /* number of services with TCP port 21: their data connections */
+	__u32 sip_services; /* number of services with --pe sip: their servers may begin a call */
 	__u32 marks;        /* number of services that are marks */
 	__u32 mark_set;     /* number of the set of rules in force, see mark_to */
 	__u32 mark_rules;   /* number of rules in it; 0 switches them off */

@@ -112,9 +112,12 @@ static __always_inline void call_id_outside(struct call_id_reader *r, __u8 c)
 			r->at = CALL_ID_COMPACT;
 			return;
 		}
+		/* The kernel's helper takes no line's end for the first character of a line. */
 		r->at = call_id_lower(c) == 'c' ? CALL_ID_NAME : CALL_ID_LINE;
 		r->matched = 1;
-	} else if (r->at == CALL_ID_NAME) {
+		return;
+	}
+	if (r->at == CALL_ID_NAME) {
 		__u32 n = r->matched & 7;
 
 		if (call_id_lower(c) == (__u8)name[n]) {

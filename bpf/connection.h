@@ -75,7 +75,7 @@ static __always_inline __be16 destination_port(const struct xlvs_destination *d,
 	if (likely(!(d->flags & XLVS_DESTINATION_CLIENT_PORT)))
 		return d->port;
 	/* FTP's control connection goes to the server's port, its data to any. */
-	return vport == bpf_htons(FTP_PORT) && d->port ? d->port : vport;
+	return d->flags & XLVS_DESTINATION_FTP && vport == bpf_htons(FTP_PORT) ? d->port : vport;
 }
 
 /* What refers to the entry at `at` from outside of the table. */

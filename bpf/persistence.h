@@ -100,8 +100,12 @@ static __always_inline bool template_renew(struct xlvs_entry *e, const struct pa
 	return true;
 }
 
-/* Finds the template with t's tuple, of the protocol in t->c.word: fills t->c. */
-static __noinline bool template_find(struct packet *t, struct xlvs_settings *s, __u64 call_id)
+/*
+ * Finds the template with t's tuple, of the protocol in t->c.word: fills t->c. `only`: the
+ * destination that it has to be to, -1: any.
+ */
+static __noinline bool template_find(struct packet *t, struct xlvs_settings *s, __u64 call_id,
+				     __s32 only)
 {
 	struct xlvs_geometry *g = geometry_get();
 	struct template_walk w = { .t = t, .found_at = PLACE_NONE };
@@ -131,7 +135,7 @@ static __noinline bool template_find(struct packet *t, struct xlvs_settings *s, 
 		return false;
 	if (clock_over(t->now, t->c.expires) && !template_renew(e, t, state))
 		return false;
-	if (template_serves(t->c.destination, s))
+	if (template_serves(t->c.destination, s) && (only < 0 || t->c.destination == (__u32)only))
 		return true;
 	/* Abandoned: it stays until its time is over, and no packet finds it. */
 	__sync_val_compare_and_swap(&e->word, word,
@@ -194,15 +198,16 @@ static __noinline int template_open(struct packet *t, __u32 destination, __u32 t
 
 /*
  * The destination of a new connection of a persistent service, or SCHEDULE_* or
- * PERSISTENCE_*. Its template becomes packet_template().
+ * PERSISTENCE_*. Its template becomes packet_template(). `only`: it is to be this one,
+ * -1: the template or the scheduler says.
  */
 subprogram int persistence_schedule(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s,
-				    __u32 id)
+				    __u32 id, __s32 only)
 {
 	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
 	struct packet *t = packet_template();
 	__u64 call_id = 0;
-	int destination;
+	int destination = only;
 
 	if (!p || !s || !service || !t)
 		return SCHEDULE_NONE;
@@ -213,9 +218,10 @@ subprogram int persistence_schedule(hook_ctx *ctx, struct packet *p, struct xlvs
 	}
 	template_key(t, p, service, call_id);
 	p->templated = 1;
-	if (template_find(t, s, call_id))
+	if (template_find(t, s, call_id, only))
 		return t->c.destination;
-	destination = schedule(p, id, service->scheduler, service->flags);
+	if (only < 0)
+		destination = schedule(p, id, service->scheduler, service->flags);
 	if (destination < 0)
 		return destination;
 	template_key(t, p, service, call_id); /* what was found has overwritten the word */

@@ -39,18 +39,12 @@ static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
 }
 
 /*
- * net.ipv4.vs.nat_icmp_send: a NAT server's packet that belongs to no connection. The
- * server is told, in the name of the interface that it is behind.
+ * net.ipv4.vs.nat_icmp_send: a NAT server's packet belongs to no connection. The server is
+ * told, in the name of the interface that it is behind.
  */
-static __noinline int pipeline_stray(hook_ctx *ctx, struct packet *p)
+static __noinline int pipeline_tell_server(hook_ctx *ctx, struct packet *p)
 {
 	bool v4 = p->family == AF_INET;
-	struct xlvs_service_key key = {
-		.address = p->tuple.src,
-		.port = p->tuple.sport,
-		.protocol = p->tuple.protocol,
-		.family = p->family,
-	};
 	struct icmp_error e = {
 		.quote_at = p->l3,
 		.quote_length = p->length,
@@ -61,14 +55,74 @@ static __noinline int pipeline_stray(hook_ctx *ctx, struct packet *p)
 	__u32 ifindex = hook_ingress(ctx);
 	struct xlvs_interface *i = bpf_map_lookup_elem(&interfaces, &ifindex);
 
-	if (!i || !bpf_map_lookup_elem(&real_servers, &key) ||
-	    (p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST) || p->ttl <= 1)
+	if (!i || (p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST) || p->ttl <= 1)
 		return XLVS_REASON_PASS_NO_SERVICE;
 	p->to.src = v4 ? i->address4 : i->address6;
 	/* IPVS stands behind the stack's forwarding here. */
 	if (rewrite_ttl(ctx, p))
 		return XLVS_REASON_DROP_INTERNAL;
 	return icmp_error_make(ctx, p, &e, XLVS_REASON_REPLY_NO_CONNECTION);
+}
+
+/*
+ * A SIP server begins a call: its datagram opens the connection, and the template, that the
+ * other side's answers will need. On success p is an answer of that connection.
+ */
+static __always_inline int pipeline_call_out(hook_ctx *ctx, struct packet *p,
+					     struct xlvs_settings *s,
+					     struct xlvs_destination *d, __u32 destination)
+{
+	__u32 id = d->service;
+	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
+	int why;
+
+	if (!service || !(service->flags & XLVS_SERVICE_SIP) || service->key.fwmark)
+		return XLVS_REASON_PASS_NO_SERVICE;
+	p->to = p->tuple;
+	p->tuple.src = p->to.dst;
+	p->tuple.sport = p->to.dport;
+	p->tuple.dst = service->key.address;
+	p->tuple.dport = service->key.port;
+	why = persistence_schedule(ctx, p, s, id, destination);
+	why = why < 0 ? XLVS_REASON_PASS_NO_SERVICE : connection_open(p, destination, s);
+	if (!why) {
+		p->reply = 1;
+		p->c.way_back_at = p->c.at;
+		p->c.way_back = 0;
+	}
+	/* Now to is what the packet was, and the tuple whom it is for, reversed. */
+	p->tuple.src = p->to.src;
+	p->tuple.sport = p->to.sport;
+	p->to.src = service->key.address;
+	p->to.sport = service->key.port;
+	p->tuple.dst = p->to.dst;
+	p->tuple.dport = p->to.dport;
+	return why;
+}
+
+/* A server's packet of no connection and to no service. */
+static __noinline int pipeline_stray(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	struct xlvs_service_key key = {
+		.address = p->tuple.src,
+		.port = p->tuple.sport,
+		.protocol = p->tuple.protocol,
+		.family = p->family,
+	};
+	__u32 *found = bpf_map_lookup_elem(&real_servers, &key), destination;
+	struct xlvs_destination *d;
+	int why;
+
+	if (!found)
+		return XLVS_REASON_PASS_NO_SERVICE;
+	destination = *found;
+	d = destination_get(destination);
+	if (s->sip_services && d && p->protocol == IPPROTO_UDP) {
+		why = pipeline_call_out(ctx, p, s, d, destination);
+		if (why != XLVS_REASON_PASS_NO_SERVICE)
+			return why;
+	}
+	return s->nat_icmp_send ? pipeline_tell_server(ctx, p) : XLVS_REASON_PASS_NO_SERVICE;
 }
 
 /* net.ipv4.vs.drop_packet: the first new connection is dropped, then every so many'th. */
@@ -120,8 +174,9 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 		return XLVS_REASON_PASS_PROTOCOL;
 	service = service_find(ctx, p, s, &id);
 	if (!service)
-		return unlikely(s->nat_icmp_send) && p->roles & XLVS_ADDRESS_SERVER ?
-			       pipeline_stray(ctx, p) :
+		return unlikely(s->nat_icmp_send | s->sip_services) &&
+				       p->roles & XLVS_ADDRESS_SERVER ?
+			       pipeline_stray(ctx, p, s) :
 			       XLVS_REASON_PASS_NO_SERVICE;
 	if (!service_source_possible(p))
 		return XLVS_REASON_PASS_MARTIAN;
@@ -133,7 +188,7 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	if (unlikely(p->tuple.sport == bpf_htons(FTP_DATA_PORT)))
 		return XLVS_REASON_PASS_NOT_SYN;
 	if (unlikely(service->persistence))
-		destination = persistence_schedule(ctx, p, s, id);
+		destination = persistence_schedule(ctx, p, s, id, -1);
 	else if (unlikely(service->key.port != p->tuple.dport && !service->key.fwmark))
 		destination = SCHEDULE_NONE; /* IPVS: all ports only with persistence */
 	else
@@ -181,7 +236,7 @@ static __noinline bool pipeline_icmp_open(hook_ctx *ctx, struct packet *p, struc
 	if (!service)
 		return false;
 	destination = service->persistence && !(service->flags & XLVS_SERVICE_SIP) ?
-			      persistence_schedule(ctx, p, s, id) :
+			      persistence_schedule(ctx, p, s, id, -1) :
 			      schedule(p, id, service->scheduler, service->flags);
 	return destination >= 0 && !connection_open(p, destination, s);
 }

@@ -134,6 +134,68 @@ static long sweep_step(__u32 i, void *data)
 	return w->lines >= SWEEP_LINES_MAX;
 }
 
+/*
+ * net.ipv4.vs.drop_entry: while memory is short, half-open connections of a thirty-second
+ * part of the table end every second, at random places. (IPVS's rate; it also ends idle
+ * established ones of few packets, which here keep their place: they were paid for.)
+ */
+#define SWEEP_DROP_ROUND (32 * (1000000000ULL / SWEEP_TICK_NS))
+
+static __always_inline void sweep_drop_entry(bool v6, __u32 at, struct xlvs_entry *e)
+{
+	__u32 word = READ_ONCE(e->word);
+
+	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER | XLVS_CONNECTION_HALF_OPEN)) ==
+	    (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_HALF_OPEN))
+		table_end(v6, at, word, 0);
+}
+
+static long sweep_drop_line4(__u32 i, void *data)
+{
+	struct sweep_walk *w = data;
+	__u32 line = w->line + i;
+	struct xlvs_line4 *l = line4_get(line);
+
+	if (!l)
+		return 1;
+	sweep_drop_entry(false, line * XLVS_WAYS4, &l->way[0].entry);
+	sweep_drop_entry(false, line * XLVS_WAYS4 + 1, &l->way[1].entry);
+	return 0;
+}
+
+static long sweep_drop_line6(__u32 i, void *data)
+{
+	struct sweep_walk *w = data;
+	struct xlvs_line6 *l = line6_get(w->line + i);
+
+	if (!l)
+		return 1;
+	sweep_drop_entry(true, w->line + i, &l->way[0].entry);
+	return 0;
+}
+
+static long sweep_drop_region(__u32 i, void *data)
+{
+	struct sweep_walk *w = data;
+	__u32 region = bpf_get_prandom_u32() % w->end;
+
+	(void)i;
+	if (region < w->end4) {
+		w->line = region * XLVS_REGION_LINES;
+		bpf_loop(XLVS_REGION_LINES, sweep_drop_line4, w, 0);
+	} else {
+		w->line = (region - w->end4) * XLVS_REGION_LINES;
+		bpf_loop(XLVS_REGION_LINES, sweep_drop_line6, w, 0);
+	}
+	return 0;
+}
+
+static __noinline void sweep_drop(struct sweep_walk *w)
+{
+	if (w->end)
+		bpf_loop(w->end / SWEEP_DROP_ROUND + 1, sweep_drop_region, w, 0);
+}
+
 struct sweep_sum {
 	__u64 used;
 	__u64 half_open;
@@ -201,6 +263,8 @@ static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 		w.at = t->sweep_at;
 		w.end_removed = settings && settings->expire_nodest_conn;
 		sweep_regions(&w, t, g);
+		if (settings && settings->drop_entry)
+			sweep_drop(&w);
 		t->sweep_at = w.at;
 		t->sweeps++;
 		t->rounds += w.rounds;

@@ -14,7 +14,7 @@ static __always_inline int lean_open(hook_ctx *ctx, struct packet *p, struct xlv
 	why = pipeline_open(ctx, p, s);
 	if (why)
 		return finish(ctx, p, why);
-	if (likely(p->opened && !p->one_packet)) {
+	if (likely(p->opened && !p->one_packet && !p->reply)) {
 		verdict = lean_forward(ctx, p, s);
 		if (likely(verdict != LEAN_NOT))
 			return verdict;

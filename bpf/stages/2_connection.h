@@ -32,8 +32,9 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
 						   const struct xlvs_destination *d,
 						   const struct xlvs_settings *s)
 {
-	if (!state_has_machine(p->protocol) || !(p->tcp_flags & TCP_SYN))
-		return false;
+	if (!state_has_machine(p->protocol) || !(p->tcp_flags & TCP_SYN) ||
+	    p->c.word & XLVS_CONNECTION_CONTROLLED)
+		return false; /* IPVS: a template's client keeps its server */
 	if (s->expire_nodest_conn && !d->weight)
 		return true;
 	return connection_reusable(p->c.word, s->conn_reuse_mode);

@@ -208,7 +208,9 @@ def places(director: World) -> int:
 
 
 def from_client(i: int, flags: str) -> IP:
-    return IP(src=f"198.51.{i // 250}.{i % 250 + 1}", dst=w.VIP) / TCP(sport=40000, dport=80, flags=flags)
+    return IP(src=f"198.51.{i // 250}.{i % 250 + 1}", dst=w.VIP) / TCP(
+        sport=40000, dport=80, flags=flags
+    )
 
 
 def test_a_full_table_is_counted_and_what_is_established_goes_on(crowded: World) -> None:

@@ -106,6 +106,8 @@ MAPS = (
     "controlled",
     "call_ids",
     "load",
+    "real_servers",
+    "interfaces",
     "answers",
 )
 TABLES = (("connections4", False), ("connections6", True))

@@ -129,12 +129,13 @@ class Server(NamedTuple):
     address: str
     port: int
     client_port: bool = False
+    ftp: bool = False
 
     def port_of(self, virtual: int) -> int:
         """Where a connection to this virtual port goes, as bpf/connection.h has it."""
         if not self.client_port:
             return self.port
-        return self.port if self.port and virtual == support.FTP_PORT else virtual
+        return self.port if self.ftp and virtual == support.FTP_PORT else virtual
 
 
 class Remembered(NamedTuple):

@@ -85,6 +85,7 @@ _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
+_FTP = int(DestinationFlag.FTP)
 _SECURE_ALWAYS = 3  # net.ipv4.vs.secure_tcp: not only while memory is short
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 NOTHING_RELEASED = Release()
@@ -325,6 +326,8 @@ class _Work:
             flags |= _RESOLVED
         if support.keeps_port(owner, wanted):
             flags |= _CLIENT_PORT
+            if key.port == support.FTP_PORT and port:
+                flags |= _FTP
         block = 0
         if wanted.method is model.Method.FULLNAT:
             block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
@@ -409,6 +412,7 @@ class _Work:
         return Settings(
             services=len(self._keys),
             zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
+            sip_services=sum(1 for s in self._services.values() if s.flags & ServiceFlag.SIP),
             ftp_services=sum(
                 1
                 for key in self._keys

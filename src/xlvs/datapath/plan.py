@@ -33,12 +33,14 @@ from xlvs.datapath.writes import (
     Commit,
     DropInterface,
     DropKey,
+    DropRealServer,
     DropMarks,
     PutDestination,
     PutEgress,
     PutInterface,
     PutKey,
     PutPortBlock,
+    PutRealServer,
     PutRoles,
     PutService,
     PutSettings,
@@ -153,7 +155,7 @@ def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tu
     return tuple(found)
 
 
-_COUNTS = ("services", "local_destinations", "zero_ports", "ftp_services", "marks")
+_COUNTS = ("services", "local_destinations", "zero_ports", "ftp_services", "sip_services", "marks")
 """Settings by which packets spare look-ups: one too few and something is not found."""
 
 
@@ -175,6 +177,8 @@ class _Plan:
         )
         self._roles = want.roles()
         self._suspended: set[int] = set()
+        self._there_real_servers = have.tables.real_servers()
+        self._wanted_real_servers = want.real_servers()
         # New to packets: the key is not there, or it was deleted in between.
         self._new = {
             id_
@@ -207,6 +211,7 @@ class _Plan:
         # A list must not name a server that is not described yet: its connections
         # would go to address zero, or to the id's last owner.
         yield from self._destinations(available=True)
+        yield from self._real_servers(there=False)
         yield from self._services_before()
         # Cursor and list change in one step, each service by itself.
         yield from self._lists()
@@ -217,6 +222,7 @@ class _Plan:
         # After the lists: a server marked as removed that still is in a list would be
         # chosen for new connections, whose second packet is dropped.
         yield from self._destinations(available=False)
+        yield from self._real_servers(there=True)
         yield from self._destinations_freed()
         yield from self._services_freed()
         yield from self._port_blocks_freed()
@@ -318,6 +324,17 @@ class _Plan:
             now = _available(destination.flags) is available
             if now and self._there.destinations.get(id_) != destination:
                 yield PutDestination(id_, destination)
+
+    def _real_servers(self, *, there: bool) -> Iterator[Write]:
+        """Those that come, or those that are ``there`` and go."""
+        before, wanted = self._there_real_servers, self._wanted_real_servers
+        if there:
+            for key in before.keys() - wanted.keys():
+                yield DropRealServer(key)
+        else:
+            for key, id_ in wanted.items():
+                if before.get(key) != id_:
+                    yield PutRealServer(key, id_)
 
     def _destinations_freed(self) -> Iterator[Write]:
         for id_ in self._there.destinations.keys() - self._want.destinations.keys():

@@ -31,7 +31,7 @@ CONNECTION_PROTOCOL_SHIFT = 5
 CONNECTION_METHOD_SHIFT = 16
 CONNECTION_GENERATION_SHIFT = 20
 ADDRESS_SLOTS = 65536
-CALL_ID_MAX = 255
+CALL_ID_MAX = 254
 MARK_SET_BITS = 32
 MARK_PROTOCOL_BITS = 48
 MARK_PORT_CLASSES = 256
@@ -142,6 +142,7 @@ class DestinationFlag(IntFlag):
     LOCAL = 4
     RESOLVED = 8
     CLIENT_PORT = 16
+    FTP = 32
 
 
 class ConnectionFlag(IntFlag):
@@ -475,6 +476,7 @@ class Settings(NamedTuple):
     lblcr_expiration: int = 0
     zero_ports: int = 0
     ftp_services: int = 0
+    sip_services: int = 0
     marks: int = 0
     mark_set: int = 0
     mark_rules: int = 0

@@ -35,6 +35,8 @@ NO_BLOCK = 0xFFFFFFFF
 
 _STATELESS = int(ServiceFlag.STATELESS)
 _LOCAL = int(DestinationFlag.LOCAL)
+_AVAILABLE = int(DestinationFlag.AVAILABLE)
+_PROTOCOLS = (6, 17, 132)
 _UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
 
@@ -133,6 +135,19 @@ class Tables(NamedTuple):
                 continue
             if service.local_count and destination.port_block != NO_BLOCK:
                 yield destination, service.local_count
+
+    def real_servers(self) -> dict[ServiceKey, int]:
+        """NAT servers by where their packets come from; a mark's by each protocol."""
+        found: dict[ServiceKey, int] = {}
+        for id_, d in self.destinations.items():
+            service = self.services.get(d.service)
+            if d.method != Method.NAT or not d.flags & _AVAILABLE or service is None or not d.port:
+                continue
+            protocols = _PROTOCOLS if service.key.fwmark else (service.key.protocol,)
+            for protocol in protocols:
+                key = ServiceKey(d.address, port=d.port, protocol=protocol, family=d.family)
+                found.setdefault(key, id_)
+        return found
 
     def roles(self) -> bytes:
         """What the map ``addresses`` must tell of addresses.

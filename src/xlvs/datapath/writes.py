@@ -31,6 +31,19 @@ class DropKey(NamedTuple):
     key: ServiceKey
 
 
+class PutRealServer(NamedTuple):
+    """Packets from this address and port are a NAT server's, also without a connection."""
+
+    key: ServiceKey
+    destination: int
+
+
+class DropRealServer(NamedTuple):
+    """Packets from there are nobody's."""
+
+    key: ServiceKey
+
+
 class PutService(NamedTuple):
     """A service's description; its list is the commit's."""
 
@@ -159,6 +172,8 @@ class Commit(NamedTuple):
 Write = (
     PutKey
     | DropKey
+    | PutRealServer
+    | DropRealServer
     | PutService
     | PutDestination
     | PutPortBlock

@@ -254,7 +254,8 @@ class Kernel:
             return None
         found = self._layout.unpack(records.Destination, raw)
         keeps = bool(found.flags & records.DestinationFlag.CLIENT_PORT)
-        return Server(text(found.address), found.port, keeps)
+        ftp = bool(found.flags & records.DestinationFlag.FTP)
+        return Server(text(found.address), found.port, keeps, ftp)
 
     def _template(self, tenant: records.Tenant) -> Remembered:
         """Nothing, if the template went meanwhile."""
@@ -297,6 +298,10 @@ class Kernel:
             case w.DropKey(key):
                 place, raw = self._place_of_key(key)
                 place.delete(raw)
+            case w.PutRealServer(key, id_):
+                self._path.map("real_servers").update(self._layout.pack(key), _number(id_))
+            case w.DropRealServer(key):
+                self._path.map("real_servers").delete(self._layout.pack(key))
             case w.PutRoles(slots):
                 self._put_roles(slots)
             case w.DropInterface(ifindex):

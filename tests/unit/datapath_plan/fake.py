@@ -76,6 +76,7 @@ class FakePort:
         self.port_blocks: dict[int, bytes] = {}
         self.roles = bytearray(ADDRESS_SLOTS)
         self.interfaces: dict[int, Interface] = {}
+        self.real_servers: dict[ServiceKey, int] = {}
         self.settings = Settings()
         self.marks: dict[int, Marks] = {}
         self.lists = [0] * self.capacity.service_destinations
@@ -175,6 +176,11 @@ class FakePort:
                 self.keys[key] = service
             case w.DropKey(key):
                 self.keys.pop(key, None)
+            case w.PutRealServer(key, id_):
+                assert self.destinations[id_].address == key.address
+                self.real_servers[key] = id_
+            case w.DropRealServer(key):
+                del self.real_servers[key]
             case w.PutService(id_, value):
                 assert 0 <= id_ < self.capacity.services
                 _put(self.services, id_, value, Service())

@@ -71,7 +71,9 @@ def listing(asked=None, templates=None, *, v6=False):
             asked.append(destination)
         keeps = {KEEPS: 8080, KEEPS_ALL: 0}
         if destination in keeps:
-            return Server("192.168.200.11", keeps[destination], client_port=True)
+            return Server(
+                "192.168.200.11", keeps[destination], client_port=True, ftp=destination == KEEPS
+            )
         return None if destination == NOBODY else Server("192.168.200.11", 8080)
 
     shape = Shape.of(LAYOUT, v6=v6)
