@@ -52,6 +52,7 @@ class Api:
                 Route("/v1/connections", self.connections),
                 Route("/v1/timeouts", self.timeouts),
                 Route("/v1/marks", self.marks),
+                Route("/v1/settings", self.settings),
                 Route("/v1/status", self.status),
             ],
             exception_handlers={
@@ -82,6 +83,10 @@ class Api:
     async def marks(self, _request: Request) -> Response:
         """Mark rules."""
         return _json(MarkList(rules=list(self._director.desired.marks)))
+
+    async def settings(self, _request: Request) -> Response:
+        """Every setting."""
+        return _json(views.setting_list(self._director))
 
     async def status(self, _request: Request) -> Response:
         """Everything at once."""

@@ -11,6 +11,7 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
 from xlvs.engine.counting import total, total_rates
 from xlvs.io.director import Director
+from xlvs.model import settings
 from xlvs.model.mark import marked
 from xlvs.model.service import Destination
 from xlvs.wire.messages import (
@@ -19,6 +20,8 @@ from xlvs.wire.messages import (
     LocalPorts,
     ServiceList,
     ServiceView,
+    SettingList,
+    SettingView,
     Status,
     TableView,
 )
@@ -92,6 +95,25 @@ def _destination(
         live=live,
         rates=rates,
         next_hop=director.effective.ways[destination.key.address].words,
+    )
+
+
+def setting_list(director: Director) -> SettingList:
+    """All settings. IPVS's automatic ones show what the defence has made of them."""
+    values = director.desired.settings
+    now = settings.current(values)
+    now.update((name, (mode,)) for name, mode in director.defence.shown)
+    plain = settings.defaults(values)
+    return SettingList(
+        settings=[
+            SettingView(
+                name=settings.full_name(key),
+                value=settings.text(key, now[key]),
+                default=settings.text(key, plain[key]),
+                remark=setting.remark,
+            )
+            for key, setting in sorted(settings.SETTINGS.items())
+        ]
     )
 
 

@@ -20,6 +20,7 @@ from xlvs.wire.messages import (
     ErrorBody,
     MarkList,
     ServiceList,
+    SettingList,
     Status,
     Timeouts,
 )
@@ -58,6 +59,10 @@ class Client:
     def marks(self) -> MarkList:
         """Mark rules in their order."""
         return self._decode(self._ask("GET", "/v1/marks"), MarkList)
+
+    def settings(self) -> SettingList:
+        """Every setting."""
+        return self._decode(self._ask("GET", "/v1/settings"), SettingList)
 
     def status(self) -> Status:
         """Everything at once."""

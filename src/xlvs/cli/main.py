@@ -14,6 +14,7 @@ USAGE_ERROR = 2
 
 COMMANDS = {
     "status": ("xlvs.cli.commands.status", "services, rates and the health of the data path"),
+    "settings": ("xlvs.cli.commands.settings", "list and change settings of a running director"),
     "down": ("xlvs.cli.commands.down", "end a director: daemon, programs, connections"),
     "lab": ("xlvs.cli.commands.lab", "a small LVS world in network namespaces"),
     "demo": ("xlvs.cli.commands.demo", "the main job, shown in the lab"),

@@ -18,6 +18,7 @@ from xlvs.datapath.tables import Have
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved
 from xlvs.model import service as model
+from xlvs.model import settings
 from xlvs.model.desired import Desired, Timeouts
 from xlvs.schedulers import maglev
 
@@ -58,6 +59,7 @@ def desired_of(saved: Saved) -> Desired:
         },
         timeouts=saved.timeouts,
         marks=tuple(saved.marks),
+        settings=settings.known(saved.settings),
     )
 
 
@@ -67,7 +69,7 @@ def _from_maps(have: Have, why: str) -> Adopted:
         return Adopted(have, desired, Ledger())
     remark = (
         f"{why}: services were read off the running data path; mark rules, persistence, "
-        "flags but those of mh and sh and tunnel options are lost"
+        "flags but those of mh and sh, tunnel options and settings are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 

@@ -8,6 +8,7 @@ restart's repair. Nothing here waits; the event loop's side is in ``daemon.py``.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
@@ -18,7 +19,9 @@ from xlvs.datapath.port import Port
 from xlvs.datapath.records import DestinationFlag
 from xlvs.datapath.renewal import renewal
 from xlvs.datapath.tables import Have, Release
-from xlvs.datapath.writes import Write
+from xlvs.datapath.writes import PutSettings, Write
+from xlvs.engine import defence
+from xlvs.engine.defence import Defence
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved, SavedService
@@ -43,6 +46,8 @@ class Director:
         self.effective = Effective()
         self.ledger = Ledger()
         self.observed = Observed()
+        self.available = sys.maxsize
+        """Free pages of memory, as far as known: what the defence goes by."""
         self._save = save
         self._have = Have()
         self._idle_since: dict[int, float] = {}
@@ -100,6 +105,28 @@ class Director:
         """The surroundings changed; what was written. Raises Problem."""
         self.observed = observed
         return self._change(self.desired, NO_CHANGES)
+
+    @property
+    def defence(self) -> Defence:
+        """What is done against floods now."""
+        return defence.defence(self.desired.settings, self.available)
+
+    def defend(self, available: int) -> tuple[Write, ...]:
+        """So many pages of memory are free now; what was written. Raises Problem."""
+        self.available = available
+        does = self.defence
+        tables = self.effective.tables
+        settings = tables.settings._replace(
+            drop_rate=does.drop_rate, drop_entry=does.drop_entry, secure_tcp=does.secure_tcp
+        )
+        if settings == tables.settings:
+            return ()
+        write = PutSettings(settings)
+        self.port.write(write)
+        tables = tables._replace(settings=settings)
+        self.effective = self.effective._replace(tables=tables)
+        self._have = self._have._replace(tables=tables)
+        return (write,)
 
     def estimate(self) -> None:
         """The estimator's run, every ``estimator.PERIOD`` seconds."""
@@ -166,19 +193,25 @@ class Director:
         self, desired: Desired, changes: Changes, release: Release
     ) -> tuple[Effective, Renewal, Have]:
         have = self._now()._replace(busy_blocks=self._busy_blocks())
-        capacity = self.port.capacity
+        capacity, options = self.port.capacity, self._options(desired)
         try:
-            want = effective(desired, self.observed, self.options, have, capacity, release)
+            want = effective(desired, self.observed, options, have, capacity, release)
         except Problem as problem:
             if problem.code is not Code.NO_SPACE or any(release):
                 raise
             # Removed destinations that only rest make room at once.
             idle = self._release(frozenset(self._idle()))
-            want = effective(desired, self.observed, self.options, have, capacity, idle)
+            want = effective(desired, self.observed, options, have, capacity, idle)
         stats = self.port.destination_stats(losing(have, want.tables))
         unseen = frozenset(id_ for id_, each in stats.items() if not each.in_packets)
         have = have._replace(unseen=unseen)
         return want, renewal(want, have, changes), have
+
+    def _options(self, desired: Desired) -> Options:
+        does = defence.defence(desired.settings, self.available)
+        return self.options._replace(
+            drop_rate=does.drop_rate, drop_entry=does.drop_entry, secure_tcp=does.secure_tcp
+        )
 
     def _now(self) -> Have:
         """What the maps hold, and what of it is a matter of time."""
@@ -232,6 +265,7 @@ class Director:
             ],
             timeouts=desired.timeouts,
             marks=list(desired.marks),
+            settings=dict(desired.settings),
             service_baselines=self.ledger.service_baselines,
             destination_baselines=self.ledger.destination_baselines,
         )

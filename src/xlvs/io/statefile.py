@@ -29,12 +29,17 @@ class SavedService(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """The file. Baselines (``ipvsadm -Z``) are by id, as the counters are."""
+    """The file.
+
+    ``settings``: those that were asked for. Baselines (``ipvsadm -Z``) are by id, as the
+    counters are.
+    """
 
     version: int = VERSION
     services: list[SavedService]
     timeouts: Timeouts
     marks: list[MarkRule] = []
+    settings: dict[str, tuple[int, ...]] = {}
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
 

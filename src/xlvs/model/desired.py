@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from xlvs.model import settings
 from xlvs.model.checks import (
     check_service,
     check_stateless_destination,
@@ -34,6 +35,7 @@ from xlvs.model.edit import (
     DeleteService,
     EditDestination,
     EditService,
+    SetSettings,
     SetTimeouts,
     Zero,
 )
@@ -64,11 +66,15 @@ Entry = tuple[Service, tuple[Destination, ...]]
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted. ``services`` must not be changed in place."""
+    """What is wanted. ``services`` must not be changed in place.
+
+    ``settings``: those that were asked for, by the names of ``xlvs.model.settings``.
+    """
 
     services: Mapping[ServiceKey, Entry] = {}
     timeouts: Timeouts = Timeouts()
     marks: tuple[MarkRule, ...] = ()
+    settings: settings.Values = {}
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -137,11 +143,16 @@ class Draft:
         self.timeouts = desired.timeouts
         # A list once they change: there may be thousands, each an edit of its own.
         self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks
+        self.settings = desired.settings
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
-        marks = tuple(self._marks)
-        return Desired(services=self.services, timeouts=self.timeouts, marks=marks)
+        return Desired(
+            services=self.services,
+            timeouts=self.timeouts,
+            marks=tuple(self._marks),
+            settings=self.settings,
+        )
 
     def apply(self, edit: AnyEdit) -> None:  # noqa: C901, PLR0912  # one case for each edit
         """Make one edit. Raises Problem, and then nothing has changed."""
@@ -176,6 +187,8 @@ class Draft:
                 self.timeouts = _timeouts(self.timeouts, edit)
             case AddMark() | DeleteMark() | ClearMarks():
                 self._edit_marks(edit)
+            case SetSettings(values=values):
+                self.settings = _settings(self.settings, values)
             case Zero(service=named):
                 if named is not None:
                     self._entry(named)
@@ -256,6 +269,14 @@ def _index(destinations: tuple[Destination, ...], key: DestinationKey) -> int:
         if each.key == key:
             return at
     raise Problem(Code.NO_SUCH_DESTINATION, "No such destination", "/destination")
+
+
+def _settings(now: settings.Values, values: Mapping[str, str]) -> settings.Values:
+    try:
+        return settings.changed(now, values.items())
+    except Problem as problem:
+        name = problem.where.replace("~", "~0").replace("/", "~1")  # RFC 6901
+        raise Problem(problem.code, problem.message, f"/values/{name}") from problem
 
 
 def _timeouts(now: Timeouts, edit: SetTimeouts) -> Timeouts:

@@ -82,6 +82,15 @@ class SetTimeouts(Edit, frozen=True, tag="timeouts.set"):
     udp: int = 0
 
 
+class SetSettings(Edit, frozen=True, tag="settings.set"):
+    """Settings by their full names, values as sysctl takes them; all or none.
+
+    ``default`` gives up what was asked for before.
+    """
+
+    values: dict[str, str]
+
+
 class Zero(Edit, frozen=True, tag="counters.zero"):
     """Counters of one service, or of all, begin at zero again (``ipvsadm -Z``)."""
 
@@ -117,6 +126,7 @@ AnyEdit = (
     | DeleteLocalAddress
     | Clear
     | SetTimeouts
+    | SetSettings
     | Zero
     | AddMark
     | DeleteMark

@@ -6,6 +6,7 @@
 ``GET  /v1/connections``  one ConnectionView per line (NDJSON), streamed
 ``GET  /v1/timeouts``     Timeouts
 ``GET  /v1/marks``        MarkList
+``GET  /v1/settings``     SettingList
 ``GET  /v1/status``       Status
 Errors of any request: ``ErrorBody`` with an HTTP status of 4xx or 5xx.
 """
@@ -138,6 +139,24 @@ class MarkList(msgspec.Struct, frozen=True, kw_only=True):
     """Mark rules in their order; a rule's number is its place, counted from 1."""
 
     rules: list[MarkRule]
+
+
+class SettingView(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting. ``value`` and ``default`` as they are written; the profile's default.
+
+    ``remark``: why it has no effect, "" if it has one.
+    """
+
+    name: str
+    value: str
+    default: str
+    remark: str = ""
+
+
+class SettingList(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, sorted by name."""
+
+    settings: list[SettingView]
 
 
 class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,6 +51,7 @@ EVERY_EDIT = [
     edits.DeleteLocalAddress(service=KEY, address=ip_address("fd00::8")),
     edits.Clear(),
     edits.SetTimeouts(tcp=1, tcp_fin=2, udp=3),
+    edits.SetSettings(values={"net.ipv4.vs.sloppy_tcp": "1"}),
     edits.Zero(service=KEY),
     edits.Zero(),
     edits.AddMark(rule=RULE, number=3),
