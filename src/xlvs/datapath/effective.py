@@ -280,6 +280,7 @@ class _Work:
         pool = self._pool(service.key, id_)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
+        own = service.timeouts
         self._keys[key] = id_
         self._services[id_] = Service(
             flags=int(flags),
@@ -288,6 +289,9 @@ class _Work:
             persistence=self._ticks(service.persistence_timeout),
             key=key,
             mask=support.mask(service),
+            timeout_tcp=self._ticks(own.tcp),
+            timeout_tcp_fin=self._ticks(own.tcp_fin),
+            timeout_udp=self._ticks(own.udp),
         )
         listed = servers(ids, (each.weight for each in destinations))
         scheduler = support.scheduler(service)

@@ -86,6 +86,8 @@ def flags(service: model.Service) -> ServiceFlag:
         # Without -p an engine is accepted, and asked nothing.
         if service.persistence_engine == SIP:
             found |= ServiceFlag.SIP
+    if service.timeouts != model.NO_TIMEOUTS:
+        found |= ServiceFlag.OWN_TIMEOUTS
     return found
 
 

@@ -81,7 +81,7 @@ def desired_from(have: Have) -> Desired:
     for id_, record in tables.services.items():
         if not record.flags & ServiceFlag.USED:
             continue
-        service = _service(record, pools.get(id_, ()))
+        service = _service(record, pools.get(id_, ()), have.hz)
         listed = tables.servers[id_].ids if id_ in tables.servers else ()
         destinations = tuple(
             model.Destination(
@@ -115,8 +115,9 @@ def _flags(bits: int) -> int:
     return fallback | port
 
 
-def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
+def _service(record: Service, pool: tuple[bytes, ...], hz: int) -> model.Service:
     key = record.key
+    own = bool(record.flags & ServiceFlag.OWN_TIMEOUTS)
     if key.fwmark:
         inet6 = key.family == AF_INET6
         found = model.ServiceKey(
@@ -136,4 +137,11 @@ def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
         stateless=bool(record.flags & ServiceFlag.STATELESS),
         persistence_timeout=300 if record.flags & ServiceFlag.PERSISTENT else 0,
         local_addresses=tuple(map(unpacked, pool)),
+        timeouts=model.ServiceTimeouts(
+            tcp=record.timeout_tcp // hz,
+            tcp_fin=record.timeout_tcp_fin // hz,
+            udp=record.timeout_udp // hz,
+        )
+        if own
+        else model.NO_TIMEOUTS,
     )

@@ -24,7 +24,7 @@ from xlvs.model.edit import (
 )
 from xlvs.model.mark import MarkRule
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Method, Protocol, Service, ServiceKey
+from xlvs.model.service import Method, Protocol, Service, ServiceKey, ServiceTimeouts
 
 KEYS = [ServiceKey(protocol=Protocol.TCP, address=VIP, port=port) for port in (80, 443)]
 OPTIONS = Options(local_addresses=(real(8), real(9)))
@@ -35,7 +35,8 @@ weights = st.integers(0, 5)
 methods = st.sampled_from(Method)
 locals_ = st.sampled_from([real(n) for n in (5, 6, 7, 8)])
 schedulers = st.sampled_from(["rr", "wrr", "lc", "wlc", "mh", "sh"])
-services = st.builds(Service, key=keys, scheduler=schedulers) | st.builds(
+timeouts = st.builds(ServiceTimeouts, tcp=st.integers(0, 3), udp=st.integers(0, 1))
+services = st.builds(Service, key=keys, scheduler=schedulers, timeouts=timeouts) | st.builds(
     Service, key=keys, scheduler=st.just("mh"), stateless=st.booleans(), flags=st.integers(0, 3)
 )
 
