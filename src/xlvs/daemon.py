@@ -35,6 +35,7 @@ from xlvs.model import settings
 from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
+from xlvs.wire.words import host_port, key_title
 
 FAILURE = 1
 REAP_PERIOD = 5.0
@@ -42,6 +43,9 @@ REAP_PERIOD = 5.0
 
 DEFENCE_PERIOD = 1.0
 """Seconds between two looks at how much memory is free, the kernel's DEFENSE_TIMER_PERIOD."""
+
+DRAIN_PERIOD = 1.0
+"""Seconds between two looks at drains' deadlines."""
 
 SETTLE = 0.05
 """Seconds that an edit waits at most for the next hops that it needs."""
@@ -87,6 +91,7 @@ class Daemon:
         self._kernel.start_sweep()
         self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
         self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
+        self.tasks.start("drains", _every(DRAIN_PERIOD, self._end_drains))
         self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
 
     async def _take_over(self) -> None:
@@ -173,6 +178,18 @@ class Daemon:
         links = list(self.surroundings.observed.links.values())
         for each in hooks.attach_again(self._kernel, self._hooks, links):
             log.info("%s is there again: attached (%s)", each.ifname, each.hook)
+
+    def _end_drains(self) -> None:
+        def end() -> None:
+            for (service, destination), left in self.director.end_drains():
+                log.info(
+                    "the drain of %s %s is over: removed with %d connections left",
+                    key_title(service),
+                    host_port(destination.address, destination.port),
+                    left.active + left.inactive,
+                )
+
+        self._try(end)
 
     def _defend(self) -> None:
         self._look_at_memory(self.director.desired.settings)

@@ -16,6 +16,8 @@ from xlvs.model.mark import marked
 from xlvs.model.service import Destination
 from xlvs.wire.messages import (
     DestinationView,
+    DrainList,
+    DrainView,
     InterfaceView,
     LocalPorts,
     ServiceList,
@@ -96,6 +98,28 @@ def _destination(
         rates=rates,
         next_hop=director.effective.ways[destination.key.address].words,
     )
+
+
+def drain_list(director: Director) -> DrainList:
+    """All drains."""
+    found = []
+    for drained, drain in director.desired.drains.items():
+        load = director.load(drained)
+        _, listed = director.desired.services[drained.service]
+        before = next(d.weight_before for d in listed if d.key == drained.destination)
+        found.append(
+            DrainView(
+                service=drained.service,
+                destination=drained.destination,
+                since=drain.since,
+                until=drain.until,
+                weight_before=before,
+                active=load.active,
+                inactive=load.inactive,
+                persistent=load.persistent,
+            )
+        )
+    return DrainList(drains=sorted(found, key=lambda each: each.since))
 
 
 def setting_list(director: Director) -> SettingList:

@@ -15,6 +15,7 @@ from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
 from xlvs.wire.messages import (
     ConnectionView,
+    DrainList,
     EditRequest,
     EditResponse,
     ErrorBody,
@@ -59,6 +60,10 @@ class Client:
     def marks(self) -> MarkList:
         """Mark rules in their order."""
         return self._decode(self._ask("GET", "/v1/marks"), MarkList)
+
+    def drains(self) -> DrainList:
+        """Destinations that are being drained."""
+        return self._decode(self._ask("GET", "/v1/drains"), DrainList)
 
     def settings(self) -> SettingList:
         """Every setting."""

@@ -20,6 +20,7 @@ from xlvs.io.statefile import Saved
 from xlvs.model import service as model
 from xlvs.model import settings
 from xlvs.model.desired import Desired, Timeouts
+from xlvs.model.drain import Drained
 from xlvs.schedulers import maglev
 
 _SCHEDULERS = {int(number): name for name, number in support.SCHEDULERS.items()}
@@ -53,6 +54,11 @@ def adopt(have: Have, load: Callable[[], Saved | None], *, running: bool) -> Ado
 
 def desired_of(saved: Saved) -> Desired:
     """What the file says is wanted."""
+    there = {
+        (each.service.key, destination.key)
+        for each in saved.services
+        for destination in each.destinations
+    }
     return Desired(
         services={
             each.service.key: (each.service, tuple(each.destinations)) for each in saved.services
@@ -60,6 +66,11 @@ def desired_of(saved: Saved) -> Desired:
         timeouts=saved.timeouts,
         marks=tuple(saved.marks),
         settings=settings.known(saved.settings),
+        drains={
+            Drained(each.service, each.destination): each.drain
+            for each in saved.drains
+            if (each.service, each.destination) in there
+        },
     )
 
 
@@ -69,7 +80,7 @@ def _from_maps(have: Have, why: str) -> Adopted:
         return Adopted(have, desired, Ledger())
     remark = (
         f"{why}: services were read off the running data path; mark rules, persistence, "
-        "flags but those of mh and sh, tunnel options and settings are lost"
+        "flags but those of mh and sh, tunnel options, settings and drains are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 

@@ -16,17 +16,19 @@ from xlvs.datapath.history import NO_CHANGES, Changes, fold
 from xlvs.datapath.observed import Observed
 from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import DestinationFlag
+from xlvs.datapath.records import DestinationFlag, DestinationLoad
 from xlvs.datapath.renewal import renewal
 from xlvs.datapath.tables import Have, Release
 from xlvs.datapath.writes import PutSettings, Write
 from xlvs.engine import defence
 from xlvs.engine.defence import Defence
+from xlvs.io import clock
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
-from xlvs.io.statefile import Saved, SavedService
+from xlvs.io.statefile import Saved, SavedDrain, SavedService
 from xlvs.model.desired import Bounds, Desired
-from xlvs.model.edit import AnyEdit
+from xlvs.model.drain import Drained, due
+from xlvs.model.edit import AnyEdit, DeleteDestination
 from xlvs.model.problem import Code, Problem
 
 REST = 120.0
@@ -37,9 +39,18 @@ log = logging.getLogger(__name__)
 
 
 class Director:
-    """One instance. ``save`` writes the state file; it may raise OSError."""
+    """One instance.
 
-    def __init__(self, port: Port, options: Options, save: Callable[[Saved], None]) -> None:
+    ``save`` writes the state file; it may raise OSError. ``wall``: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        options: Options,
+        save: Callable[[Saved], None],
+        wall: Callable[[], float] = clock.wall,
+    ) -> None:
         self.port = port
         self.options = options
         self.desired = Desired()
@@ -49,6 +60,7 @@ class Director:
         self.available = sys.maxsize
         """Free pages of memory, as far as known: what the defence goes by."""
         self._save = save
+        self._wall = wall
         self._have = Have()
         self._idle_since: dict[int, float] = {}
         self._sweeps = -1
@@ -88,6 +100,7 @@ class Director:
             is_broadcast=self.observed.is_broadcast,
             services=capacity.services,
             destinations=min(capacity.destinations, listed),
+            now=self._wall(),
         )
 
     def _edit_halves(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:
@@ -127,6 +140,25 @@ class Director:
         self.effective = self.effective._replace(tables=tables)
         self._have = self._have._replace(tables=tables)
         return (write,)
+
+    def end_drains(self) -> list[tuple[Drained, DestinationLoad]]:
+        """Remove destinations whose drain's time is over; which, and what was left of each.
+
+        Raises Problem.
+        """
+        found = []
+        for drained in list(due(self.desired.drains, self._wall())):
+            left = self.load(drained)
+            self.edit([DeleteDestination(**drained._asdict())], go_on=False)
+            found.append((drained, left))
+        return found
+
+    def load(self, drained: Drained) -> DestinationLoad:
+        """Connections of a destination that there is."""
+        _, listed = self.desired.services[drained.service]
+        at = [each.key for each in listed].index(drained.destination)
+        id_ = self.effective.destination_ids[drained.service][at]
+        return self.port.load([id_])[id_]
 
     def estimate(self) -> None:
         """The estimator's run, every ``estimator.PERIOD`` seconds."""
@@ -266,6 +298,10 @@ class Director:
             timeouts=desired.timeouts,
             marks=list(desired.marks),
             settings=dict(desired.settings),
+            drains=[
+                SavedDrain(service=service, destination=destination, drain=drain)
+                for (service, destination), drain in desired.drains.items()
+            ],
             service_baselines=self.ledger.service_baselines,
             destination_baselines=self.ledger.destination_baselines,
         )

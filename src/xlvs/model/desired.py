@@ -21,6 +21,7 @@ from xlvs.model.checks import (
     check_unicast,
     settled,
 )
+from xlvs.model.drain import Drained, Drains, drain, emptied, refilled
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
@@ -33,10 +34,12 @@ from xlvs.model.edit import (
     DeleteLocalAddress,
     DeleteMark,
     DeleteService,
+    DrainDestination,
     EditDestination,
     EditService,
     SetSettings,
     SetTimeouts,
+    UndrainDestination,
     Zero,
 )
 from xlvs.model.mark import MarkRule, add_mark, delete_mark
@@ -75,6 +78,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     marks: tuple[MarkRule, ...] = ()
     settings: settings.Values = {}
+    drains: Drains = {}
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -119,12 +123,14 @@ class Bounds(NamedTuple):
     """What a machine allows.
 
     ``is_broadcast`` knows the subnets' broadcast addresses: no real server has one.
-    ``services`` and ``destinations`` are how many there may be in all.
+    ``services`` and ``destinations`` are how many there may be in all. ``now``: seconds
+    since the epoch, of which a drain counts its own.
     """
 
     is_broadcast: Callable[[Address], bool] = lambda _: False
     services: int = sys.maxsize
     destinations: int = sys.maxsize
+    now: float = 0.0
 
 
 BOUNDLESS = Bounds()
@@ -144,6 +150,7 @@ class Draft:
         # A list once they change: there may be thousands, each an edit of its own.
         self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks
         self.settings = desired.settings
+        self.drains = dict(desired.drains)
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
@@ -152,6 +159,7 @@ class Draft:
             timeouts=self.timeouts,
             marks=tuple(self._marks),
             settings=self.settings,
+            drains=self.drains,
         )
 
     def apply(self, edit: AnyEdit) -> None:  # noqa: C901, PLR0912  # one case for each edit
@@ -176,12 +184,16 @@ class Draft:
             case DeleteService(key=key):
                 self._destinations -= len(self._entry(key)[1])
                 del self.services[key]
+                self._end_drains(key)
             case AddDestination() | EditDestination() | DeleteDestination():
                 self._edit_destinations(edit)
+            case DrainDestination() | UndrainDestination():
+                self._drain(edit)
             case AddLocalAddress() | DeleteLocalAddress():
                 self._edit_local_addresses(edit)
             case Clear():
                 self.services = {}
+                self.drains = {}
                 self._destinations = 0
             case SetTimeouts():
                 self.timeouts = _timeouts(self.timeouts, edit)
@@ -230,11 +242,34 @@ class Draft:
                 at = _index(listed, wanted.key)
                 wanted = _remembering(wanted, listed[at])
                 listed = (*listed[:at], wanted, *listed[at + 1 :])
+                if wanted.weight:
+                    self.drains.pop(Drained(edit.service, wanted.key), None)
             case DeleteDestination(destination=gone):
                 at = _index(listed, gone)
                 listed = listed[:at] + listed[at + 1 :]
+                self.drains.pop(Drained(edit.service, gone), None)
                 self._destinations -= 1
         self.services[edit.service] = (service, listed)
+
+    def _drain(self, edit: DrainDestination | UndrainDestination) -> None:
+        service, listed = self._entry(edit.service)
+        at = _index(listed, edit.destination)
+        drained = Drained(edit.service, edit.destination)
+        if isinstance(edit, DrainDestination):
+            seconds = edit.seconds
+            if seconds is None:
+                seconds = settings.numbers(self.settings)["xlvs.drain_seconds"]
+            self.drains[drained] = drain(self._bounds.now, seconds)
+            wanted = emptied(listed[at])
+        else:
+            wanted = refilled(listed[at], draining=drained in self.drains)
+            self.drains.pop(drained, None)
+        self.services[edit.service] = (service, (*listed[:at], wanted, *listed[at + 1 :]))
+
+    def _end_drains(self, service: ServiceKey) -> None:
+        """Those of a service that is gone."""
+        for drained in [each for each in self.drains if each.service == service]:
+            del self.drains[drained]
 
     def _edit_local_addresses(self, edit: AddLocalAddress | DeleteLocalAddress) -> None:
         service, destinations = self._entry(edit.service)

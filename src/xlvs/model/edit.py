@@ -56,6 +56,25 @@ class DeleteDestination(Edit, frozen=True, tag="destination.delete"):
     destination: DestinationKey
 
 
+class DrainDestination(Edit, frozen=True, tag="destination.drain"):
+    """A destination gets no new connections, and is removed when the time is over.
+
+    ``seconds``: how long; 0: nobody removes it; None: ``net.xlvs.drain_seconds``. A drain
+    ends when the destination is removed or is given a weight.
+    """
+
+    service: ServiceKey
+    destination: DestinationKey
+    seconds: int | None = None
+
+
+class UndrainDestination(Edit, frozen=True, tag="destination.undrain"):
+    """A destination gets back the weight that it had before it was 0; its drain ends."""
+
+    service: ServiceKey
+    destination: DestinationKey
+
+
 class AddLocalAddress(Edit, frozen=True, tag="local_address.add"):
     """One more source address for FULLNAT of this service."""
 
@@ -122,6 +141,8 @@ AnyEdit = (
     | AddDestination
     | EditDestination
     | DeleteDestination
+    | DrainDestination
+    | UndrainDestination
     | AddLocalAddress
     | DeleteLocalAddress
     | Clear

@@ -390,3 +390,30 @@ def test_a_defence_that_cannot_be_written_is_tried_again(served):
     assert world.port.settings.secure_tcp == 0
     assert world.director.defend(0)
     assert world.port.settings.secure_tcp == 1
+
+
+def drain(n, **more):
+    key = {"address": str(real(n)), "port": 80}
+    return {"op": "destination.drain", "service": KEY, "destination": key, **more}
+
+
+def test_drains_are_shown_and_wrong_ones_change_nothing(served):
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [service(), destination(1), destination(2)]})
+        assert ask("GET", "/v1/drains") == (200, {"drains": []})
+        assert ask("POST", "/v1/edits", {"edits": [drain(2, seconds=30)]})[0] == 200
+        refused = [
+            ask("POST", "/v1/edits", {"edits": [drain(1, seconds=30), wrong]})
+            for wrong in (drain(1, seconds=-1), drain(3), drain(1, seconds=1.5), drain(1, weight=0))
+        ]
+        return refused, ask("GET", "/v1/drains")
+
+    refused, (_, shown) = served.talk(conversation)
+    assert [(status, body["where"].partition("/edits/1")[2]) for status, body in refused[:2]] == [
+        (422, "/seconds"),
+        (422, "/destination"),
+    ]
+    assert [status for status, _ in refused[2:]] == [400, 400]
+    (only,) = shown["drains"]
+    assert only["destination"]["address"] == str(real(2))
+    assert (only["until"] - only["since"], only["weight_before"]) == (30, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.datapath_plan.build import VIP, World, add, change, drop, real
+from tests.unit.datapath_plan.build import VIP, World, add, change, drain, drop, real, undrain
 
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse
@@ -49,6 +49,8 @@ edits = st.one_of(
     st.builds(add, numbers, weights, methods, keys),
     st.builds(change, numbers, weights, methods, keys),
     st.builds(drop, numbers, keys),
+    st.builds(drain, numbers, st.integers(0, 3), keys),
+    st.builds(undrain, numbers, keys),
     st.builds(lambda key: DeleteService(key=key), keys),
     st.builds(EditService, service=services),
     st.builds(lambda a, k: AddLocalAddress(service=k, address=a), locals_, keys),

@@ -51,6 +51,8 @@ EVERY_EDIT = [
     edits.DeleteLocalAddress(service=KEY, address=ip_address("fd00::8")),
     edits.Clear(),
     edits.SetTimeouts(tcp=1, tcp_fin=2, udp=3),
+    edits.DrainDestination(service=KEY, destination=SERVER, seconds=5),
+    edits.UndrainDestination(service=KEY, destination=SERVER),
     edits.SetSettings(values={"net.ipv4.vs.sloppy_tcp": "1"}),
     edits.Zero(service=KEY),
     edits.Zero(),
