@@ -63,3 +63,19 @@ def test_a_threshold_below_nothing_is_never_met():
 def test_only_automatic_modes_need_to_know_the_memory():
     assert [automatic(modes(mode)) for mode in (0, 1, 2, 3)] == [False, True, True, False]
     assert not automatic({})
+
+
+@pytest.mark.parametrize("row", load("settings/drop_packet")["rows"], ids=str)
+def test_the_kernels_rate(row):
+    values = {name: (row[name],) for name in ("drop_packet", "amemthresh", "am_droprate")}
+    found = defence(values, row["available"])
+    assert dict(found.shown).get("drop_packet", row["drop_packet"]) == row["shown"]
+    dropped = [at for at, fate in enumerate(row["datagrams"]) if fate == "x"]
+    if found.drop_rate == 0:
+        assert not dropped
+        return
+    assert dropped
+    assert all(b - a == found.drop_rate for a, b in zip(dropped, dropped[1:], strict=False))
+    # None is missed before the first or after the last one.
+    assert dropped[0] < max(found.drop_rate, 3)
+    assert len(row["datagrams"]) - dropped[-1] <= found.drop_rate
