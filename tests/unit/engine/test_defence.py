@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from tests.oracle.facts import load
 
@@ -75,7 +77,7 @@ def test_the_kernels_rate(row):
         assert not dropped
         return
     assert dropped
-    assert all(b - a == found.drop_rate for a, b in zip(dropped, dropped[1:], strict=False))
+    assert all(b - a == found.drop_rate for a, b in pairwise(dropped))
     # None is missed before the first or after the last one.
     assert dropped[0] < max(found.drop_rate, 3)
     assert len(row["datagrams"]) - dropped[-1] <= found.drop_rate
