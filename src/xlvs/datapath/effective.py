@@ -261,6 +261,7 @@ class _Work:
         self._ids = ids
         self._there = have.tables
         self._hz = have.hz
+        self._fallback = settings.numbers(desired.settings)["xlvs.hash_fallback"]
         self._keys: dict[ServiceKey, int] = {}
         self._services: dict[int, Service] = {}
         self._destinations: dict[int, Destination] = {}
@@ -280,6 +281,8 @@ class _Work:
         pool = self._pool(service.key, id_)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
+        if self._fallback and support.scheduler(service) in support.FALLING_BACK:
+            flags |= ServiceFlag.HASH_FALLBACK
         own = service.timeouts
         self._keys[key] = id_
         self._services[id_] = Service(

@@ -102,6 +102,7 @@ SETTINGS: dict[str, Setting] = {
     "sync_version": Setting((1,), 0, 1, _SYNC),
     PROFILE: Setting((0,), 0, len(PROFILES) - 1, words=PROFILES),
     "xlvs.drain_seconds": Setting((0,), 0, _MONTH),
+    "xlvs.hash_fallback": Setting((0,), 0, _SWITCH),
     "xlvs.icmp_answers_per_second": Setting((1000,), 0),
     "xlvs.reschedule": Setting((0,), 0, _SWITCH),
     "xlvs.reset": Setting((0,), 0, _SWITCH),
@@ -109,6 +110,7 @@ SETTINGS: dict[str, Setting] = {
 """By the name without its prefix.
 
 Ours: ``drain_seconds`` is how long a drain lasts that does not say it (0: for ever);
+``hash_fallback`` gives every mh and sh service the flag mh-fallback or sh-fallback;
 ``icmp_answers_per_second`` limits ICMP errors of ours for each CPU (0: no limit);
 ``reset`` ends TCP connections of a removed server with a RST; ``reschedule`` sends its
 UDP clients to another server.
@@ -121,6 +123,8 @@ _PROFILE_DEFAULTS: dict[str, Values] = {
         # also where the director does not see the server close (DR and TUN).
         "conn_reuse_mode": (3,),
         "xlvs.drain_seconds": (300,),
+        # Clients of a server of weight 0 are not refused while others can serve them.
+        "xlvs.hash_fallback": (1,),
         "xlvs.reschedule": (1,),
         "xlvs.reset": (1,),
     },

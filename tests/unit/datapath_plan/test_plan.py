@@ -33,7 +33,7 @@ from xlvs.datapath.records import (
     Stats,
 )
 from xlvs.io.director import REST
-from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetTimeouts
+from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetSettings, SetTimeouts
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Protocol, Service, ServiceKey, ServiceTimeouts
 
@@ -472,3 +472,14 @@ def test_time_outs_of_a_service_are_in_its_record_and_come_back_from_it():
     record = world.port.services[0]
     assert not record.flags & ServiceFlag.OWN_TIMEOUTS
     assert record.timeout_tcp == 0
+
+
+@pytest.mark.parametrize(("scheduler", "falls_back"), [("mh", 1), ("sh", 1), ("dh", 0), ("rr", 0)])
+def test_hashing_schedulers_fall_back_in_the_modern_profile(scheduler, falls_back):
+    world = World()
+    world.do(add_service(scheduler), add(1))
+    assert not world.port.services[0].flags & ServiceFlag.HASH_FALLBACK
+    world.do(SetSettings(values={"net.xlvs.profile": "modern"}))
+    assert bool(world.port.services[0].flags & ServiceFlag.HASH_FALLBACK) is bool(falls_back)
+    world.do(SetSettings(values={"net.xlvs.hash_fallback": "0"}))
+    assert not world.port.services[0].flags & ServiceFlag.HASH_FALLBACK
