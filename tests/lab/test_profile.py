@@ -119,3 +119,28 @@ def test_a_udp_client_that_never_stops(world):
         for process in (client, echo):
             process.kill()
             process.communicate()
+
+
+@pytest.mark.parametrize("world", ["ipvs"], indirect=True)
+def test_a_service_with_time_outs_of_its_own(world):
+    small, _ = world
+    key = {"protocol": "tcp", "address": VIP, "port": 80}
+    own = {"tcp": 2, "tcp_fin": 1}
+    server = {"key": {"address": REAL[0], "port": 80}, "method": "nat"}
+    small.edit(
+        {"op": "service.add", "service": {"key": key, "scheduler": "rr", "timeouts": own}},
+        {"op": "destination.add", "service": key, "destination": server},
+    )
+    curl = subprocess.Popen(
+        small.within("c", "curl", "-s", f"telnet://{VIP}:80"), stdin=subprocess.PIPE
+    )
+    try:
+        eventually(lambda: small.api("GET", "/v1/connections"))
+        (connection,) = small.api("GET", "/v1/connections")
+        assert connection["state"] == "ESTABLISHED"
+        assert connection["expires"] <= own["tcp"]
+        eventually(lambda: not small.api("GET", "/v1/connections"), patience=4)
+        eventually(lambda: small.service()["destinations"][0]["active"] == 0)
+    finally:
+        curl.kill()
+        curl.communicate()
