@@ -66,6 +66,7 @@ class Daemon:
         self._started = clock.wall()
         self._hooks: list[Hook] = []
         self._attached = False
+        self._blind = False  # nobody tells how much memory is free
         self._seen = 0  # the surroundings' revision that the maps are of
         self._links: tuple[object, ...] = ()
         self.director = Director(
@@ -196,8 +197,14 @@ class Daemon:
         self._try(lambda: self.director.defend(self.director.available))
 
     def _look_at_memory(self, values: settings.Values) -> None:
-        if defence.automatic(values):
+        if not defence.automatic(values):
+            return
+        try:
             self.director.available = memory.available()
+        except OSError as error:
+            if not self._blind:
+                log.warning("how much memory is free cannot be read: %s", error)
+            self._blind = True
 
     def _reap(self) -> None:
         self._try(lambda: self.director.reap(clock.monotonic()))

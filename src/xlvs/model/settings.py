@@ -37,6 +37,9 @@ _SECONDS = _INT_MAX // 100
 
 _MONTH = 31 * 86400
 
+_CPU_LIST = "est_cpulist"
+"""The kernel's only setting that is no number: the CPUs of its estimating threads."""
+
 Values = Mapping[str, tuple[int, ...]]
 
 _SYNC = "stored: it will count when connections are synchronised"
@@ -177,6 +180,8 @@ def find(name: str) -> str:
         key = plain.removeprefix(PREFIX)
         if key.startswith(_OWN):
             key = ""  # ours are not IPVS's
+    if key == _CPU_LIST:
+        raise Problem(Code.NOT_SUPPORTED, f"{plain} is for threads that xlvs does not have", name)
     if key not in SETTINGS:
         raise Problem(Code.INVALID, f"there is no setting {plain or repr(name)}", name)
     return key

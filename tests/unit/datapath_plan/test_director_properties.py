@@ -21,6 +21,7 @@ from xlvs.model.edit import (
     DeleteMark,
     DeleteService,
     EditService,
+    SetSettings,
 )
 from xlvs.model.mark import MarkRule
 from xlvs.model.problem import Code, Problem
@@ -42,6 +43,11 @@ services = st.builds(Service, key=keys, scheduler=schedulers, timeouts=timeouts)
 
 rules = st.builds(MarkRule, mark=numbers, protocol=st.sampled_from([0, 6]))
 
+values = st.dictionaries(
+    st.sampled_from(["net.xlvs.profile", "sloppy_tcp", "drop_packet", "secure_tcp"]),
+    st.sampled_from(["0", "1", "3", "ipvs", "modern", "default"]),
+)
+
 edits = st.one_of(
     st.builds(AddService, service=services),
     st.builds(AddService, service=services),
@@ -56,6 +62,7 @@ edits = st.one_of(
     st.builds(lambda a, k: AddLocalAddress(service=k, address=a), locals_, keys),
     st.builds(lambda a, k: DeleteLocalAddress(service=k, address=a), locals_, keys),
     st.just(Clear()),
+    st.builds(SetSettings, values=values),
     st.builds(AddMark, rule=rules),
     st.builds(DeleteMark, number=st.just(1)),
 )
