@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from msgspec.structs import replace
+
 from xlvs.api import server
 from xlvs.api.app import Api
 from xlvs.api.views import Facts
@@ -18,8 +20,8 @@ from xlvs.cli.xlvsd import Config, read_command_line
 from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes, remove
-from xlvs.engine import estimator, settings
-from xlvs.io import adoption, clock, forwarding, hooks, statefile
+from xlvs.engine import defence, estimator
+from xlvs.io import adoption, clock, forwarding, hooks, memory, statefile
 from xlvs.io.director import Director
 from xlvs.io.hooks import Hook
 from xlvs.io.kernel import Kernel
@@ -29,13 +31,21 @@ from xlvs.io.packet_events import PacketEvents
 from xlvs.io.paths import Paths, paths
 from xlvs.io.surroundings import Surroundings
 from xlvs.io.tasks import Tasks
+from xlvs.model import settings
 from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
+from xlvs.wire.words import host_port, key_title
 
 FAILURE = 1
 REAP_PERIOD = 5.0
 """Seconds between two looks at removed destinations."""
+
+DEFENCE_PERIOD = 1.0
+"""Seconds between two looks at how much memory is free, the kernel's DEFENSE_TIMER_PERIOD."""
+
+DRAIN_PERIOD = 1.0
+"""Seconds between two looks at drains' deadlines."""
 
 SETTLE = 0.05
 """Seconds that an edit waits at most for the next hops that it needs."""
@@ -56,13 +66,12 @@ class Daemon:
         self._started = clock.wall()
         self._hooks: list[Hook] = []
         self._attached = False
+        self._blind = False  # nobody tells how much memory is free
         self._seen = 0  # the surroundings' revision that the maps are of
         self._links: tuple[object, ...] = ()
-        self._warnings = tuple(settings.warnings(config.values))
-        values = {name: value[0] for name, value in config.values.items() if len(value) == 1}
         self.director = Director(
             kernel,
-            Options(config.local_addresses, values, config.tunnel_sources),
+            Options(config.local_addresses, config.tunnel_sources),
             lambda saved: statefile.save(place.state, saved),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
@@ -74,14 +83,16 @@ class Daemon:
         self._hooks = hooks.chosen(self.config.interfaces, self.config.hook, links)
         for each in self._hooks:
             log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why)
-        for warning in self._warnings:
-            log.warning("%s", warning)
         await self._take_over()
+        for warning in settings.warnings(self.director.desired.settings):
+            log.warning("%s", warning)
         hooks.attach(self._kernel, self._hooks)
         self._attached = True
         self._links = self._link_names()
         self._kernel.start_sweep()
         self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
+        self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
+        self.tasks.start("drains", _every(DRAIN_PERIOD, self._end_drains))
         self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
 
     async def _take_over(self) -> None:
@@ -92,6 +103,9 @@ class Daemon:
         )
         for remark in adopted.remarks:
             log.warning("%s", remark)
+        wanted = settings.changed(adopted.desired.settings, self.config.settings)
+        adopted = adopted._replace(desired=replace(adopted.desired, settings=wanted))
+        self._look_at_memory(adopted.desired.settings)
         await self.surroundings.learn(addresses(adopted.desired))
         self.surroundings.remember(adopted.have.tables.destinations.values())
         self._seen = self.surroundings.revision
@@ -138,16 +152,15 @@ class Daemon:
 
     def facts(self) -> Facts:
         """What the daemon knows about itself."""
-        values = settings.defaults()
-        values.update({name: v[0] for name, v in self.config.values.items() if len(v) == 1})
+        values = self.director.desired.settings
         return Facts(
             instance=self.config.instance,
             version=_version(),
             pid=os.getpid(),
             started=self._started,
             hooks=tuple(self._hooks),
-            warnings=(*self._warnings, *self._not_forwarding()),
-            settings=tuple(values.items()),
+            warnings=(*settings.warnings(values), *self._not_forwarding()),
+            settings=tuple(settings.numbers(values).items()),
         )
 
     def _not_forwarding(self) -> Iterator[str]:
@@ -166,6 +179,32 @@ class Daemon:
         links = list(self.surroundings.observed.links.values())
         for each in hooks.attach_again(self._kernel, self._hooks, links):
             log.info("%s is there again: attached (%s)", each.ifname, each.hook)
+
+    def _end_drains(self) -> None:
+        def end() -> None:
+            for (service, destination), left in self.director.end_drains():
+                log.info(
+                    "the drain of %s %s is over: removed with %d connections left",
+                    key_title(service),
+                    host_port(destination.address, destination.port),
+                    left.active + left.inactive,
+                )
+
+        self._try(end)
+
+    def _defend(self) -> None:
+        self._look_at_memory(self.director.desired.settings)
+        self._try(lambda: self.director.defend(self.director.available))
+
+    def _look_at_memory(self, values: settings.Values) -> None:
+        if not defence.automatic(values):
+            return
+        try:
+            self.director.available = memory.available()
+        except OSError as error:
+            if not self._blind:
+                log.warning("how much memory is free cannot be read: %s", error)
+            self._blind = True
 
     def _reap(self) -> None:
         self._try(lambda: self.director.reap(clock.monotonic()))

@@ -52,6 +52,8 @@ class Api:
                 Route("/v1/connections", self.connections),
                 Route("/v1/timeouts", self.timeouts),
                 Route("/v1/marks", self.marks),
+                Route("/v1/drains", self.drains),
+                Route("/v1/settings", self.settings),
                 Route("/v1/status", self.status),
             ],
             exception_handlers={
@@ -82,6 +84,14 @@ class Api:
     async def marks(self, _request: Request) -> Response:
         """Mark rules."""
         return _json(MarkList(rules=list(self._director.desired.marks)))
+
+    async def drains(self, _request: Request) -> Response:
+        """Destinations that are being drained."""
+        return _json(views.drain_list(self._director))
+
+    async def settings(self, _request: Request) -> Response:
+        """Every setting."""
+        return _json(views.setting_list(self._director))
 
     async def status(self, _request: Request) -> Response:
         """Everything at once."""

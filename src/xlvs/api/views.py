@@ -11,14 +11,19 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
 from xlvs.engine.counting import total, total_rates
 from xlvs.io.director import Director
+from xlvs.model import settings
 from xlvs.model.mark import marked
 from xlvs.model.service import Destination
 from xlvs.wire.messages import (
     DestinationView,
+    DrainList,
+    DrainView,
     InterfaceView,
     LocalPorts,
     ServiceList,
     ServiceView,
+    SettingList,
+    SettingView,
     Status,
     TableView,
 )
@@ -92,6 +97,47 @@ def _destination(
         live=live,
         rates=rates,
         next_hop=director.effective.ways[destination.key.address].words,
+    )
+
+
+def drain_list(director: Director) -> DrainList:
+    """All drains."""
+    found = []
+    for drained, drain in director.desired.drains.items():
+        load = director.load(drained)
+        _, listed = director.desired.services[drained.service]
+        before = next(d.weight_before for d in listed if d.key == drained.destination)
+        found.append(
+            DrainView(
+                service=drained.service,
+                destination=drained.destination,
+                since=drain.since,
+                until=drain.until,
+                weight_before=before,
+                active=load.active,
+                inactive=load.inactive,
+                persistent=load.persistent,
+            )
+        )
+    return DrainList(drains=sorted(found, key=lambda each: each.since))
+
+
+def setting_list(director: Director) -> SettingList:
+    """All settings. IPVS's automatic ones show what the defence has made of them."""
+    values = director.desired.settings
+    now = settings.current(values)
+    now.update((name, (mode,)) for name, mode in director.defence.shown)
+    plain = settings.defaults(values)
+    return SettingList(
+        settings=[
+            SettingView(
+                name=settings.full_name(key),
+                value=settings.text(key, now[key]),
+                default=settings.text(key, plain[key]),
+                remark=setting.remark,
+            )
+            for key, setting in sorted(settings.SETTINGS.items())
+        ]
     )
 
 

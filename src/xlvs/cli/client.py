@@ -15,11 +15,13 @@ from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
 from xlvs.wire.messages import (
     ConnectionView,
+    DrainList,
     EditRequest,
     EditResponse,
     ErrorBody,
     MarkList,
     ServiceList,
+    SettingList,
     Status,
     Timeouts,
 )
@@ -58,6 +60,14 @@ class Client:
     def marks(self) -> MarkList:
         """Mark rules in their order."""
         return self._decode(self._ask("GET", "/v1/marks"), MarkList)
+
+    def drains(self) -> DrainList:
+        """Destinations that are being drained."""
+        return self._decode(self._ask("GET", "/v1/drains"), DrainList)
+
+    def settings(self) -> SettingList:
+        """Every setting."""
+        return self._decode(self._ask("GET", "/v1/settings"), SettingList)
 
     def status(self) -> Status:
         """Everything at once."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NoReturn
 
-from xlvs.engine import hook, settings
+from xlvs.engine import hook
 from xlvs.io.paths import DEFAULT_INSTANCE, instance_from_environment, paths
+from xlvs.model import settings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
 
@@ -20,7 +21,7 @@ _TABLE_MAX = 1 << 26  # 62 bytes each: 4 GB
 
 @dataclass(frozen=True)
 class Config:
-    """The command line. ``values``: net.ipv4.vs.* without the prefix."""
+    """The command line. ``settings``: names and values as they were given."""
 
     instance: str = DEFAULT_INSTANCE
     interfaces: tuple[str, ...] = ()
@@ -29,7 +30,7 @@ class Config:
     table_size_ipv6: int | None = None
     local_addresses: tuple[Address, ...] = ()
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
-    values: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,7 +100,13 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="net.ipv4.vs.KEY=VALUE",
-        help="a setting of IPVS's",
+        help="settings, as 'xlvs settings' lists them; these win over what the director kept",
+    )
+    found.add_argument(
+        "--profile",
+        choices=settings.PROFILES,
+        help="ipvs: just as the kernel's (default); modern: better where IPVS is known to hurt. "
+        "The same as --set net.xlvs.profile=…; the director keeps it",
     )
     return found
 
@@ -110,7 +117,10 @@ def read_command_line(argv: Sequence[str]) -> Config:
     found = options.parse_args(argv)
     try:
         paths(found.instance)
-        values = settings.read(found.set)
+        wanted = tuple(map(settings.split, found.set))
+        if found.profile:
+            wanted += ((settings.full_name(settings.PROFILE), found.profile),)
+        settings.changed({}, wanted)
     except Problem as problem:
         options.error(problem.message)
     return Config(
@@ -121,7 +131,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         table_size_ipv6=found.table_size_ipv6,
         local_addresses=found.local_addresses,
         tunnel_sources=found.tunnel_sources,
-        values=values,
+        settings=wanted,
     )
 
 

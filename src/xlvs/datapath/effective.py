@@ -37,6 +37,7 @@ from xlvs.datapath.tables import (
     Tables,
 )
 from xlvs.model import service as model
+from xlvs.model import settings
 from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
@@ -79,6 +80,7 @@ _TICKS_MAX = (1 << 31) - (1 << 16)
 
 _compiled = Compiler()
 _NUMBERS = 1 << 32  # of sets of mark rules
+_U32 = 0xFFFFFFFF
 
 # Plain numbers: there may be thousands of destinations.
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
@@ -86,22 +88,24 @@ _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
 _FTP = int(DestinationFlag.FTP)
-_SECURE_ALWAYS = 3  # net.ipv4.vs.secure_tcp: not only while memory is short
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 NOTHING_RELEASED = Release()
 _SPREAD_MAX = 32  # packets change an address's last word only
 
 
 class Options(NamedTuple):
-    """What the daemon was started with.
+    """What the daemon was started with, and what it has found out since.
 
-    ``values``: net.ipv4.vs.* without the prefix. ``tunnel_sources``: prefixes out of which
-    tunnel packets get a source that varies by flow, one at most of each family.
+    ``tunnel_sources``: prefixes out of which tunnel packets get a source that varies by
+    flow, one at most of each family. ``drop_rate``, ``drop_entry`` and ``secure_tcp`` are
+    what the defence does now (``xlvs.engine.defence``), as in the settings map.
     """
 
     local_addresses: tuple[Address, ...] = ()
-    values: Mapping[str, int] = EMPTY
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
+    drop_rate: int = 0
+    drop_entry: int = 0
+    secure_tcp: int = 0
 
 
 class Effective(NamedTuple):
@@ -258,6 +262,7 @@ class _Work:
         self._ids = ids
         self._there = have.tables
         self._hz = have.hz
+        self._fallback = settings.numbers(desired.settings)["xlvs.hash_fallback"]
         self._keys: dict[ServiceKey, int] = {}
         self._services: dict[int, Service] = {}
         self._destinations: dict[int, Destination] = {}
@@ -277,6 +282,9 @@ class _Work:
         pool = self._pool(service.key, id_)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
+        if self._fallback and support.scheduler(service) in support.FALLING_BACK:
+            flags |= ServiceFlag.HASH_FALLBACK
+        own = service.timeouts
         self._keys[key] = id_
         self._services[id_] = Service(
             flags=int(flags),
@@ -285,6 +293,9 @@ class _Work:
             persistence=self._ticks(service.persistence_timeout),
             key=key,
             mask=support.mask(service),
+            timeout_tcp=self._ticks(own.tcp),
+            timeout_tcp_fin=self._ticks(own.tcp_fin),
+            timeout_udp=self._ticks(own.udp),
         )
         listed = servers(ids, (each.weight for each in destinations))
         scheduler = support.scheduler(service)
@@ -405,7 +416,8 @@ class _Work:
         seconds[State.ESTABLISHED] = timeouts.tcp
         seconds[State.FIN_WAIT] = timeouts.tcp_fin
         seconds[State.UDP] = timeouts.udp
-        values = self._options.values
+        values = settings.numbers(self._desired.settings)
+        on = {name: int(value != 0) for name, value in values.items()}
         spread4, source4 = _spread(self._options, 4)
         spread6, source6 = _spread(self._options, 6)
         there = self._there.settings.mark_set
@@ -420,13 +432,24 @@ class _Work:
             ),
             marks=sum(1 for key in self._keys if key.fwmark),
             local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
-            conn_reuse_mode=values.get("conn_reuse_mode", 1),
-            expire_nodest_conn=values.get("expire_nodest_conn", 0),
-            sloppy_tcp=values.get("sloppy_tcp", 0),
-            sloppy_sctp=values.get("sloppy_sctp", 0),
-            secure_tcp=int(values.get("secure_tcp", 0) == _SECURE_ALWAYS),
-            pmtu_disc=values.get("pmtu_disc", 1),
-            nat_icmp_send=values.get("nat_icmp_send", 0),
+            conn_reuse_mode=values["conn_reuse_mode"] & _U32,  # bits: 2 is one of its own
+            expire_nodest_conn=on["expire_nodest_conn"],
+            sloppy_tcp=on["sloppy_tcp"],
+            pmtu_disc=on["pmtu_disc"],
+            nat_icmp_send=on["nat_icmp_send"],
+            sloppy_sctp=on["sloppy_sctp"],
+            schedule_icmp=on["schedule_icmp"],
+            cache_bypass=on["cache_bypass"],
+            expire_quiescent_template=on["expire_quiescent_template"],
+            snat_reroute=on["snat_reroute"],
+            lblc_expiration=self._ticks(values["lblc_expiration"]),
+            lblcr_expiration=self._ticks(values["lblcr_expiration"]),
+            secure_tcp=self._options.secure_tcp,
+            drop_rate=self._options.drop_rate,
+            drop_entry=self._options.drop_entry,
+            reset=values["xlvs.reset"],
+            reschedule=values["xlvs.reschedule"],
+            answer_rate=values["xlvs.icmp_answers_per_second"],
             spread4=spread4,
             spread6=spread6,
             spread_source4=source4,
@@ -437,7 +460,7 @@ class _Work:
         )
 
     def _ticks(self, seconds: int) -> int:
-        return min(seconds * self._hz, _TICKS_MAX)
+        return max(0, min(seconds * self._hz, _TICKS_MAX))
 
 
 def _spread(options: Options, version: int) -> tuple[int, bytes]:

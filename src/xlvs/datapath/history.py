@@ -21,8 +21,10 @@ from xlvs.model.edit import (
     Clear,
     DeleteDestination,
     DeleteService,
+    DrainDestination,
     EditDestination,
     EditService,
+    UndrainDestination,
     Zero,
 )
 from xlvs.model.problem import Problem
@@ -103,7 +105,12 @@ def _note(
             if bound != service.scheduler:
                 changes.rebound.add(service.key)
                 changes.weights[service.key] = [_numbers(services, service.key)]
-        case AddDestination(service=key) | EditDestination(service=key):
+        case (
+            AddDestination(service=key)
+            | EditDestination(service=key)
+            | DrainDestination(service=key)
+            | UndrainDestination(service=key)
+        ):
             changes.weights.setdefault(key, []).append(_numbers(services, key))
         case DeleteDestination(service=key, destination=destination):
             changes.weights.setdefault(key, []).append(_numbers(services, key))

@@ -86,6 +86,8 @@ def flags(service: model.Service) -> ServiceFlag:
         # Without -p an engine is accepted, and asked nothing.
         if service.persistence_engine == SIP:
             found |= ServiceFlag.SIP
+    if service.timeouts != model.NO_TIMEOUTS:
+        found |= ServiceFlag.OWN_TIMEOUTS
     return found
 
 
@@ -113,10 +115,14 @@ def keeps_port(service: model.Service, destination: model.Destination) -> bool:
     return not service.key.port
 
 
+FALLING_BACK = frozenset((Scheduler.MH, Scheduler.SH))
+"""Schedulers with a flag that looks for another server if the client's cannot be used."""
+
+
 def hash_flags(service: model.Service) -> ServiceFlag:
     """What packets must know of a hashing scheduler's flags."""
     flags = ServiceFlag(0)
-    if scheduler(service) in (Scheduler.MH, Scheduler.SH):
+    if scheduler(service) in FALLING_BACK:
         if service.flags & maglev.FALLBACK:
             flags |= ServiceFlag.HASH_FALLBACK
         if service.flags & maglev.PORT:

@@ -18,7 +18,9 @@ from xlvs.datapath.tables import Have
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved
 from xlvs.model import service as model
+from xlvs.model import settings
 from xlvs.model.desired import Desired, Timeouts
+from xlvs.model.drain import Drained
 from xlvs.schedulers import maglev
 
 _SCHEDULERS = {int(number): name for name, number in support.SCHEDULERS.items()}
@@ -52,12 +54,23 @@ def adopt(have: Have, load: Callable[[], Saved | None], *, running: bool) -> Ado
 
 def desired_of(saved: Saved) -> Desired:
     """What the file says is wanted."""
+    there = {
+        (each.service.key, destination.key)
+        for each in saved.services
+        for destination in each.destinations
+    }
     return Desired(
         services={
             each.service.key: (each.service, tuple(each.destinations)) for each in saved.services
         },
         timeouts=saved.timeouts,
         marks=tuple(saved.marks),
+        settings=settings.known(saved.settings),
+        drains={
+            Drained(each.service, each.destination): each.drain
+            for each in saved.drains
+            if (each.service, each.destination) in there
+        },
     )
 
 
@@ -67,7 +80,7 @@ def _from_maps(have: Have, why: str) -> Adopted:
         return Adopted(have, desired, Ledger())
     remark = (
         f"{why}: services were read off the running data path; mark rules, persistence, "
-        "flags but those of mh and sh and tunnel options are lost"
+        "flags but those of mh and sh, tunnel options, settings and drains are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 
@@ -79,7 +92,7 @@ def desired_from(have: Have) -> Desired:
     for id_, record in tables.services.items():
         if not record.flags & ServiceFlag.USED:
             continue
-        service = _service(record, pools.get(id_, ()))
+        service = _service(record, pools.get(id_, ()), have.hz)
         listed = tables.servers[id_].ids if id_ in tables.servers else ()
         destinations = tuple(
             model.Destination(
@@ -113,8 +126,9 @@ def _flags(bits: int) -> int:
     return fallback | port
 
 
-def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
+def _service(record: Service, pool: tuple[bytes, ...], hz: int) -> model.Service:
     key = record.key
+    own = bool(record.flags & ServiceFlag.OWN_TIMEOUTS)
     if key.fwmark:
         inet6 = key.family == AF_INET6
         found = model.ServiceKey(
@@ -134,4 +148,11 @@ def _service(record: Service, pool: tuple[bytes, ...]) -> model.Service:
         stateless=bool(record.flags & ServiceFlag.STATELESS),
         persistence_timeout=300 if record.flags & ServiceFlag.PERSISTENT else 0,
         local_addresses=tuple(map(unpacked, pool)),
+        timeouts=model.ServiceTimeouts(
+            tcp=record.timeout_tcp // hz,
+            tcp_fin=record.timeout_tcp_fin // hz,
+            udp=record.timeout_udp // hz,
+        )
+        if own
+        else model.NO_TIMEOUTS,
     )

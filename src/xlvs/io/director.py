@@ -8,6 +8,7 @@ restart's repair. Nothing here waits; the event loop's side is in ``daemon.py``.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
@@ -15,15 +16,19 @@ from xlvs.datapath.history import NO_CHANGES, Changes, fold
 from xlvs.datapath.observed import Observed
 from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import DestinationFlag
+from xlvs.datapath.records import DestinationFlag, DestinationLoad
 from xlvs.datapath.renewal import renewal
 from xlvs.datapath.tables import Have, Release
-from xlvs.datapath.writes import Write
+from xlvs.datapath.writes import PutSettings, Write
+from xlvs.engine import defence
+from xlvs.engine.defence import Defence
+from xlvs.io import clock
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
-from xlvs.io.statefile import Saved, SavedService
+from xlvs.io.statefile import Saved, SavedDrain, SavedService
 from xlvs.model.desired import Bounds, Desired
-from xlvs.model.edit import AnyEdit
+from xlvs.model.drain import Drained, due
+from xlvs.model.edit import AnyEdit, DeleteDestination
 from xlvs.model.problem import Code, Problem
 
 REST = 120.0
@@ -34,16 +39,28 @@ log = logging.getLogger(__name__)
 
 
 class Director:
-    """One instance. ``save`` writes the state file; it may raise OSError."""
+    """One instance.
 
-    def __init__(self, port: Port, options: Options, save: Callable[[Saved], None]) -> None:
+    ``save`` writes the state file; it may raise OSError. ``wall``: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        options: Options,
+        save: Callable[[Saved], None],
+        wall: Callable[[], float] = clock.wall,
+    ) -> None:
         self.port = port
         self.options = options
         self.desired = Desired()
         self.effective = Effective()
         self.ledger = Ledger()
         self.observed = Observed()
+        self.available = sys.maxsize
+        """Free pages of memory, as far as known: what the defence goes by."""
         self._save = save
+        self._wall = wall
         self._have = Have()
         self._idle_since: dict[int, float] = {}
         self._sweeps = -1
@@ -83,6 +100,7 @@ class Director:
             is_broadcast=self.observed.is_broadcast,
             services=capacity.services,
             destinations=min(capacity.destinations, listed),
+            now=self._wall(),
         )
 
     def _edit_halves(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:
@@ -100,6 +118,47 @@ class Director:
         """The surroundings changed; what was written. Raises Problem."""
         self.observed = observed
         return self._change(self.desired, NO_CHANGES)
+
+    @property
+    def defence(self) -> Defence:
+        """What is done against floods now."""
+        return defence.defence(self.desired.settings, self.available)
+
+    def defend(self, available: int) -> tuple[Write, ...]:
+        """So many pages of memory are free now; what was written. Raises Problem."""
+        self.available = available
+        does = self.defence
+        tables = self.effective.tables
+        settings = tables.settings._replace(
+            drop_rate=does.drop_rate, drop_entry=does.drop_entry, secure_tcp=does.secure_tcp
+        )
+        if settings == tables.settings:
+            return ()
+        write = PutSettings(settings)
+        self.port.write(write)
+        tables = tables._replace(settings=settings)
+        self.effective = self.effective._replace(tables=tables)
+        self._have = self._have._replace(tables=tables)
+        return (write,)
+
+    def end_drains(self) -> list[tuple[Drained, DestinationLoad]]:
+        """Remove destinations whose drain's time is over; which, and what was left of each.
+
+        Raises Problem.
+        """
+        found = []
+        for drained in list(due(self.desired.drains, self._wall())):
+            left = self.load(drained)
+            self.edit([DeleteDestination(**drained._asdict())], go_on=False)
+            found.append((drained, left))
+        return found
+
+    def load(self, drained: Drained) -> DestinationLoad:
+        """Connections of a destination that there is."""
+        _, listed = self.desired.services[drained.service]
+        at = [each.key for each in listed].index(drained.destination)
+        id_ = self.effective.destination_ids[drained.service][at]
+        return self.port.load([id_])[id_]
 
     def estimate(self) -> None:
         """The estimator's run, every ``estimator.PERIOD`` seconds."""
@@ -166,19 +225,25 @@ class Director:
         self, desired: Desired, changes: Changes, release: Release
     ) -> tuple[Effective, Renewal, Have]:
         have = self._now()._replace(busy_blocks=self._busy_blocks())
-        capacity = self.port.capacity
+        capacity, options = self.port.capacity, self._options(desired)
         try:
-            want = effective(desired, self.observed, self.options, have, capacity, release)
+            want = effective(desired, self.observed, options, have, capacity, release)
         except Problem as problem:
             if problem.code is not Code.NO_SPACE or any(release):
                 raise
             # Removed destinations that only rest make room at once.
             idle = self._release(frozenset(self._idle()))
-            want = effective(desired, self.observed, self.options, have, capacity, idle)
+            want = effective(desired, self.observed, options, have, capacity, idle)
         stats = self.port.destination_stats(losing(have, want.tables))
         unseen = frozenset(id_ for id_, each in stats.items() if not each.in_packets)
         have = have._replace(unseen=unseen)
         return want, renewal(want, have, changes), have
+
+    def _options(self, desired: Desired) -> Options:
+        does = defence.defence(desired.settings, self.available)
+        return self.options._replace(
+            drop_rate=does.drop_rate, drop_entry=does.drop_entry, secure_tcp=does.secure_tcp
+        )
 
     def _now(self) -> Have:
         """What the maps hold, and what of it is a matter of time."""
@@ -232,6 +297,11 @@ class Director:
             ],
             timeouts=desired.timeouts,
             marks=list(desired.marks),
+            settings=dict(desired.settings),
+            drains=[
+                SavedDrain(service=service, destination=destination, drain=drain)
+                for (service, destination), drain in desired.drains.items()
+            ],
             service_baselines=self.ledger.service_baselines,
             destination_baselines=self.ledger.destination_baselines,
         )

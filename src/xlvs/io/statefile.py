@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from xlvs.model.desired import Timeouts
+from xlvs.model.drain import Drain
 from xlvs.model.mark import MarkRule
-from xlvs.model.service import Destination, Service
+from xlvs.model.service import Destination, DestinationKey, Service, ServiceKey
 from xlvs.wire import codec
 from xlvs.wire.messages import Counters
 
@@ -28,13 +29,27 @@ class SavedService(msgspec.Struct, frozen=True, kw_only=True):
     destinations: list[Destination]
 
 
+class SavedDrain(msgspec.Struct, frozen=True, kw_only=True):
+    """A drain and whose it is."""
+
+    service: ServiceKey
+    destination: DestinationKey
+    drain: Drain
+
+
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """The file. Baselines (``ipvsadm -Z``) are by id, as the counters are."""
+    """The file.
+
+    ``settings``: those that were asked for. Baselines (``ipvsadm -Z``) are by id, as the
+    counters are.
+    """
 
     version: int = VERSION
     services: list[SavedService]
     timeouts: Timeouts
     marks: list[MarkRule] = []
+    settings: dict[str, tuple[int, ...]] = {}
+    drains: list[SavedDrain] = []
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
 

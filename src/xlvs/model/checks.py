@@ -10,6 +10,7 @@ import msgspec
 
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import (
+    NO_TIMEOUTS,
     Address,
     Destination,
     Family,
@@ -41,6 +42,16 @@ PORT_MAX = 65535
 
 PERSISTENCE_MAX = 31 * 86400
 """Seconds, ipvsadm's limit."""
+
+SERVICE_TIMEOUT_MAX = 31 * 86400
+"""Seconds, ipvsadm's limit for the director's time-outs."""
+
+_TIMEOUTS = {
+    "tcp": frozenset((Protocol.TCP, Protocol.FWM)),
+    "tcp_fin": frozenset((Protocol.TCP, Protocol.FWM)),
+    "udp": frozenset((Protocol.UDP, Protocol.FWM)),
+}
+"""Which services have use for a time-out: a mark may be of any protocol."""
 
 FLAGS_MAX = 7
 """The scheduler's three flags."""
@@ -86,11 +97,36 @@ def check_service(service: Service) -> None:
             "/service/key/family",
         )
     _check_numbers(service)
+    if service.timeouts != NO_TIMEOUTS:
+        _check_timeouts(service)
     if service.stateless:
         _check_stateless(service)
 
 
+def _check_timeouts(service: Service) -> None:
+    for name, protocols in _TIMEOUTS.items():
+        seconds = getattr(service.timeouts, name)
+        if not 0 <= seconds <= SERVICE_TIMEOUT_MAX:
+            raise Problem(
+                Code.NOT_SUPPORTED,
+                f"a service's time-out is 0 to {SERVICE_TIMEOUT_MAX} s, not {seconds}",
+                f"/service/timeouts/{name}",
+            )
+        if seconds and service.key.protocol not in protocols:
+            raise Problem(
+                Code.NOT_SUPPORTED,
+                f"{service.key.protocol} services have no use for the time-out {name}",
+                f"/service/timeouts/{name}",
+            )
+
+
 def _check_stateless(service: Service) -> None:
+    if service.timeouts != NO_TIMEOUTS:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            "a stateless service has no time-outs: it keeps no connections",
+            "/service/timeouts",
+        )
     if service.scheduler not in HASHING:
         raise Problem(
             Code.NOT_SUPPORTED,

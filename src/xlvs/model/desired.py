@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from xlvs.model import settings
 from xlvs.model.checks import (
     check_service,
     check_stateless_destination,
     check_unicast,
     settled,
 )
+from xlvs.model.drain import Drained, Drains, drain, emptied, refilled
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
@@ -32,9 +34,12 @@ from xlvs.model.edit import (
     DeleteLocalAddress,
     DeleteMark,
     DeleteService,
+    DrainDestination,
     EditDestination,
     EditService,
+    SetSettings,
     SetTimeouts,
+    UndrainDestination,
     Zero,
 )
 from xlvs.model.mark import MarkRule, add_mark, delete_mark
@@ -64,11 +69,16 @@ Entry = tuple[Service, tuple[Destination, ...]]
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted. ``services`` must not be changed in place."""
+    """What is wanted. ``services`` must not be changed in place.
+
+    ``settings``: those that were asked for, by the names of ``xlvs.model.settings``.
+    """
 
     services: Mapping[ServiceKey, Entry] = {}
     timeouts: Timeouts = Timeouts()
     marks: tuple[MarkRule, ...] = ()
+    settings: settings.Values = {}
+    drains: Drains = {}
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -113,12 +123,14 @@ class Bounds(NamedTuple):
     """What a machine allows.
 
     ``is_broadcast`` knows the subnets' broadcast addresses: no real server has one.
-    ``services`` and ``destinations`` are how many there may be in all.
+    ``services`` and ``destinations`` are how many there may be in all. ``now``: seconds
+    since the epoch, of which a drain counts its own.
     """
 
     is_broadcast: Callable[[Address], bool] = lambda _: False
     services: int = sys.maxsize
     destinations: int = sys.maxsize
+    now: float = 0.0
 
 
 BOUNDLESS = Bounds()
@@ -137,11 +149,18 @@ class Draft:
         self.timeouts = desired.timeouts
         # A list once they change: there may be thousands, each an edit of its own.
         self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks
+        self.settings = desired.settings
+        self.drains = dict(desired.drains)
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
-        marks = tuple(self._marks)
-        return Desired(services=self.services, timeouts=self.timeouts, marks=marks)
+        return Desired(
+            services=self.services,
+            timeouts=self.timeouts,
+            marks=tuple(self._marks),
+            settings=self.settings,
+            drains=self.drains,
+        )
 
     def apply(self, edit: AnyEdit) -> None:  # noqa: C901, PLR0912  # one case for each edit
         """Make one edit. Raises Problem, and then nothing has changed."""
@@ -165,17 +184,23 @@ class Draft:
             case DeleteService(key=key):
                 self._destinations -= len(self._entry(key)[1])
                 del self.services[key]
+                self._end_drains(key)
             case AddDestination() | EditDestination() | DeleteDestination():
                 self._edit_destinations(edit)
+            case DrainDestination() | UndrainDestination():
+                self._drain(edit)
             case AddLocalAddress() | DeleteLocalAddress():
                 self._edit_local_addresses(edit)
             case Clear():
                 self.services = {}
+                self.drains = {}
                 self._destinations = 0
             case SetTimeouts():
                 self.timeouts = _timeouts(self.timeouts, edit)
             case AddMark() | DeleteMark() | ClearMarks():
                 self._edit_marks(edit)
+            case SetSettings(values=values):
+                self.settings = _settings(self.settings, values)
             case Zero(service=named):
                 if named is not None:
                     self._entry(named)
@@ -217,11 +242,34 @@ class Draft:
                 at = _index(listed, wanted.key)
                 wanted = _remembering(wanted, listed[at])
                 listed = (*listed[:at], wanted, *listed[at + 1 :])
+                if wanted.weight:
+                    self.drains.pop(Drained(edit.service, wanted.key), None)
             case DeleteDestination(destination=gone):
                 at = _index(listed, gone)
                 listed = listed[:at] + listed[at + 1 :]
+                self.drains.pop(Drained(edit.service, gone), None)
                 self._destinations -= 1
         self.services[edit.service] = (service, listed)
+
+    def _drain(self, edit: DrainDestination | UndrainDestination) -> None:
+        service, listed = self._entry(edit.service)
+        at = _index(listed, edit.destination)
+        drained = Drained(edit.service, edit.destination)
+        if isinstance(edit, DrainDestination):
+            seconds = edit.seconds
+            if seconds is None:
+                seconds = settings.numbers(self.settings)["xlvs.drain_seconds"]
+            self.drains[drained] = drain(self._bounds.now, seconds)
+            wanted = emptied(listed[at])
+        else:
+            wanted = refilled(listed[at], draining=drained in self.drains)
+            self.drains.pop(drained, None)
+        self.services[edit.service] = (service, (*listed[:at], wanted, *listed[at + 1 :]))
+
+    def _end_drains(self, service: ServiceKey) -> None:
+        """Those of a service that is gone."""
+        for drained in [each for each in self.drains if each.service == service]:
+            del self.drains[drained]
 
     def _edit_local_addresses(self, edit: AddLocalAddress | DeleteLocalAddress) -> None:
         service, destinations = self._entry(edit.service)
@@ -256,6 +304,14 @@ def _index(destinations: tuple[Destination, ...], key: DestinationKey) -> int:
         if each.key == key:
             return at
     raise Problem(Code.NO_SUCH_DESTINATION, "No such destination", "/destination")
+
+
+def _settings(now: settings.Values, values: Mapping[str, str]) -> settings.Values:
+    try:
+        return settings.changed(now, values.items())
+    except Problem as problem:
+        name = problem.where.replace("~", "~0").replace("/", "~1")  # RFC 6901
+        raise Problem(problem.code, problem.message, f"/values/{name}") from problem
 
 
 def _timeouts(now: Timeouts, edit: SetTimeouts) -> Timeouts:

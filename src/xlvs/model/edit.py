@@ -56,6 +56,25 @@ class DeleteDestination(Edit, frozen=True, tag="destination.delete"):
     destination: DestinationKey
 
 
+class DrainDestination(Edit, frozen=True, tag="destination.drain"):
+    """A destination gets no new connections, and is removed when the time is over.
+
+    ``seconds``: how long; 0: nobody removes it; None: ``net.xlvs.drain_seconds``. A drain
+    ends when the destination is removed or is given a weight.
+    """
+
+    service: ServiceKey
+    destination: DestinationKey
+    seconds: int | None = None
+
+
+class UndrainDestination(Edit, frozen=True, tag="destination.undrain"):
+    """A destination gets back the weight that it had before it was 0; its drain ends."""
+
+    service: ServiceKey
+    destination: DestinationKey
+
+
 class AddLocalAddress(Edit, frozen=True, tag="local_address.add"):
     """One more source address for FULLNAT of this service."""
 
@@ -80,6 +99,15 @@ class SetTimeouts(Edit, frozen=True, tag="timeouts.set"):
     tcp: int = 0
     tcp_fin: int = 0
     udp: int = 0
+
+
+class SetSettings(Edit, frozen=True, tag="settings.set"):
+    """Settings by their full names, values as sysctl takes them; all or none.
+
+    ``default`` gives up what was asked for before.
+    """
+
+    values: dict[str, str]
 
 
 class Zero(Edit, frozen=True, tag="counters.zero"):
@@ -113,10 +141,13 @@ AnyEdit = (
     | AddDestination
     | EditDestination
     | DeleteDestination
+    | DrainDestination
+    | UndrainDestination
     | AddLocalAddress
     | DeleteLocalAddress
     | Clear
     | SetTimeouts
+    | SetSettings
     | Zero
     | AddMark
     | DeleteMark

@@ -80,6 +80,17 @@ class ServiceKey(
     family: Family = Family.INET
 
 
+class ServiceTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds of ESTABLISHED, FIN_WAIT and UDP for one service; 0: the director's (``--set``)."""
+
+    tcp: int = 0
+    tcp_fin: int = 0
+    udp: int = 0
+
+
+NO_TIMEOUTS = ServiceTimeouts()
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A virtual service without its destinations.
 
@@ -87,7 +98,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     in dotted form or an IPv6 prefix length as text, as ipvsadm takes it; empty:
     host mask. ``flags`` are the raw sched-flags bits (1, 2, 4: flag-1..3).
     ``stateless``: the scheduler's hash says of every packet where it goes, and no
-    connections are kept; ours, IPVS has none of it.
+    connections are kept; ours, IPVS has none of it. So are ``timeouts``.
     """
 
     key: ServiceKey
@@ -99,6 +110,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     flags: int = 0
     stateless: bool = False
     local_addresses: tuple[Address, ...] = ()
+    timeouts: ServiceTimeouts = NO_TIMEOUTS
 
 
 class DestinationKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,8 @@
 ``GET  /v1/connections``  one ConnectionView per line (NDJSON), streamed
 ``GET  /v1/timeouts``     Timeouts
 ``GET  /v1/marks``        MarkList
+``GET  /v1/settings``     SettingList
+``GET  /v1/drains``       DrainList
 ``GET  /v1/status``       Status
 Errors of any request: ``ErrorBody`` with an HTTP status of 4xx or 5xx.
 """
@@ -18,7 +20,14 @@ import msgspec
 
 from xlvs.model.edit import AnyEdit
 from xlvs.model.mark import MarkRule
-from xlvs.model.service import Address, Destination, Protocol, Service
+from xlvs.model.service import (
+    Address,
+    Destination,
+    DestinationKey,
+    Protocol,
+    Service,
+    ServiceKey,
+)
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,6 +147,47 @@ class MarkList(msgspec.Struct, frozen=True, kw_only=True):
     """Mark rules in their order; a rule's number is its place, counted from 1."""
 
     rules: list[MarkRule]
+
+
+class SettingView(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting. ``value`` and ``default`` as they are written; the profile's default.
+
+    ``remark``: why it has no effect, "" if it has one.
+    """
+
+    name: str
+    value: str
+    default: str
+    remark: str = ""
+
+
+class SettingList(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, sorted by name."""
+
+    settings: list[SettingView]
+
+
+class DrainView(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination that is being drained, and what is left of it.
+
+    ``since`` and ``until`` are seconds since the epoch, ``until`` 0: nobody removes it.
+    ``weight_before`` is what ``destination.undrain`` gives back.
+    """
+
+    service: ServiceKey
+    destination: DestinationKey
+    since: float
+    until: float
+    weight_before: int
+    active: int
+    inactive: int
+    persistent: int
+
+
+class DrainList(msgspec.Struct, frozen=True, kw_only=True):
+    """All drains, in the order in which they began."""
+
+    drains: list[DrainView]
 
 
 class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):

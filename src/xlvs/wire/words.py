@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from xlvs.model.service import Address, Service
+from xlvs.model.service import Address, Service, ServiceKey
 
 
 def service_title(service: Service) -> str:
     """A service in two words, such as ``tcp 10.0.0.1:80`` or ``fwm 7``."""
-    key = service.key
+    return key_title(service.key)
+
+
+def key_title(key: ServiceKey) -> str:
+    """The same, by the service's key."""
     if key.address is None:
         return f"fwm {key.fwmark}"
     return f"{key.protocol.value} {host_port(key.address, key.port)}"

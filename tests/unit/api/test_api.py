@@ -11,6 +11,7 @@ import stat
 
 import pytest
 from tests.unit.datapath_plan.build import World, real
+from tests.unit.datapath_plan.fake import HZ
 
 from xlvs.api import server
 from xlvs.api.app import Api
@@ -18,6 +19,7 @@ from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import DestinationLoad, Stats
+from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
 from xlvs.wire.messages import ConnectionView
@@ -286,3 +288,132 @@ def test_the_socket_is_for_root_and_its_group_and_replaces_a_dead_one(tmp_path):
     path.write_text("not a socket")
     with pytest.raises(Problem, match="is not a socket: remove it"):
         server.listen(path)
+
+
+def set_(**values):
+    return {"op": "settings.set", "values": {f"net.ipv4.vs.{k}": v for k, v in values.items()}}
+
+
+def settings_of(ask):
+    return {each["name"]: each for each in ask("GET", "/v1/settings")[1]["settings"]}
+
+
+def test_settings_are_in_the_maps_when_the_answer_comes(served):
+    wanted = set_(sloppy_tcp="7", conn_reuse_mode="-1", lblc_expiration="60", drop_packet="3")
+    wanted["values"] |= {"net.xlvs.profile": "modern", "net.xlvs.icmp_answers_per_second": "0"}
+
+    def conversation(ask):
+        answer = ask("POST", "/v1/edits", {"edits": [wanted]})
+        return answer, settings_of(ask)
+
+    answer, shown = served.talk(conversation)
+    assert answer == (200, {"results": [None]})
+    found = served.world.port.settings
+    assert (found.sloppy_tcp, found.conn_reuse_mode, found.drop_rate) == (1, 2**32 - 1, 10)
+    assert (found.reset, found.reschedule, found.answer_rate) == (1, 1, 0)
+    assert (found.lblc_expiration, found.lblcr_expiration) == (60 * HZ, 86400 * HZ)
+    assert (found.snat_reroute, found.pmtu_disc, found.cache_bypass) == (1, 1, 0)
+    profile = {"name": "net.xlvs.profile", "value": "modern", "default": "ipvs", "remark": ""}
+    assert shown["net.xlvs.profile"] == profile
+    assert shown["net.ipv4.vs.conn_reuse_mode"]["default"] == "3"
+    assert shown["net.ipv4.vs.sync_threshold"]["value"] == "3 50"
+    assert "synchronised" in shown["net.ipv4.vs.sync_threshold"]["remark"]
+
+
+def test_settings_are_kept_over_a_restart(served):
+    edits = {"edits": [set_(sloppy_tcp="1", sync_threshold="5")]}
+    served.talk(lambda ask: ask("POST", "/v1/edits", edits))
+    served.world.start()
+    assert served.world.repairs == ()
+    shown = served.talk(settings_of)
+    assert shown["net.ipv4.vs.sloppy_tcp"]["value"] == "1"
+    assert shown["net.ipv4.vs.sync_threshold"]["value"] == "5 50"
+    assert served.world.port.settings.sloppy_tcp == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"net.ipv4.vs.sloppy_tcp": "1", "net.ipv4.vs.drop_entry": "4"}, "net.ipv4.vs.drop_entry"),
+        ({"net.ipv4.vs.sloppy_tcp": "1", "net.ipv4.vs.no/such": "1"}, "net.ipv4.vs.no~1such"),
+        ({"net.ipv4.vs.sloppy_tcp": "1", "net.xlvs.profile": ""}, "net.xlvs.profile"),
+    ],
+)
+def test_one_wrong_setting_changes_none(served, values, where):
+    edits = {"edits": [service(), {"op": "settings.set", "values": values}]}
+    before = served.world.port.settings
+
+    def conversation(ask):
+        return ask("POST", "/v1/edits", edits), settings_of(ask)
+
+    (status, answer), shown = served.talk(conversation)
+    assert (status, answer["where"]) == (422, f"/edits/1/values/{where}")
+    assert shown["net.ipv4.vs.sloppy_tcp"]["value"] == "0"
+    assert served.world.port.settings == before
+    assert served.world.port.keys == {}
+    assert not served.world.saved[-1].settings
+
+
+@pytest.mark.parametrize("values", [None, [], {"net.ipv4.vs.sloppy_tcp": 1}, {"a": None}])
+def test_settings_of_the_wrong_form_are_refused(served, values):
+    edits = {"edits": [{"op": "settings.set", "values": values}]}
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", edits))
+    assert (status, answer["code"]) == (400, "invalid")
+
+
+def test_the_defence_is_written_when_it_changes_and_shown(served):
+    world = served.world
+    world.do(SetSettings(values=dict.fromkeys(("drop_packet", "secure_tcp"), "1")))
+    assert world.port.settings.secure_tcp == 0
+    world.port.written.clear()
+    assert [type(each).__name__ for each in world.director.defend(1000)] == ["PutSettings"]
+    assert world.director.defend(1000) == ()
+    found = world.port.settings
+    assert (found.drop_rate, found.drop_entry, found.secure_tcp) == (42, 0, 1)
+    assert served.talk(settings_of)["net.ipv4.vs.drop_packet"]["value"] == "2"
+    # An edit leaves the defence as it is, and the end of the shortage ends it.
+    world.do(SetSettings(values={"sloppy_tcp": "1"}))
+    assert (world.port.settings.drop_rate, world.port.settings.sloppy_tcp) == (42, 1)
+    world.director.defend(2000)
+    assert (world.port.settings.drop_rate, world.port.settings.secure_tcp) == (0, 0)
+    assert served.talk(settings_of)["net.ipv4.vs.drop_packet"]["value"] == "1"
+    world.start()
+    assert world.repairs == ()
+
+
+def test_a_defence_that_cannot_be_written_is_tried_again(served):
+    world = served.world
+    world.do(SetSettings(values={"secure_tcp": "1"}))
+    world.port.fail_after = 0
+    with pytest.raises(Problem):
+        world.director.defend(0)
+    assert world.port.settings.secure_tcp == 0
+    assert world.director.defend(0)
+    assert world.port.settings.secure_tcp == 1
+
+
+def drain(n, **more):
+    key = {"address": str(real(n)), "port": 80}
+    return {"op": "destination.drain", "service": KEY, "destination": key, **more}
+
+
+def test_drains_are_shown_and_wrong_ones_change_nothing(served):
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [service(), destination(1), destination(2)]})
+        assert ask("GET", "/v1/drains") == (200, {"drains": []})
+        assert ask("POST", "/v1/edits", {"edits": [drain(2, seconds=30)]})[0] == 200
+        refused = [
+            ask("POST", "/v1/edits", {"edits": [drain(1, seconds=30), wrong]})
+            for wrong in (drain(1, seconds=-1), drain(3), drain(1, seconds=1.5), drain(1, weight=0))
+        ]
+        return refused, ask("GET", "/v1/drains")
+
+    refused, (_, shown) = served.talk(conversation)
+    assert [(status, body["where"].partition("/edits/1")[2]) for status, body in refused[:2]] == [
+        (422, "/seconds"),
+        (422, "/destination"),
+    ]
+    assert [status for status, _ in refused[2:]] == [400, 400]
+    (only,) = shown["drains"]
+    assert only["destination"]["address"] == str(real(2))
+    assert (only["until"] - only["since"], only["weight_before"]) == (30, 1)

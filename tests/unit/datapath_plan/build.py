@@ -12,7 +12,14 @@ from xlvs.datapath.observed import NUD_REACHABLE, Link, Neighbour, Observed, Rou
 from xlvs.io.adoption import adopt
 from xlvs.io.director import Director
 from xlvs.io.statefile import Saved
-from xlvs.model.edit import AddDestination, AddService, DeleteDestination, EditDestination
+from xlvs.model.edit import (
+    AddDestination,
+    AddService,
+    DeleteDestination,
+    DrainDestination,
+    EditDestination,
+    UndrainDestination,
+)
 from xlvs.model.service import (
     Destination,
     DestinationKey,
@@ -75,6 +82,14 @@ def drop(n, key=KEY):
     return DeleteDestination(service=key, destination=destination(n).key)
 
 
+def drain(n, seconds=None, key=KEY):
+    return DrainDestination(service=key, destination=destination(n).key, seconds=seconds)
+
+
+def undrain(n, key=KEY):
+    return UndrainDestination(service=key, destination=destination(n).key)
+
+
 NO_OPTIONS = Options()
 
 
@@ -85,11 +100,12 @@ class World:
         self.port = port or FakePort()
         self.options = options
         self.saved: list[Saved] = []
+        self.wall = 1_000_000.0  # seconds since the epoch
         self.director = self.start(running=False)
 
     def start(self, *, running=True, with_file=True):
         """A director that takes over what there is, as after a restart."""
-        director = Director(self.port, self.options, self.saved.append)
+        director = Director(self.port, self.options, self.saved.append, lambda: self.wall)
         adopted = adopt(
             self.port.have(),
             lambda: self.saved[-1] if with_file and self.saved else None,

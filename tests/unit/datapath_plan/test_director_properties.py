@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.datapath_plan.build import VIP, World, add, change, drop, real
+from tests.unit.datapath_plan.build import VIP, World, add, change, drain, drop, real, undrain
 
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse
@@ -21,10 +21,11 @@ from xlvs.model.edit import (
     DeleteMark,
     DeleteService,
     EditService,
+    SetSettings,
 )
 from xlvs.model.mark import MarkRule
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Method, Protocol, Service, ServiceKey
+from xlvs.model.service import Method, Protocol, Service, ServiceKey, ServiceTimeouts
 
 KEYS = [ServiceKey(protocol=Protocol.TCP, address=VIP, port=port) for port in (80, 443)]
 OPTIONS = Options(local_addresses=(real(8), real(9)))
@@ -35,11 +36,17 @@ weights = st.integers(0, 5)
 methods = st.sampled_from(Method)
 locals_ = st.sampled_from([real(n) for n in (5, 6, 7, 8)])
 schedulers = st.sampled_from(["rr", "wrr", "lc", "wlc", "mh", "sh"])
-services = st.builds(Service, key=keys, scheduler=schedulers) | st.builds(
+timeouts = st.builds(ServiceTimeouts, tcp=st.integers(0, 3), udp=st.integers(0, 1))
+services = st.builds(Service, key=keys, scheduler=schedulers, timeouts=timeouts) | st.builds(
     Service, key=keys, scheduler=st.just("mh"), stateless=st.booleans(), flags=st.integers(0, 3)
 )
 
 rules = st.builds(MarkRule, mark=numbers, protocol=st.sampled_from([0, 6]))
+
+values = st.dictionaries(
+    st.sampled_from(["net.xlvs.profile", "sloppy_tcp", "drop_packet", "secure_tcp"]),
+    st.sampled_from(["0", "1", "3", "ipvs", "modern", "default"]),
+)
 
 edits = st.one_of(
     st.builds(AddService, service=services),
@@ -48,11 +55,14 @@ edits = st.one_of(
     st.builds(add, numbers, weights, methods, keys),
     st.builds(change, numbers, weights, methods, keys),
     st.builds(drop, numbers, keys),
+    st.builds(drain, numbers, st.integers(0, 3), keys),
+    st.builds(undrain, numbers, keys),
     st.builds(lambda key: DeleteService(key=key), keys),
     st.builds(EditService, service=services),
     st.builds(lambda a, k: AddLocalAddress(service=k, address=a), locals_, keys),
     st.builds(lambda a, k: DeleteLocalAddress(service=k, address=a), locals_, keys),
     st.just(Clear()),
+    st.builds(SetSettings, values=values),
     st.builds(AddMark, rule=rules),
     st.builds(DeleteMark, number=st.just(1)),
 )

@@ -33,9 +33,9 @@ from xlvs.datapath.records import (
     Stats,
 )
 from xlvs.io.director import REST
-from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetTimeouts
+from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetSettings, SetTimeouts
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Method, Protocol, Service, ServiceKey
+from xlvs.model.service import Method, Protocol, Service, ServiceKey, ServiceTimeouts
 
 
 @pytest.fixture
@@ -456,3 +456,30 @@ def test_what_packets_are_told_of_a_persistent_service():
     assert service.flags == ServiceFlag.USED | ServiceFlag.PERSISTENT | ServiceFlag.SIP
     (id_,) = world.port.ids(0)
     assert world.port.destinations[id_].flags & DestinationFlag.CLIENT_PORT
+
+
+def test_time_outs_of_a_service_are_in_its_record_and_come_back_from_it():
+    world = World()
+    own = ServiceTimeouts(tcp=60, tcp_fin=5)
+    world.do(add_service("rr", timeouts=own))
+    record = world.port.services[0]
+    assert record.flags & ServiceFlag.OWN_TIMEOUTS
+    assert (record.timeout_tcp, record.timeout_tcp_fin, record.timeout_udp) == (60 * HZ, 5 * HZ, 0)
+    world.start(with_file=False)
+    assert world.repairs == ()
+    assert world.director.desired.services[KEY][0].timeouts == own
+    world.do(EditService(service=Service(key=KEY, scheduler="rr")))
+    record = world.port.services[0]
+    assert not record.flags & ServiceFlag.OWN_TIMEOUTS
+    assert record.timeout_tcp == 0
+
+
+@pytest.mark.parametrize(("scheduler", "falls_back"), [("mh", 1), ("sh", 1), ("dh", 0), ("rr", 0)])
+def test_hashing_schedulers_fall_back_in_the_modern_profile(scheduler, falls_back):
+    world = World()
+    world.do(add_service(scheduler), add(1))
+    assert not world.port.services[0].flags & ServiceFlag.HASH_FALLBACK
+    world.do(SetSettings(values={"net.xlvs.profile": "modern"}))
+    assert bool(world.port.services[0].flags & ServiceFlag.HASH_FALLBACK) is bool(falls_back)
+    world.do(SetSettings(values={"net.xlvs.hash_fallback": "0"}))
+    assert not world.port.services[0].flags & ServiceFlag.HASH_FALLBACK

@@ -235,6 +235,11 @@ def _read_stateless(request: Request, option: Option, _text: str, _names: Names)
     request.stateless = True
 
 
+def _read_own_timeout(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    request.own_timeouts[option.name] = _seconds(text, 0)
+
+
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text not in rules.TUNNELS:
@@ -297,6 +302,9 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "pe": _read_engine,
     "sched-flags": _read_flags,
     "stateless": _read_stateless,
+    "tcp-timeout": _read_own_timeout,
+    "tcpfin-timeout": _read_own_timeout,
+    "udp-timeout": _read_own_timeout,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

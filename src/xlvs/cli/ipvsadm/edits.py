@@ -29,6 +29,7 @@ from xlvs.model.service import (
     Protocol,
     Service,
     ServiceKey,
+    ServiceTimeouts,
 )
 
 
@@ -60,6 +61,11 @@ def _service(request: Request) -> Service:
         flags=request.flags,
         stateless=request.stateless,
         local_addresses=request.local_addresses,
+        timeouts=ServiceTimeouts(
+            tcp=request.own_timeouts.get("tcp-timeout", 0),
+            tcp_fin=request.own_timeouts.get("tcpfin-timeout", 0),
+            udp=request.own_timeouts.get("udp-timeout", 0),
+        ),
     )
 
 

@@ -106,6 +106,7 @@ def _properties(service: Service) -> str:
             words.append(f"pe {service.persistence_engine}")
     if service.one_packet:
         words.append("ops")
+    words += [" ".join(each) for each in text.own_timeouts(service)]
     return "".join(f" {word}" for word in words)
 
 

@@ -114,6 +114,10 @@ OPTIONS = (
     Option("tun-csum"),
     Option("tun-remcsum"),
     Option("stateless"),  # ours, see docs/how-to/stateless.md
+    # Ours: a service's own time-outs, in seconds.
+    Option("tcp-timeout", "", Takes.VALUE),
+    Option("tcpfin-timeout", "", Takes.VALUE),
+    Option("udp-timeout", "", Takes.VALUE),
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),

@@ -17,6 +17,7 @@ class Request(msgspec.Struct, kw_only=True):
 
     ``given`` has the options by their names in messages. ``protocol`` is None until a
     service is named; it says whose names the ports have, so a mark has TCP's.
+    ``own_timeouts``: the service's, by the option.
     """
 
     verb: Verb
@@ -34,6 +35,7 @@ class Request(msgspec.Struct, kw_only=True):
     flag_words: str = ""
     flags: int = 0
     stateless: bool = False
+    own_timeouts: dict[str, int] = {}
     server: Address | None = None
     server_port: int = 0
     method: Method = Method.DR

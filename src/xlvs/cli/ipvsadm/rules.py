@@ -46,6 +46,9 @@ ORDER = (
     "tun-remcsum",
     "local-address",
     "stateless",
+    "tcp-timeout",
+    "tcpfin-timeout",
+    "udp-timeout",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
 
@@ -62,7 +65,10 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
     return Rule(frozenset(needs.split()), frozenset(allows.split()), frozenset(one_of.split()))
 
 
-_SERVICE = "scheduler persistent netmask ops pe sched-flags local-address stateless"
+_SERVICE = (
+    "scheduler persistent netmask ops pe sched-flags local-address stateless "
+    "tcp-timeout tcpfin-timeout udp-timeout"
+)
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "
     "tun-type tun-port tun-nocsum tun-csum tun-remcsum"

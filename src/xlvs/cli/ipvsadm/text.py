@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 from xlvs.cli.ipvsadm.arguments import SCHEDULER_FLAGS
@@ -76,6 +77,18 @@ def flags(service: Service) -> str:
     if named is None:
         named = {name: 1 << place for place, name in enumerate(_FLAGS)}
     return ",".join(name for name, bit in named.items() if bits & bit)
+
+
+def own_timeouts(service: Service) -> Iterator[tuple[str, str]]:
+    """Names and seconds of the time-outs that the service has of its own."""
+    own = service.timeouts
+    for name, seconds in (
+        ("tcp-timeout", own.tcp),
+        ("tcpfin-timeout", own.tcp_fin),
+        ("udp-timeout", own.udp),
+    ):
+        if seconds:
+            yield name, str(seconds)
 
 
 def tunnel_options(destination: Destination) -> list[str]:

@@ -59,6 +59,12 @@ def test_later_words_that_are_no_options_end_one_command_only() -> None:
         ("-a -t 10.0.0.1:80 -r [fd00::1]:80 --fullnat", "Different address family"),
         ("-A -t 10.0.0.1:80 --stateless --stateless", "multiple 'stateless' options specified"),
         ("-a -t 10.0.0.1:80 -r 1.1.1.1 --stateless", "Illegal 'stateless' option with the"),
+        ("-A -t 10.0.0.1:80 --tcp-timeout x", "invalid timeout value `x' specified"),
+        ("-A -t 10.0.0.1:80 --tcp-timeout -1", "invalid timeout value `-1' specified"),
+        ("-A -t 10.0.0.1:80 --tcp-timeout 2678401", "invalid timeout value `2678401' specified"),
+        ("-A -t 10.0.0.1:80 --tcp-timeout 1 --tcp-timeout 1", "multiple 'tcp-timeout' options"),
+        ("-a -t 10.0.0.1:80 -r 1.1.1.1 --tcp-timeout 1", "Illegal 'tcp-timeout' option with"),
+        ("-L --udp-timeout 1", "Illegal 'udp-timeout' option with the 'list' command"),
     ],
 )
 def test_fatal_texts(line, text) -> None:

@@ -168,6 +168,50 @@ def test_what_a_stateless_service_cannot_be_is_said(line, said) -> None:
     assert director.desired == before
 
 
+TIMEOUTS = """\
+-A -t 10.0.0.1:80 -s rr --tcp-timeout 60 --tcpfin-timeout 5
+-A -u 10.0.0.1:53 -s rr -o --udp-timeout 10
+-A -f 7 -s rr --tcpfin-timeout 9 --udp-timeout 2678400
+"""
+
+
+def test_time_outs_of_a_service_are_saved_and_listed() -> None:
+    director = DesiredDirector()
+    assert Run(director, ["-R"], TIMEOUTS).status == 0
+    saved = Run(director, ["-Sn"]).out
+    assert sorted(saved.splitlines()) == sorted(TIMEOUTS.splitlines())
+    again = DesiredDirector()
+    assert Run(again, ["-R"], saved).status == 0
+    assert again.desired == director.desired
+    listed = Run(director, ["-Ln"]).out
+    assert "TCP  10.0.0.1:80 rr tcp-timeout 60 tcpfin-timeout 5\n" in listed
+    assert "UDP  10.0.0.1:53 rr ops udp-timeout 10\n" in listed
+    # As all else that an edit does not name, they are gone then.
+    assert Run(director, ["-E", "-t", "10.0.0.1:80", "-s", "rr"]).status == 0
+    assert "TCP  10.0.0.1:80 rr\n" in Run(director, ["-Ln"]).out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-A -t 10.0.0.2:80 --udp-timeout 5", "tcp services have no use for the time-out udp"),
+        ("-A -u 10.0.0.2:80 --tcp-timeout 5", "udp services have no use for the time-out tcp"),
+        ("-E -u 10.0.0.1:53 --tcpfin-timeout 5", "no use for the time-out tcp_fin"),
+        ("-A --sctp-service 10.0.0.2:80 --tcp-timeout 5", "sctp services have no use for"),
+        ("-A -t 10.0.0.2:80 -s mh --stateless --tcp-timeout 5", "keeps no connections"),
+        ("-A -t 10.0.0.2:80 --tcp-timeou 5", "--tcp-timeou: unknown option"),
+    ],
+)
+def test_what_time_outs_a_service_cannot_have_is_said(line, said) -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], TIMEOUTS)
+    before = director.desired
+    run = Run(director, line.split())
+    assert said in run.err
+    assert run.status == 255
+    assert director.desired == before
+
+
 def test_thresholds_are_not_saved_and_all_else_is() -> None:
     director = DesiredDirector()
     text = (
@@ -183,7 +227,10 @@ def test_thresholds_are_not_saved_and_all_else_is() -> None:
     assert sorted(saved.splitlines()) == sorted(text.replace(" -x 4 -y 2", "").splitlines())
 
 
-OPTIONS = "-A -E -D -C -L -a -e -d -S -Z -R -h --set -t -f -6 -r -s -p -m -i -w -n --fullnat"
+OPTIONS = (
+    "-A -E -D -C -L -a -e -d -S -Z -R -h --set -t -f -6 -r -s -p -m -i -w -n --fullnat "
+    "--tcp-timeout --udp-timeout"
+)
 VALUES = "10.0.0.1:80 [fd00::1]:80 1 rr mh x 192.168.0.1 ipvsadm # --local-address --stateless"
 LINE = st.lists(st.sampled_from([*OPTIONS.split(), *VALUES.split()]), max_size=7).map(" ".join)
 LINES = st.lists(LINE, max_size=6).map("\n".join)
