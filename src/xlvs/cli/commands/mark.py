@@ -159,14 +159,16 @@ def _import(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return FAILURE
+    if not found.rules:
+        print(f"xlvs mark: no mark rules in {name}, nothing was changed", file=sys.stderr)
+        return FAILURE
     if args.dry_run:
         for rule in found.rules:
             print(f"xlvs mark add {spelling.words(rule)}")
         return 0
     edits: list[AnyEdit] = [ClearMarks()] if args.replace else []
     edits += [AddMark(rule=rule) for rule in found.rules]
-    if edits:
-        _edit(edits)
+    _edit(edits)
     print(f"{len(found.rules)} rules added, {len(found.refused)} skipped")
     return 0
 

@@ -15,8 +15,10 @@ from xlvs.model.problem import Problem
 from xlvs.model.service import Family, Network
 
 _HARMLESS = frozenset(
-    ("AUDIT", "CHECKSUM", "CLASSIFY", "CT", "DSCP", "ECN", "HL", "LOG", "NFLOG", "NOTRACK")
-    + ("TCPMSS", "TOS", "TRACE", "TTL", "ULOG")
+    (
+        *("AUDIT", "CHECKSUM", "CLASSIFY", "CT", "DSCP", "ECN", "HL", "LOG"),
+        *("NFLOG", "NOTRACK", "TCPMSS", "TOS", "TRACE", "TTL", "ULOG"),
+    )
 )
 """Targets after which the search goes on, and the mark is as before."""
 

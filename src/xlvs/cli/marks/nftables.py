@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from xlvs.cli.marks import spelling
 from xlvs.cli.marks.found import Change, Foreign, Found, Match, Refused, number
-from xlvs.cli.marks.nft_chains import Chain, chains
+from xlvs.cli.marks.nft_chains import XT, Chain, chains
 from xlvs.model.mark import MARK_MAX, WITH_PORTS, MarkRule
 from xlvs.model.problem import Problem
 from xlvs.model.service import Family, Network
@@ -58,7 +58,7 @@ def _read_chain(chain: Chain, rules: list[MarkRule], refused: list[Refused]) -> 
             except Foreign as foreign:
                 refused.append(Refused(rule.line, foreign.word, foreign.why))
         ending = next((word for word in rule.words if word in _VERDICTS), "")
-        if ending:
+        if ending and not (marks and ending not in _AFTERWARDS):  # that one was refused just now
             why = "it may end the search before the mark rules behind it, ours never do"
             ends.append(Refused(rule.line, ending, why))
 
