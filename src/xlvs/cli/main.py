@@ -19,6 +19,7 @@ COMMANDS = {
     "down": ("xlvs.cli.commands.down", "end a director: daemon, programs, connections"),
     "lab": ("xlvs.cli.commands.lab", "a small LVS world in network namespaces"),
     "demo": ("xlvs.cli.commands.demo", "the main job, shown in the lab"),
+    "mark": ("xlvs.cli.commands.mark", "rules that give packets a firewall mark"),
     "realserver": ("xlvs.cli.commands.realserver", "prepare this machine as a real server"),
 }
 """Name -> module with ``add_arguments(parser)`` and ``run(args) -> int``, and one line of help."""

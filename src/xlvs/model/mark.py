@@ -27,6 +27,22 @@ RULES_MAX = 65536
 WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
 """Protocols whose ports the data path reads."""
 
+PROTOCOLS = {
+    "tcp": 6,
+    "udp": 17,
+    "sctp": 132,
+    "ah": 51,
+    "esp": 50,
+    "icmp": 1,
+    "ipv6-icmp": 58,
+    "gre": 47,
+    "ipip": 4,
+    "ipv6": 41,
+    "dccp": 33,
+    "udplite": 136,
+}
+"""IANA's numbers of those that anybody spells; others are told as numbers."""
+
 _MAPPED_BITS = 96
 _IPV6 = 6
 

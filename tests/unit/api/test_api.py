@@ -119,6 +119,17 @@ def test_a_refused_edit_changes_nothing_and_says_which(served):
     assert served.world.port.keys == {}
 
 
+def test_mark_rules_in_their_order(served):
+    rules = [{"mark": 1, "to": "10.9.0.0/16"}, {"mark": 2, "protocol": 6, "ports": [[80, 81]]}]
+    edits = {"edits": [{"op": "mark.add", "rule": rule} for rule in rules]}
+    assert served.talk(lambda ask: ask("POST", "/v1/edits", edits))[0] == 200
+    assert served.talk(lambda ask: ask("GET", "/v1/marks")) == (200, {"rules": rules})
+    wrong = {"edits": [{"op": "mark.add", "rule": {"mark": 1, "to": "10.9.0.1/16"}}]}
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", wrong))
+    assert status == 400
+    assert "host bits" in answer["message"]
+
+
 def test_going_on_after_a_refused_edit(served):
     edits = {"edits": [service(), service(), destination(1)], "on_error": "continue"}
     status, answer = served.talk(lambda ask: ask("POST", "/v1/edits", edits))
