@@ -571,7 +571,6 @@ struct xlvs_settings {
 	__u32 mark_rules;   /* number of rules in it; 0 switches them off */
 	__u32 reset;        /* profile modern: a removed server's connections are reset */
 	__u32 reschedule;   /* profile modern: its datagrams go to another server */
-	__u32 clamp_mss;    /* TUN: SYNs are given an MSS that fits */
 	__u32 answer_rate;  /* ICMP errors per second and CPU, 0: no limit */
 	__u32 spread4;      /* TUN: bits of the outer source that vary by flow, IPv4 */
 	__u32 spread6;      /* the same, IPv6; of the last word */

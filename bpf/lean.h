@@ -213,30 +213,46 @@ static __always_inline int lean_send(struct ethhdr *eth, const struct xlvs_next_
 	return bpf_redirect(nh->ifindex, 0);
 }
 
-/* Puts the packet into a tunnel: its new headers, or null and nothing was changed. */
+/*
+ * Puts the packet into a tunnel: its new headers, or null and nothing was changed.
+ * `between`: bytes between the IP headers, without a checksum.
+ */
 static __always_inline struct ethhdr *lean_tunnel(hook_ctx *ctx, struct ethhdr *h,
 						  const struct lean *l,
 						  const struct xlvs_destination *d,
-						  const struct xlvs_settings *s)
+						  const struct xlvs_settings *s, __u32 between)
 {
 	bool df = s->pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF);
 	__be32 source = d->tunnel_source.word[3];
 	struct tun_header4 outer;
+	struct ethhdr *inner;
+	__u32 flow = 0;
 
-	if (unlikely(s->spread4))
-		source = tun_spread(s->spread_source4.word[3], s->spread4,
-				    tun_flow4(lean_ip(h)->saddr, lean_ip(h)->daddr,
-					      lean_ports(h)->source, lean_ports(h)->dest));
-	outer = tun_header4(d, source, lean_ip(h)->tos, l->length,
-			    tun_ttl_protocol(lean_ip(h)->ttl - 1, IPPROTO_IPIP), df);
-
-	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(outer)))
+	if (unlikely(s->spread4 | between)) {
+		flow = tun_flow4(lean_ip(h)->saddr, lean_ip(h)->daddr, lean_ports(h)->source,
+				 lean_ports(h)->dest);
+		if (s->spread4 && d->tunnel_type != XLVS_TUNNEL_GUE)
+			source = tun_spread(s->spread_source4.word[3], s->spread4, flow);
+	}
+	outer = tun_header4(
+		d, source, lean_ip(h)->tos, l->length + between,
+		tun_ttl_protocol(lean_ip(h)->ttl - 1, tun_protocol(d->tunnel_type, AF_INET)), df);
+	if (bpf_xdp_adjust_head(ctx, -(int)(sizeof(outer) + between)))
 		return NULL;
 	h = hook_data(ctx);
-	if ((void *)(lean_ip(h) + 2) > hook_data_end(ctx))
+	opaque(between); /* or the compiler adds what becomes a huge number on its way */
+	inner = (void *)h + sizeof(outer) + (between & 15);
+	if ((void *)(lean_ip(h) + 2) > hook_data_end(ctx) ||
+	    (void *)(lean_ip(inner) + 1) > hook_data_end(ctx))
 		return NULL; /* cannot be */
-	lean_hop((struct ethhdr *)((void *)h + sizeof(outer)));
+	lean_hop(inner);
 	*(struct tun_header4 *)lean_ip(h) = outer;
+	if (unlikely(between)) {
+		if (d->tunnel_type == XLVS_TUNNEL_GUE)
+			*(struct tun_gue *)(lean_ip(h) + 1) = tun_gue(d, AF_INET, l->length, flow);
+		else
+			*(struct tun_gre *)(lean_ip(h) + 1) = tun_gre(AF_INET, false);
+	}
 	return h;
 }
 
@@ -251,7 +267,7 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 	enum xlvs_method method = word_method(l->word);
 	struct xlvs_port_block *block = NULL;
 	struct xlvs_destination_load *load;
-	__u32 room = 0, index;
+	__u32 between = 0, room = 0, index;
 
 	if (!d || l->word & XLVS_CONNECTION_ON_DIRECTOR ||
 	    (d->flags & (XLVS_DESTINATION_AVAILABLE | XLVS_DESTINATION_RESOLVED)) !=
@@ -260,9 +276,10 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 		return LEAN_NOT;
 	if (method == XLVS_METHOD_TUN) {
 		load = table_load(l->destination);
-		if (d->family != AF_INET || d->tunnel_type || !load || load->path_mtu)
+		if (d->family != AF_INET || tun_has_checksum(d) || !load || load->path_mtu)
 			return LEAN_NOT;
-		room = sizeof(struct iphdr);
+		between = tun_shim_length(d->tunnel_type, false);
+		room = sizeof(struct iphdr) + between;
 	} else if (method != XLVS_METHOD_DR && lean_ip(h)->protocol == IPPROTO_UDP &&
 		   !lean_udp(h)->check) {
 		return LEAN_NOT;
@@ -276,7 +293,7 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 			return LEAN_NOT;
 	}
 	if (method == XLVS_METHOD_TUN) {
-		h = lean_tunnel(ctx, h, l, d, s);
+		h = lean_tunnel(ctx, h, l, d, s, between);
 		if (!h)
 			return LEAN_NOT;
 		lean_account(l, d, false, opened, XLVS_REASON_FWD_TUN);

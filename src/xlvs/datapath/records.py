@@ -482,7 +482,6 @@ class Settings(NamedTuple):
     mark_rules: int = 0
     reset: int = 0
     reschedule: int = 0
-    clamp_mss: int = 0
     answer_rate: int = 0
     spread4: int = 0
     spread6: int = 0
