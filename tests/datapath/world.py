@@ -107,6 +107,7 @@ MAPS = (
     "call_ids",
     "load",
     "answers",
+    "fragments",
 )
 TABLES = (("connections4", False), ("connections6", True))
 
