@@ -494,6 +494,28 @@ struct xlvs_tuple {
 	__u8 pad[3];
 };
 
+/* fragments: LRU_HASH, what the first fragment of a packet was found to be. Writer: packets. */
+struct xlvs_fragment_key {
+	struct xlvs_addr src;
+	struct xlvs_addr dst;
+	__be32 id;
+	__u8 family;
+	__u8 protocol; /* IPPROTO_*; IPv6: 0 */
+	__u8 pad[2];
+};
+
+struct xlvs_fragment {
+	__u32 until; /* tick */
+	__u32 word;  /* word, destination and extra: of a packet that is alone */
+	__u32 destination;
+	__u32 extra;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 alone;    /* 1: of no connection (stateless, one-packet scheduling) */
+	__u8 pad[2];
+};
+
 /* geometry: ARRAY of one. Writer: the loader, once, before the first packet. */
 struct xlvs_geometry {
 	__u64 secret[2]; /* random: nobody outside knows which connections share a line */

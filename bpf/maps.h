@@ -103,6 +103,15 @@ XLVS_MAP_PREFIXES(mark_from, struct xlvs_mark_address, 131072);
 XLVS_MAP_PREFIXES(mark_ports, struct xlvs_mark_port, 131072);
 XLVS_MAP_GROWING(mark_classes, struct xlvs_mark_classes, struct xlvs_mark, 262144);
 
+/* A bound for packets whose fragments are under way at once; the oldest gives way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct xlvs_fragment_key);
+	__type(value, struct xlvs_fragment);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} fragments SEC(".maps");
+
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {
 	struct bpf_timer timer;

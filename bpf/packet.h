@@ -44,7 +44,8 @@ enum sctp_chunk {
 	CHUNK_MAX, /* the packet has none */
 };
 
-#define IPV4_FRAGMENT_MASK 0x3fff /* MF and the offset */
+#define IPV4_FRAGMENT_MASK 0x3fff   /* MF and the offset */
+#define IPV4_FRAGMENT_OFFSET 0x1fff /* in units of eight bytes */
 #define IPV4_DF 0x4000
 
 enum packet_fragment {

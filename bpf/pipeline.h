@@ -21,6 +21,7 @@
 #include "stages/4_schedule.h"
 #include "stages/5_forward.h"
 #include "stages/6_account.h"
+#include "stages/fragments.h"
 #include "stages/icmp_tunnel.h"
 #include "stages/stateless.h"
 
@@ -55,7 +56,7 @@ static __noinline int pipeline_tell_server(hook_ctx *ctx, struct packet *p)
 	__u32 ifindex = hook_ingress(ctx);
 	struct xlvs_interface *i = bpf_map_lookup_elem(&interfaces, &ifindex);
 
-	if (!i || (p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST) || p->ttl <= 1)
+	if (!i || p->tcp_flags & TCP_RST || p->ttl <= 1)
 		return XLVS_REASON_PASS_NO_SERVICE;
 	p->to.src = v4 ? i->address4 : i->address6;
 	/* IPVS stands behind the stack's forwarding here. */
@@ -328,6 +329,8 @@ static __always_inline int pipeline_classify(hook_ctx *ctx, struct packet *p,
 		why = pipeline_icmp_tunnel(ctx, p, s);
 		return why ? why : pipeline_icmp(ctx, p, s);
 	}
+	if (unlikely(p->fragment == FRAGMENT_LATER))
+		return fragments_follow(p);
 
 	if (unlikely(p->roles & XLVS_ADDRESS_STATELESS)) {
 		stateless = stateless_choose(p, s, 0);
@@ -353,6 +356,11 @@ static __always_inline int pipeline_forward(hook_ctx *ctx, struct packet *p,
 
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
+	if (unlikely(p->fragment == FRAGMENT_FIRST)) {
+		why = fragments_remember(p, d);
+		if (why)
+			return why;
+	}
 	if (p->reply)
 		return pipeline_reply(ctx, p, d, s);
 	account_packet(p, d);
@@ -389,10 +397,12 @@ static __always_inline int pipeline_egress(hook_ctx *ctx)
 	if (!p || parse(ctx, p) || p->icmp_type)
 		return HOOK_VERDICT_PASS;
 	p->now = clock_ticks();
-	if (!table_find(p) || !p->reply || !(p->c.word & XLVS_CONNECTION_ON_DIRECTOR))
+	if (p->fragment == FRAGMENT_LATER ? fragments_follow(p) : !table_find(p))
+		return HOOK_VERDICT_PASS;
+	if (!p->reply || !(p->c.word & XLVS_CONNECTION_ON_DIRECTOR))
 		return HOOK_VERDICT_PASS;
 	d = destination_get(p->c.destination);
-	if (!d)
+	if (!d || (p->fragment == FRAGMENT_FIRST && fragments_remember(p, d)))
 		return HOOK_VERDICT_PASS;
 	p->from_director = 1;
 	return finish(ctx, p, pipeline_reply(ctx, p, d, s));

@@ -133,8 +133,10 @@ subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, __u32 hop)
 		return -1;
 	src = &p->to.src;
 	dst = &p->to.dst;
-	if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)) {
-		if (p->protocol == IPPROTO_SCTP && rewrite_sctp(ctx, p))
+	if (unlikely((p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP) ||
+		     p->fragment == FRAGMENT_LATER)) {
+		if (p->protocol == IPPROTO_SCTP && p->fragment != FRAGMENT_LATER &&
+		    rewrite_sctp(ctx, p))
 			return -1;
 		return rewrite_ip(ctx, p->l3, p->family, src, dst, hop);
 	}
@@ -159,8 +161,10 @@ subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, __u32 hop)
 	*ports = to;
 	if (rewrite_ip(ctx, p->l3, p->family, src, dst, hop))
 		return -1;
-	/* Of a GSO frame each packet would need its own. */
-	return absent && p->wire_packets == 1 ? rewrite_udp_checksum(ctx, p, src, dst) : 0;
+	/* Of a GSO frame each packet would need its own; of a fragment the rest is not here. */
+	return absent && p->wire_packets == 1 && !p->fragment ?
+		       rewrite_udp_checksum(ctx, p, src, dst) :
+		       0;
 }
 
 /*

@@ -15,7 +15,7 @@
 static __always_inline int wire_sum(hook_ctx *ctx, const struct packet *p, __u32 at, __u32 length,
 				    __u32 *sum)
 {
-	if (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) {
+	if ((p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP) && !p->fragment) {
 		bool udp = p->protocol == IPPROTO_UDP;
 		__u32 header = p->l4 - p->l3;
 		__u16 seed, field = 0;

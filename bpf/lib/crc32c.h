@@ -31,14 +31,22 @@ static const __u32 crc32c_bytes_further[CRC32C_NIBBLES][16] = {
 	  0x4303cb97, 0x4c3d3d65 },
 };
 
+/*
+ * The bits are hidden from the compiler, which would make masks of them: newer verifiers
+ * follow a value that is either 0 or all ones on two paths (kernel 6.18), 2^64 in all.
+ */
 static __always_inline __u32 crc32c_multiply(__u32 a, __u32 b)
 {
 	__u32 product = 0;
 
 	for (int i = 0; i < 32; i++) {
-		product ^= b & -(a >> 31);
+		__u32 term = a >> 31, carry = b & 1;
+
+		opaque(term);
+		opaque(carry);
+		product ^= term * b;
 		a <<= 1;
-		b = b >> 1 ^ (CRC32C_POLYNOMIAL & -(b & 1));
+		b = b >> 1 ^ carry * CRC32C_POLYNOMIAL;
 	}
 	return product;
 }

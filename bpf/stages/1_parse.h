@@ -20,6 +20,9 @@ struct ip_view {
 	__u8 ttl;
 	__u8 tos;
 	__u8 dont_fragment;
+	__u8 fragment;     /* enum packet_fragment */
+	__u16 fragment_at; /* byte of the whole packet's payload */
+	__u32 fragment_id;
 };
 
 static __always_inline enum xlvs_reason parse_ipv4(hook_ctx *ctx, __u32 l3, struct ip_view *v)
@@ -40,10 +43,24 @@ static __always_inline enum xlvs_reason parse_ipv4(hook_ctx *ctx, __u32 l3, stru
 	v->ttl = ip->ttl;
 	v->tos = ip->tos;
 	v->dont_fragment = !!(ip->frag_off & bpf_htons(IPV4_DF));
-	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK))
-		return XLVS_REASON_PASS_FRAGMENT;
+	if (unlikely(ip->frag_off & bpf_htons(IPV4_FRAGMENT_MASK))) {
+		v->fragment_at = (bpf_ntohs(ip->frag_off) & IPV4_FRAGMENT_OFFSET) * 8;
+		v->fragment = v->fragment_at ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		v->fragment_id = ip->id;
+	}
 	return XLVS_REASON_NONE;
 }
+
+/* RFC 8200 4.5. */
+struct fragment_header {
+	__u8 next;
+	__u8 reserved;
+	__be16 offset; /* in bytes, and whether more follow */
+	__be32 id;
+};
+
+#define FRAGMENT_OFFSET 0xfff8
+#define FRAGMENT_MORE 1
 
 static __always_inline bool parse_is_extension(__u8 next)
 {
@@ -74,8 +91,24 @@ static __always_inline enum xlvs_reason parse_ipv6(hook_ctx *ctx, __u32 l3, stru
 	for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
 		struct ipv6_opt_hdr *option;
 
-		if (next == IPPROTO_FRAGMENT)
-			return XLVS_REASON_PASS_FRAGMENT;
+		if (next == IPPROTO_FRAGMENT) {
+			struct fragment_header *f = view(ctx, l4, struct fragment_header);
+
+			if (!f || v->fragment)
+				return XLVS_REASON_PASS_FRAGMENT;
+			next = f->next;
+			l4 += sizeof(*f);
+			v->fragment_id = f->id;
+			v->fragment_at = bpf_ntohs(f->offset) & FRAGMENT_OFFSET;
+			if (v->fragment_at) {
+				v->fragment = FRAGMENT_LATER;
+				break;
+			}
+			/* RFC 6946: one that is the whole packet is none. */
+			if (f->offset & bpf_htons(FRAGMENT_MORE))
+				v->fragment = FRAGMENT_FIRST;
+			continue;
+		}
 		if (!parse_is_extension(next))
 			break;
 		option = view(ctx, l4, struct ipv6_opt_hdr);
@@ -85,7 +118,8 @@ static __always_inline enum xlvs_reason parse_ipv6(hook_ctx *ctx, __u32 l3, stru
 		l4 += next == IPPROTO_AH ? (option->hdrlen + 2) * 4 : (option->hdrlen + 1) * 8;
 		next = option->nexthdr;
 	}
-	if (parse_is_extension(next) || l4 > PACKET_HEADERS_MAX - sizeof(struct tcphdr))
+	if ((parse_is_extension(next) && v->fragment != FRAGMENT_LATER) ||
+	    l4 > PACKET_HEADERS_MAX - sizeof(struct tcphdr))
 		return XLVS_REASON_PASS_EXTENSION_HEADERS;
 	if (l4 - l3 > v->length)
 		return XLVS_REASON_PASS_MALFORMED;
@@ -195,10 +229,10 @@ static __noinline enum xlvs_reason parse_icmp(hook_ctx *ctx, struct packet *p)
 	p->icmp_type = icmp->type;
 	p->quoted_l3 = p->l4 + sizeof(*icmp);
 	why = parse_ip(ctx, p->family, p->quoted_l3, &v);
-	if (why == XLVS_REASON_PASS_FRAGMENT)
-		return why;
 	if (why)
-		return XLVS_REASON_PASS_ICMP;
+		return why == XLVS_REASON_PASS_FRAGMENT ? why : XLVS_REASON_PASS_ICMP;
+	if (v.fragment == FRAGMENT_LATER)
+		return XLVS_REASON_PASS_FRAGMENT;
 	p->quoted_l4 = v.l4;
 	p->tuple.protocol = v.protocol;
 	p->tuple.src = v.dst;
@@ -246,6 +280,26 @@ static __always_inline bool parse_ipv4_sum(hook_ctx *ctx, __u32 l3, __u32 header
 	return checksum_of_ipv4_header(ip) == 0;
 }
 
+/*
+ * A fragment without ports. It may not change what the first one's look was at (RFC 1858
+ * 3.2; its tiny first fragments are not looked at either).
+ */
+static __always_inline enum xlvs_reason parse_later(hook_ctx *ctx, struct packet *p,
+						    const struct ip_view *v)
+{
+	hook_measure(ctx, p, v->l4 - p->l3);
+	if (parse_follows(v->protocol)) {
+		parse_key_exchange(p);
+		p->fragment = FRAGMENT_NOT;
+		return XLVS_REASON_NONE;
+	}
+	if (v->protocol == IPPROTO_TCP && v->fragment_at < sizeof(struct tcphdr))
+		return XLVS_REASON_PASS_FRAGMENT;
+	if (p->family == AF_INET)
+		p->dont_fragment = 0; /* too late to tell the sender: RFC 1122 3.2.2 */
+	return XLVS_REASON_NONE;
+}
+
 /* A subprogram, so that its scratch space does not lie under every other frame. */
 subprogram int parse(hook_ctx *ctx, struct packet *p)
 {
@@ -262,15 +316,17 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 		p->family = AF_INET6;
 	else
 		return XLVS_REASON_PASS_NOT_IP;
-	hook_pull(ctx, p->l3 + sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
+	hook_pull(ctx, p->l3 + sizeof(struct ipv6hdr) + sizeof(struct fragment_header) +
+			       sizeof(struct tcphdr));
 	why = parse_ip(ctx, p->family, p->l3, &v);
 	p->length = v.length;
 	if (why)
 		return why;
 	p->roles = table_roles(address_slot(&v.src), address_slot(&v.dst));
 	/* Most of what passes a director that is a router too; ICMP may quote ours. */
-	if (!p->roles && (v.protocol == IPPROTO_TCP || v.protocol == IPPROTO_UDP ||
-			  v.protocol == IPPROTO_SCTP || parse_follows(v.protocol)))
+	if (!p->roles &&
+	    (v.protocol == IPPROTO_TCP || v.protocol == IPPROTO_UDP || v.protocol == IPPROTO_SCTP ||
+	     v.fragment == FRAGMENT_LATER || parse_follows(v.protocol)))
 		return XLVS_REASON_PASS_NO_SERVICE;
 	if (p->family == AF_INET && unlikely(!parse_ipv4_sum(ctx, p->l3, v.l4 - p->l3)))
 		return XLVS_REASON_PASS_MALFORMED;
@@ -285,12 +341,17 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	p->tuple.src = v.src;
 	p->tuple.dst = v.dst;
 	p->tuple.protocol = v.protocol;
+	p->fragment = v.fragment;
+	p->fragment_id = v.fragment_id;
+	if (unlikely(v.fragment == FRAGMENT_LATER))
+		return parse_later(ctx, p, &v);
+	why = v.fragment ? XLVS_REASON_PASS_FRAGMENT : XLVS_REASON_PASS_MALFORMED;
 
 	if (v.protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = view(ctx, v.l4, struct tcphdr);
 
 		if (!tcp || tcp->doff < 5 || v.l4 - p->l3 + tcp->doff * 4 > v.length)
-			return XLVS_REASON_PASS_MALFORMED;
+			return why;
 		p->tuple.sport = tcp->source;
 		p->tuple.dport = tcp->dest;
 		p->tcp_flags = ((__u8 *)tcp)[13];
@@ -302,7 +363,7 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 
 		if (!udp || bpf_ntohs(udp->len) < sizeof(*udp) ||
 		    v.l4 - p->l3 + sizeof(*udp) > v.length)
-			return XLVS_REASON_PASS_MALFORMED;
+			return why;
 		p->tuple.sport = udp->source;
 		p->tuple.dport = udp->dest;
 		p->udp_checksum_absent = !udp->check;
@@ -311,6 +372,8 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	}
 	hook_measure(ctx, p, v.l4 - p->l3);
 	if (v.protocol == (p->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		if (v.fragment)
+			return why;
 		hook_pull(ctx, p->l4 + sizeof(struct icmp_header) + 2 * sizeof(struct iphdr) +
 				       sizeof(struct ipv6hdr) + sizeof(struct port_pair));
 		return parse_icmp(ctx, p);
@@ -319,7 +382,7 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 		struct sctp_header *sctp = view(ctx, v.l4, struct sctp_header);
 
 		if (!sctp || v.l4 - p->l3 + sizeof(*sctp) > v.length)
-			return XLVS_REASON_PASS_MALFORMED;
+			return why;
 		p->tuple.sport = sctp->source;
 		p->tuple.dport = sctp->dest;
 		parse_chunks(ctx, p, v.l4 + sizeof(*sctp), p->l3 + v.length);
@@ -327,6 +390,7 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	}
 	if (parse_follows(v.protocol)) {
 		parse_key_exchange(p);
+		p->fragment = FRAGMENT_NOT; /* each of them tells as much */
 		return XLVS_REASON_NONE;
 	}
 	return XLVS_REASON_PASS_PROTOCOL;

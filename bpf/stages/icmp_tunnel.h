@@ -91,14 +91,15 @@ static __always_inline bool icmp_tunnel_parse(hook_ctx *ctx, const struct packet
 	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6;
 }
 
-/* The packet in the tunnel becomes p->tuple. False: it is not there, or not TCP or UDP. */
+/* The packet in the tunnel becomes p->tuple. False: it is not there. */
 static __noinline bool icmp_tunnel_inner(hook_ctx *ctx, struct packet *p,
 					 const struct icmp_tunnel *t, struct icmp_error *e)
 {
 	struct port_pair *ports;
 	struct ip_view v = {};
 
-	if (parse_ip(ctx, t->inner, t->at, &v) || p->l3 + p->length < t->at)
+	if (parse_ip(ctx, t->inner, t->at, &v) || v.fragment == FRAGMENT_LATER ||
+	    p->l3 + p->length < t->at)
 		return false;
 	ports = view(ctx, v.l4, struct port_pair);
 	if (!ports)
@@ -110,6 +111,8 @@ static __noinline bool icmp_tunnel_inner(hook_ctx *ctx, struct packet *p,
 	p->tuple.sport = ports->source;
 	p->tuple.dport = ports->dest;
 	p->tuple.protocol = v.protocol;
+	if (parse_follows(v.protocol))
+		parse_key_exchange(p);
 	return true;
 }
 

@@ -25,6 +25,7 @@ from .world import World
 
 LINK = Ether(src=w.CLIENT_MAC, dst=w.MAC0)
 SYN = TCP(sport=40000, dport=80, flags="S")
+CUT = bytes(SYN)[:16]
 
 
 def services(director: World) -> None:
@@ -41,9 +42,22 @@ def services(director: World) -> None:
         (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=132) / b"sctp", "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=47) / b"gre!", "pass_protocol"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, proto=50) / b"esp!", "pass_protocol"),
-        (LINK / IP(src=w.CLIENT, dst=w.VIP, flags="MF") / SYN, "pass_fragment"),
+        (
+            LINK / IP(src=w.CLIENT, dst=w.VIP, flags="MF", proto=6) / bytes(SYN)[:16],
+            "pass_fragment",
+        ),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, frag=10, proto=6) / (b"x" * 40), "pass_fragment"),
-        (LINK / IPv6(src=w.CLIENT6, dst=w.VIP6) / IPv6ExtHdrFragment() / SYN, "pass_fragment"),
+        (
+            LINK / IPv6(src=w.CLIENT6, dst=w.VIP6) / IPv6ExtHdrFragment(offset=10, nh=6) / b"data",
+            "pass_fragment",
+        ),
+        (
+            LINK
+            / IPv6(src=w.CLIENT6, dst=w.VIP6)
+            / IPv6ExtHdrFragment(m=1, nh=6)
+            / bytes(SYN)[:16],
+            "pass_fragment",
+        ),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, ihl=4) / SYN, "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=19) / SYN, "pass_malformed"),
         (LINK / IP(src=w.CLIENT, dst=w.VIP, len=2000) / SYN, "pass_malformed"),

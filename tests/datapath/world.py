@@ -109,6 +109,7 @@ MAPS = (
     "real_servers",
     "interfaces",
     "answers",
+    "fragments",
 )
 TABLES = (("connections4", False), ("connections6", True))
 

@@ -49,7 +49,9 @@ KNOWN_GAPS: dict[str, str] = {
     ),
     "conn/story-schedule_icmp1": "schedule_icmp=1 is not built: ICMP errors open no connection",
     "more/mtu/mtu-tun/11": _FRAGMENTS,
-    "more/tables/fragments-nat": "fragments go to the stack: they are not reassembled",
+    "more/tables/fragments-nat": (
+        "IPVS reassembles and sends when all are there; xlvs sends each fragment as it comes"
+    ),
     "more/odd/odd-*/1[78]": _OPTIONS,
     "more/odd/odd-dr/2[4567]": _CUT,
     "more/odd/odd-tun/2[4567]": _CUT,

@@ -447,6 +447,29 @@ class Now(NamedTuple):
     ticks: int = 0
 
 
+class FragmentKey(NamedTuple):
+    """Key of fragments: what all fragments of a packet share."""
+
+    src: bytes = NO_ADDRESS
+    dst: bytes = NO_ADDRESS
+    id: int = 0
+    family: int = 0
+    protocol: int = 0
+
+
+class Fragment(NamedTuple):
+    """Value of fragments: what the first one of a packet was found to be."""
+
+    until: int = 0
+    word: int = 0
+    destination: int = 0
+    extra: int = 0
+    sport: int = 0
+    dport: int = 0
+    protocol: int = 0
+    alone: int = 0
+
+
 class NextHopRow(NamedTuple):
     """Value of next_hops: a way to clients."""
 
@@ -575,6 +598,8 @@ STRUCTS: dict[type[NamedTuple], str] = {
     TableCounts: "xlvs_table_counts",
     Table: "xlvs_table",
     Now: "xlvs_now",
+    FragmentKey: "xlvs_fragment_key",
+    Fragment: "xlvs_fragment",
     NextHopRow: "xlvs_next_hop_row",
     Settings: "xlvs_settings",
     MarkAddress: "xlvs_mark_address",
