@@ -135,6 +135,7 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "services_by_key": lambda s: s.services,
     "services": lambda s: s.services,
     "schedules": lambda s: s.services,
+    "locality_tables": lambda s: s.services,
     "service_stats": lambda s: s.services,
     "service_destinations": lambda s: s.service_destinations,
     "remap": lambda s: s.service_destinations,
