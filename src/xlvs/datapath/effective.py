@@ -80,6 +80,8 @@ _TICKS_MAX = (1 << 31) - (1 << 16)
 _compiled = Compiler()
 _NUMBERS = 1 << 32  # of sets of mark rules
 
+_LOCALITY_EXPIRATION = 86400  # seconds, net.ipv4.vs.lblc_expiration's default
+
 # Plain numbers: there may be thousands of destinations.
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _LOCAL = int(DestinationFlag.LOCAL)
@@ -423,6 +425,8 @@ class _Work:
             secure_tcp=int(values.get("secure_tcp", 0) == _SECURE_ALWAYS),
             pmtu_disc=values.get("pmtu_disc", 1),
             nat_icmp_send=values.get("nat_icmp_send", 0),
+            lblc_expiration=self._ticks(values.get("lblc_expiration", _LOCALITY_EXPIRATION)),
+            lblcr_expiration=self._ticks(values.get("lblcr_expiration", _LOCALITY_EXPIRATION)),
             spread4=spread4,
             spread6=spread6,
             spread_source4=source4,
