@@ -218,7 +218,8 @@ class _Script:
     udp: bool = False
 
     def replay(self, events: list[str]) -> list[Difference]:
-        self.udp = self.setup[0].split()[1] == "-u"
+        # A mark's commands do not say of which protocol the connections are.
+        self.udp = self.setup[0].split()[1] == "-u" or "-udp" in self.name
         for line in self.setup:
             self._note_servers(line)
         differences = []
