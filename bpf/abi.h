@@ -181,7 +181,7 @@ struct xlvs_server_list {
 	__u32 count;
 	__u32 gcd;        /* wrr: greatest common divisor of the weights above 0, 1 if none */
 	__u32 max_weight; /* wrr: greatest weight minus (gcd - 1), 0 if none */
-	__u32 hash_base;  /* mh, sh, dh: first index in hash_slots */
+	__u32 hash_base;  /* mh, sh: first index in hash_slots */
 	__u32 hash_size;  /* their number of slots; 0: no server, mh: none has a weight */
 };
 
