@@ -181,7 +181,7 @@ struct xlvs_server_list {
 	__u32 count;
 	__u32 gcd;        /* wrr: greatest common divisor of the weights above 0, 1 if none */
 	__u32 max_weight; /* wrr: greatest weight minus (gcd - 1), 0 if none */
-	__u32 hash_base;  /* mh, sh, dh: first index in hash_slots */
+	__u32 hash_base;  /* mh, sh: first index in hash_slots */
 	__u32 hash_size;  /* their number of slots; 0: no server, mh: none has a weight */
 };
 
@@ -250,6 +250,54 @@ struct xlvs_commit {
 	struct xlvs_server_list list;
 	__u32 remap_base; /* old cursor i becomes remap[remap_base + i]; in service_destinations' index space of map remap */
 	__u32 remap_count; /* number of servers of the old list */
+};
+
+/* ---- lblc and lblcr ---------------------------------------------------- */
+
+/*
+ * A server as what is remembered names it. An id may become somebody else's: `check` is
+ * made of the server's address and port.
+ */
+struct xlvs_locality_server {
+	__u32 destination; /* id */
+	__u32 check;
+};
+
+/* localities: HASH, the servers of a virtual address. Writer: packets and the sweep. */
+struct xlvs_locality_key {
+	struct xlvs_addr address;
+	__u32 service; /* id */
+};
+
+struct xlvs_locality {
+	__u32 epoch;                       /* locality_tables'; of another one: forgotten */
+	__u32 used_at;                     /* tick of the last new connection */
+	__u32 changed_at;                  /* tick at which a server came to the set or left it */
+	__u32 count;                       /* of servers, above 0; lblc: 1 */
+	struct xlvs_locality_server first; /* that came before the others */
+};
+
+/* locality_more: HASH, lblcr: the other servers of a set. Writer: as of localities. */
+struct xlvs_locality_more_key {
+	struct xlvs_locality_key of;
+	__u32 index; /* 1 up to, not including, count: in the order in which they came */
+};
+
+/* locality_tables: ARRAY by service id. Writer: packets, the commit program and the sweep. */
+struct xlvs_locality_table {
+	__u32 lock;    /* held by whoever changes localities of the service */
+	__u32 epoch;   /* raised to forget all at once */
+	__u32 entries; /* of this epoch */
+	__u32 round;   /* of the sweep: for which `surplus` was counted */
+	__u32 surplus; /* entries that the sweep shall still end in this round */
+};
+
+/* locality_rounds: ARRAY of one. Writer: the sweep, and packets the first field. */
+struct xlvs_locality_rounds {
+	__u32 used;   /* there may be entries */
+	__u32 due;    /* tick of the next round, or of going on with this one; 0: not known yet */
+	__u32 number; /* of the last round that is over */
+	__u32 ended;  /* in this tick */
 };
 
 /* ---- destinations ------------------------------------------------------ */

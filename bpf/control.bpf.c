@@ -4,6 +4,7 @@
  * server list together with its cursor, and start the sweep. Run by
  * BPF_PROG_TEST_RUN; they see no packets.
  */
+#include "locality.h"
 #include "schedulers/wrr.h"
 #include "sweep.h"
 
@@ -79,6 +80,9 @@ int xlvs_commit(struct xlvs_commit *ctx)
 		.result = COMMIT_CONTENDED,
 	};
 
+	/* What lblc and lblcr remember belongs to the scheduler that the service had. */
+	if (a.c.reset)
+		locality_forget(a.c.service);
 	bpf_loop(COMMIT_RETRIES, commit_try, &a, 0);
 	ctx->generation = a.c.generation;
 	return a.result;

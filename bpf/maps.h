@@ -112,6 +112,12 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } fragments SEC(".maps");
 
+/* lblc and lblcr. */
+XLVS_MAP_GROWING(localities, struct xlvs_locality_key, struct xlvs_locality, 262144);
+XLVS_MAP_GROWING(locality_more, struct xlvs_locality_more_key, struct xlvs_locality_server, 131072);
+XLVS_MAP_ARRAY(locality_tables, struct xlvs_locality_table, 4096, 0);
+XLVS_MAP_ARRAY(locality_rounds, struct xlvs_locality_rounds, 1, 0);
+
 /* The sweep's timer: it runs as long as the map is pinned, without the daemon. */
 struct sweeper {
 	struct bpf_timer timer;

@@ -7,6 +7,7 @@
 #ifndef XLVS_SWEEP_H
 #define XLVS_SWEEP_H
 
+#include "locality_sweep.h"
 #include "table_end.h"
 
 #define SWEEP_TICK_NS (20 * 1000 * 1000ULL)
@@ -268,6 +269,7 @@ static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 		t->sweep_at = w.at;
 		t->sweeps++;
 		t->rounds += w.rounds;
+		locality_tick(w.now);
 	}
 	bpf_timer_start(&s->timer, SWEEP_TICK_NS, 0);
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What mh, sh and dh have in common: a hash picks a slot, the slot names the server.
+ * What mh and sh have in common: a hash picks a slot, the slot names the server.
  * The daemon fills the slots (src/xlvs/schedulers/) as the kernel does, so the same
  * client gets the same server as from IPVS, and a decision costs the same for one
  * server and for a thousand.

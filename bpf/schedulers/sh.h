@@ -4,7 +4,8 @@
  * pick one of 256 slots. A slot whose server has no weight or is overloaded refuses its
  * clients; with sh-fallback they go on to the next slot with a fit one. (The search
  * begins as far behind the first slot as that is from the beginning: IPVS adds the
- * first hash to the hash.)
+ * first hash to the hash.) dh's slots go to the servers in turn, whatever their weights,
+ * so nobody has to write them down.
  */
 #ifndef XLVS_SH_H
 #define XLVS_SH_H
@@ -35,7 +36,13 @@ static __always_inline void sh_choose(struct schedule_walk *w)
 
 static __always_inline void dh_choose(struct schedule_walk *w)
 {
-	hashed_take(w, sh_index(w->key));
+	__u32 at, id;
+
+	if (!w->list.count)
+		return;
+	at = sh_index(w->key) % w->list.count;
+	if (walk_fit(w, at, &id))
+		walk_choose(w, at, id);
 }
 
 #endif

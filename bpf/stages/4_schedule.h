@@ -3,8 +3,10 @@
 #ifndef XLVS_SCHEDULE_H
 #define XLVS_SCHEDULE_H
 
+#include "lib/clock.h"
 #include "packet.h"
 #include "schedulers/fo.h"
+#include "schedulers/lblc.h"
 #include "schedulers/lc.h"
 #include "schedulers/mh.h"
 #include "schedulers/rr.h"
@@ -114,6 +116,56 @@ static long schedule_try(__u32 i, void *data)
 	return 1;
 }
 
+/* lblcr's server of the set, if one is to be used; the set may lose its busiest. */
+static __always_inline int schedule_replicated(struct locality_walk *w, __u32 service, __u32 now)
+{
+	struct xlvs_settings *s = settings_get();
+	int id = lblcr_choose(w, 0) ? (int)w->server.destination : SCHEDULE_NONE;
+
+	if (s && w->entry.count > 1 &&
+	    (__s32)(now - w->entry.changed_at) > (__s32)s->lblcr_expiration)
+		lblcr_shrink(w, now);
+	return id >= 0 && locality_overloaded(service, id) ? SCHEDULE_NONE : id;
+}
+
+/* lblc and lblcr: what is remembered, else wlc's choice, which is remembered then. */
+static __noinline int schedule_locality(const struct packet *p, struct schedule_attempt *a)
+{
+	struct locality_walk *w = locality_walk();
+	__u32 now = clock_ticks(), service = a->service;
+	bool replicated = a->scheduler == XLVS_SCHED_LBLCR, known;
+	int id = SCHEDULE_NONE;
+
+	if (!w)
+		return SCHEDULE_NONE;
+	w->key.of.address = p->tuple.dst;
+	w->key.of.service = service;
+	if (!replicated) {
+		id = lblc_usual(w, service, now);
+		if (id >= 0)
+			return id;
+	}
+	if (!locality_take_lock(service))
+		return SCHEDULE_CONTENDED;
+	known = locality_recall(w, service);
+	if (known)
+		id = replicated ? schedule_replicated(w, service, now) :
+				  lblc_remembered(&w->entry, service);
+	if (id < 0) {
+		a->scheduler = XLVS_SCHED_WLC;
+		bpf_loop(SCHEDULE_RETRIES, schedule_try, a, 0);
+		id = a->result;
+		if (!replicated && id >= 0)
+			w->entry.count = 0;
+		if (id >= 0)
+			lblcr_add(w, id, now);
+	}
+	if (known || id >= 0)
+		locality_store(w, service, now, known);
+	locality_unlock(service);
+	return id;
+}
+
 /*
  * Chooses a destination of the service: its id, or SCHEDULE_*. Decisions are in
  * one order per service: each takes the cursor that the one before left, whatever
@@ -136,6 +188,8 @@ subprogram int schedule(const struct packet *p, __u32 service, __u32 scheduler, 
 					     schedule_key(p, flags);
 	a.flags = flags;
 	a.result = SCHEDULE_CONTENDED;
+	if (scheduler == XLVS_SCHED_LBLC || scheduler == XLVS_SCHED_LBLCR)
+		return schedule_locality(p, &a);
 	bpf_loop(SCHEDULE_RETRIES, schedule_try, &a, 0);
 	return a.result;
 }

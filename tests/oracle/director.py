@@ -89,7 +89,7 @@ class Director:
         try:
             self._start()
             for mark, network in surroundings.marks:
-                self._xlvs("mark", "add", str(mark), "--to", network)
+                self.mark(mark, network)
         except BaseException:
             self.close()
             raise
@@ -143,6 +143,10 @@ class Director:
         finally:
             self.network.close()
             self._log.close()
+
+    def mark(self, mark: int, network: str) -> None:
+        """From now on packets to this network have this mark."""
+        self._xlvs("mark", "add", str(mark), "--to", network)
 
     def _take_down(self) -> None:
         self._xlvs("down")

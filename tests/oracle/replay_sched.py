@@ -14,7 +14,7 @@ from . import compare, frames
 from .director import Director
 from .facts import Difference
 from .packets_text import describe
-from .retarget import retarget
+from .retarget import marked, retarget
 from .topology import CLIENT_SIDE, Seen
 
 NOBODY = "-"
@@ -22,6 +22,15 @@ _UNREACHABLE = re.compile(r"ICMP type=3 code=3|ICMP6 type=1 code=4")
 _PORT_RULE = re.compile(r"\(port \+ (\d+)\) % 60000 \+ 2000")
 _HASHING = frozenset(("mh", "sh"))
 """Schedulers whose decisions depend on the clients' addresses."""
+_BY_MARK = frozenset(("dh", "lblc", "lblcr"))
+"""Schedulers that were recorded with many virtual addresses behind a firewall mark."""
+_MARKED = ("10.9.0.0/16", "fd00:9::/64")
+_FIRST_MARK = 100
+_MARKED_PORT = 80
+_CLIENTS = 250
+_ARRIVALS = re.compile(r"(\S+) \+ i % 250, port (\d+) \+ i")
+_TO = re.compile(r"(daddrs[46])(?:\[:(\d+)\]|\[(\d+)\] (\w+)(?: times)?)?")
+_WORDS = {"forty": 40}
 _FLAGS = {"ack": "A", "fin": "FA", "rst": "R"}
 _SHORT_TIMEOUT = 1  # seconds
 _GONE_PATIENCE = 5.0
@@ -34,9 +43,17 @@ def replay(
     director.clear()
     hashes = recording["scheduler"] in _HASHING
     scenario = retarget(recording["scenarios"][place], place, same_clients=hashes)
+    if recording["scheduler"] in _BY_MARK:
+        # Connections outlive their scenario, and under the same mark they would count.
+        mark = _FIRST_MARK + place
+        for network in _MARKED:
+            director.mark(mark, network)
+        scenario = marked(scenario, mark)
     if "sequence" in scenario:
         return _replay_sequence(director, name, scenario, recording)
     director.configure(scenario["setup"])
+    if "runs" in scenario:
+        return _replay_runs(director, name, scenario, recording, place)
     if "events" in scenario:
         return _Script(director, name, scenario["setup"]).replay(scenario["events"])
     if "new" in scenario:
@@ -45,6 +62,82 @@ def replay(
         arriving, to = _listed(scenario, recording), scenario["to"]
     udp = scenario["setup"][0].split()[1] == "-u"
     return _replay_picks(director, name, scenario["picks"], arriving, to, udp=udp)
+
+
+def settings(scenario: dict[str, Any]) -> tuple[str, ...]:
+    """What the director of a scenario is started with."""
+    return tuple(f"{key}={value}" for key, value in scenario.get("sysctl", {}).items())
+
+
+def _replay_runs(
+    director: Director, name: str, scenario: dict[str, Any], recording: dict[str, Any], place: int
+) -> list[Difference]:
+    """New connections to many virtual addresses; each run is new clients'."""
+    found = []
+    for number, run in enumerate(scenario["runs"], start=1):
+        where = f"{name}/{number}"
+        if "ipvsadm" in run:
+            director.configure([run["ipvsadm"]])
+        elif "wait_seconds" in run:
+            time.sleep(run["wait_seconds"])
+        else:
+            targets = _targets(run["to"], recording)
+            arrivals = run.get(
+                "from", f"203.0.{113 + place}.1 + i % 250, port {40000 + number} + i"
+            )
+            clients = _arrivals(arrivals, len(targets), place)
+            picks = "".join(
+                _new_pick(_send_syn(director, client, (target, _MARKED_PORT)))
+                for client, target in zip(clients, targets, strict=True)
+            )
+            if picks != run["picks"]:
+                found.append(Difference(where, run["picks"], picks))
+            found += _compare_counters(director, f"{where}/counters", run.get("counters"))
+    found += _compare_counters(director, f"{name}/counters", scenario.get("counters"))
+    return found
+
+
+def _send_syn(director: Director, client: tuple[str, int], to: tuple[str, int]) -> list[Seen]:
+    return compare.exchange(director, CLIENT_SIDE, _packet(client, to, "S"), 1, settle=0)
+
+
+def _targets(text: str, recording: dict[str, Any]) -> list[str]:
+    """Virtual addresses: ``daddrs4``, ``daddrs4[:100]`` or ``daddrs4[0] times 50``."""
+    # "times" comes before a number and behind a word.
+    found = _TO.fullmatch(text.replace(" times ", " "))
+    if found is None:
+        raise ValueError(f"unknown addresses {text!r}")
+    listed: list[str] = recording[found[1]]
+    if found[2]:
+        return listed[: int(found[2])]
+    if found[3]:
+        times = _WORDS.get(found[4]) or int(found[4])
+        return [listed[int(found[3])]] * times
+    return listed
+
+
+def _arrivals(text: str, count: int, place: int) -> Iterator[tuple[str, int]]:
+    found = _ARRIVALS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"unknown clients {text!r}")
+    first = ip_address(found[1].replace("2001:db8::", f"2001:db8:{place + 1}::"))
+    for i in range(count):
+        yield str(first + i % _CLIENTS), int(found[2]) + i
+
+
+def _compare_counters(
+    director: Director, where: str, wanted: dict[str, list[int]] | None
+) -> list[Difference]:
+    """Weight, active and inactive connections of each server."""
+    if wanted is None:
+        return []
+    loads = {ip_address(address): load for address, load in director.loads().items()}
+    got = {
+        address: [load.weight, load.active, load.inactive]
+        for address in wanted
+        if (load := loads.get(ip_address(address)))
+    }
+    return [] if got == wanted else [Difference(where, wanted, got)]
 
 
 def _replay_sequence(
@@ -127,7 +220,8 @@ class _Script:
     udp: bool = False
 
     def replay(self, events: list[str]) -> list[Difference]:
-        self.udp = self.setup[0].split()[1] == "-u"
+        # A mark's commands do not say of which protocol the connections are.
+        self.udp = self.setup[0].split()[1] == "-u" or "-udp" in self.name
         for line in self.setup:
             self._note_servers(line)
         differences = []

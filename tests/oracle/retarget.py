@@ -14,6 +14,7 @@ from typing import Any
 _VIRTUAL = re.compile(r"\b10\.0\.0\.([12])\b")
 _CLIENT = re.compile(r"\b203\.0\.113\.(\d+)\b")
 _OTHER_CLIENT = re.compile(r"\b203\.0\.114\.(\d+)\b")  # outside of a netmask
+_MARK = re.compile(r"(-[AEDaed] -f )1\b")
 
 LIMIT = 90
 
@@ -33,6 +34,17 @@ def prefix(number: int) -> str:
     if not 0 <= number < LIMIT:
         raise ValueError(f"only {LIMIT} recordings fit into one director")
     return f"10.{1 + number // 10}.{number % 10}"
+
+
+def marked(value: Any, mark: int) -> Any:
+    """Any JSON with the firewall mark of its command lines replaced."""
+    if isinstance(value, str):
+        return _MARK.sub(rf"\g<1>{mark}", value)
+    if isinstance(value, list):
+        return [marked(item, mark) for item in value]
+    if isinstance(value, dict):
+        return {key: marked(item, mark) for key, item in value.items()}
+    return value
 
 
 def clients(number: int) -> str:

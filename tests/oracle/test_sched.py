@@ -14,7 +14,11 @@ from .pool import Pool
 @pytest.mark.parametrize("name", facts.names("sched"))
 def test_decisions(name: str, native_hook: str, pool: Pool, verdict: Verdict) -> None:
     recording = facts.load(name)
-    with pool.fresh(Surroundings(native_hook), another=True) as director:
-        for place, scenario in enumerate(recording["scenarios"]):
-            where = f"{name}/{scenario['name']}"
-            verdict([where], replay_sched.replay(director, where, recording, place))
+    scenarios = list(enumerate(recording["scenarios"]))
+    for settings in sorted({replay_sched.settings(scenario) for _, scenario in scenarios}):
+        surroundings = Surroundings(native_hook, settings)
+        with pool.fresh(surroundings, another=not settings) as director:
+            for place, scenario in scenarios:
+                if replay_sched.settings(scenario) == settings:
+                    where = f"{name}/{scenario['name']}"
+                    verdict([where], replay_sched.replay(director, where, recording, place))

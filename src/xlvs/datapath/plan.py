@@ -173,7 +173,7 @@ class _Plan:
         self._slot_space = _Space(
             _slots_read(have),
             capacity.hash_slots,
-            "there is no room for the slots of more services with the schedulers mh, sh or dh",
+            "there is no room for the slots of more services with the schedulers mh and sh",
         )
         self._roles = want.roles()
         self._suspended: set[int] = set()

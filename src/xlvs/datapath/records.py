@@ -262,6 +262,56 @@ class Commit(NamedTuple):
     remap_count: int = 0
 
 
+class LocalityServer(NamedTuple):
+    """A server as lblc and lblcr remember it; ``check``: of its address and port."""
+
+    destination: int = 0
+    check: int = 0
+
+
+class LocalityKey(NamedTuple):
+    """Key of localities: a virtual address of a service."""
+
+    address: bytes = NO_ADDRESS
+    service: int = 0
+
+
+class Locality(NamedTuple):
+    """Value of localities: what is remembered of a virtual address."""
+
+    epoch: int = 0
+    used_at: int = 0
+    changed_at: int = 0
+    count: int = 0  # type: ignore[assignment]  # as in ServerList
+    first: LocalityServer = LocalityServer()
+
+
+class LocalityMoreKey(NamedTuple):
+    """Key of locality_more: one of the further servers of a set."""
+
+    of: LocalityKey = LocalityKey()
+    index: int = 0  # type: ignore[assignment]  # as count
+
+
+class LocalityTable(NamedTuple):
+    """Value of locality_tables, by service id."""
+
+    lock: int = 0
+    epoch: int = 0
+    entries: int = 0
+    round: int = 0
+    surplus: int = 0
+
+
+class LocalityRounds(NamedTuple):
+    """The one value of locality_rounds: when the sweep looks at localities."""
+
+    used: int = 0
+    due: int = 0
+    number: int = 0
+    ended: int = 0
+
+
 class NextHop(NamedTuple):
     """Where the frame goes: device, VLAN, MAC addresses; ``mtu`` in IP bytes."""
 
@@ -579,6 +629,12 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Service: "xlvs_service",
     Schedule: "xlvs_schedule",
     Commit: "xlvs_commit",
+    LocalityServer: "xlvs_locality_server",
+    LocalityKey: "xlvs_locality_key",
+    Locality: "xlvs_locality",
+    LocalityMoreKey: "xlvs_locality_more_key",
+    LocalityTable: "xlvs_locality_table",
+    LocalityRounds: "xlvs_locality_rounds",
     NextHop: "xlvs_next_hop",
     Destination: "xlvs_destination",
     DestinationLoad: "xlvs_destination_load",

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from xlvs.datapath.records import Scheduler
 from xlvs.schedulers import buckets, maglev
 
-HASHING = frozenset((Scheduler.MH, Scheduler.SH, Scheduler.DH))
+HASHING = frozenset((Scheduler.MH, Scheduler.SH))
 """Schedulers whose packets look for a slot."""
 
 TICKS = 1 << 32
@@ -73,8 +73,6 @@ def owners(
             indices = maglev.slots(servers)
         case Scheduler.SH:
             indices = buckets.source([server.weight for server in servers])
-        case Scheduler.DH:
-            indices = buckets.destination(len(servers))
         case _:
             indices = []
     return tuple(ids[index] for index in indices)

@@ -22,6 +22,8 @@ SCHEDULERS = {
     "ovf": Scheduler.OVF,
     "sh": Scheduler.SH,
     "dh": Scheduler.DH,
+    "lblc": Scheduler.LBLC,
+    "lblcr": Scheduler.LBLCR,
     "twos": Scheduler.TWOS,
 }
 

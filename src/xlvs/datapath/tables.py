@@ -41,7 +41,7 @@ _UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
 
 class Servers(NamedTuple):
-    """A service's list: destination ids newest first, wrr's two numbers, the slots of mh, sh and dh.
+    """A service's list: destination ids newest first, wrr's two numbers, the slots of mh and sh.
 
     ``owners``: the destination id of each slot; empty unless the scheduler hashes and
     there is a server, for mh one with a weight.
@@ -251,4 +251,4 @@ class Capacity(Protocol):
 
     @property
     def hash_slots(self) -> int:
-        """Slots in all tables of mh, sh and dh together."""
+        """Slots in all tables of mh and sh together."""

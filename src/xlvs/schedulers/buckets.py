@@ -33,7 +33,10 @@ def source(weights: Sequence[int]) -> list[int]:
 
 
 def destination(count: int) -> list[int]:
-    """dh: each bucket's owner: the servers in turn, whatever their weights."""
+    """dh: each bucket's owner: the servers in turn, whatever their weights.
+
+    So plain that packets reckon it themselves.
+    """
     return list(islice(cycle(range(count)), SIZE))
 
 
