@@ -21,6 +21,7 @@ from tests.datapath.table_invariants import Table, check, check_empty
 from tests.datapath.world import Connection, Out, World
 
 from xlvs.datapath import records as r
+from xlvs.datapath.addresses import text
 from xlvs.datapath.records import DestinationFlag, Method, Scheduler, ServiceFlag
 
 SEEDS = range(14)
@@ -122,9 +123,14 @@ class Story:
             ftp_services=sum(each.port == 21 for each in self.services),
         )
         for n in range(1, self.random.randint(2, SERVERS) + 1):
-            self._server(kind, n, keeps=not port or (port == 21 and persistent))
+            flags = DestinationFlag(0)
+            if not port or (port == 21 and persistent):
+                flags = DestinationFlag.CLIENT_PORT
+            if port == 21 and persistent:
+                flags |= DestinationFlag.FTP
+            self._server(kind, n, _AVAILABLE | flags)
 
-    def _server(self, kind: Kind, n: int, *, keeps: bool) -> None:
+    def _server(self, kind: Kind, n: int, flags: DestinationFlag) -> None:
         method = self.random.choice(list(Method))
         translated = method in (Method.NAT, Method.FULLNAT)
         port = self.random.choice([kind.port, 8080]) if translated and kind.port else kind.port
@@ -135,7 +141,7 @@ class Story:
             port=port,
             weight=self.random.randint(0, 3),
             v6=kind.v6,
-            flags=_AVAILABLE | (DestinationFlag.CLIENT_PORT if keeps else 0),
+            flags=flags,
             port_block=self.blocks if method == Method.FULLNAT else 0,
             upper_threshold=self.random.choice([0, 0, 0, 3]),
         )
@@ -176,11 +182,9 @@ class Story:
         ip = out.packet.getlayer(IP) or out.packet.getlayer(IPv6)
         assert ip is not None
         ports = ip.payload
-        keeps = server.flags & DestinationFlag.CLIENT_PORT and not (dport == 21 and server.port)
-        assert (ip.dst, ports.dport) == (
-            r_text(server.address),
-            dport if keeps else server.port,
-        ), f"{found} was sent to {ip.dst} port {ports.dport}"
+        wanted = (text(server.address), _port(server, dport))
+        got = (ip.dst, ports.dport)
+        assert got == wanted, f"{found} was sent to {got}"
         if found.method == Method.FULLNAT:
             (local,) = self.director.local[server.service]
             assert (ip.src, ports.sport) == (local, found.local_port)
@@ -194,16 +198,14 @@ class Story:
             return
         found = self.random.choice(known)
         server = self.director.destinations[found.destination]
-        keeps = server.flags & DestinationFlag.CLIENT_PORT
-        keeps = keeps and not (found.virtual_port == 21 and server.port)
-        sport = found.virtual_port if keeps else server.port
+        sport = _port(server, found.virtual_port)
         client, dport = found.client, found.client_port
         if found.method == Method.FULLNAT:
             (client,), dport = self.director.local[server.service], found.local_port
         if self.random.random() < 0.1:
             dport ^= 1
         v6 = ":" in found.client
-        packet = (IPv6 if v6 else IP)(src=r_text(server.address), dst=client)
+        packet = (IPv6 if v6 else IP)(src=text(server.address), dst=client)
         if found.protocol == r.Transport.TCP:
             packet /= TCP(sport=sport, dport=dport, flags=self.random.choice(FLAGS))
         else:
@@ -327,15 +329,15 @@ class Story:
         self.random.choices(deeds, weights)[0]()
 
 
-def r_text(address: bytes) -> str:
-    """An address of the maps in its usual spelling."""
-    from xlvs.datapath.addresses import text
-
-    return text(address)
-
-
 def _mac(server: r.Destination) -> str:
     return server.next_hop.dst_mac.hex(":")
+
+
+def _port(server: r.Destination, virtual: int) -> int:
+    """The real server's, of a connection to a virtual port."""
+    if not server.flags & DestinationFlag.CLIENT_PORT:
+        return server.port
+    return server.port if server.flags & DestinationFlag.FTP and virtual == 21 else virtual
 
 
 def _length(layer: Packet) -> int | None:
