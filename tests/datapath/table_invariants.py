@@ -44,6 +44,19 @@ class Place(NamedTuple):
         return bool(self.word & _F.ANSWER)
 
     @property
+    def template(self) -> bool:
+        return not self.answer and bool(self.transport & r.Transport.TEMPLATE)
+
+    @property
+    def abandoned(self) -> bool:
+        return self.word & r.CONNECTION_STATE == r.State.ABANDONED
+
+    @property
+    def tenant(self) -> r.Tenant:
+        generation = self.word >> r.CONNECTION_GENERATION_SHIFT << r.CONNECTION_GENERATION_SHIFT
+        return r.Tenant(self.at, generation | self.v6)
+
+    @property
     def method(self) -> r.Method:
         return r.Method(self.word >> r.CONNECTION_METHOD_SHIFT & 3)
 
@@ -94,7 +107,8 @@ class Table:
         self.passed: dict[tuple[bool, int], int] = {}
         for name, v6 in TABLES:
             self._read(name, v6)
-        self.connections = [p for p in self.places if not p.answer]
+        self.connections = [p for p in self.places if not p.answer and not p.template]
+        self.templates = [p for p in self.places if p.template]
         self.answers = [p for p in self.places if p.answer]
 
     def _read(self, name: str, v6: bool) -> None:
@@ -130,6 +144,7 @@ class Table:
         self._counts()
         self._fullnat()
         self._regions()
+        self._persistence()
         return self.wrong
 
     def _chains(self) -> None:
@@ -145,7 +160,9 @@ class Table:
 
     def _keys(self) -> None:
         keys = Counter(
-            (p.v6, p.answer, p.transport, p.src, p.sport, p.dst, p.dport) for p in self.places
+            (p.v6, p.answer, p.transport, p.src, p.sport, p.dst, p.dport)
+            for p in self.places
+            if not p.template or not p.abandoned
         )
         self.wrong += [f"{n} entries of {key}" for key, n in keys.items() if n > 1]
 
@@ -167,10 +184,11 @@ class Table:
                 self.wrong.append(f"destination unknown: {p}")
         use = world.table()
         half_open = sum(bool(p.word & _F.HALF_OPEN) for p in self.connections)
-        if (use.used, use.half_open) != (len(self.connections), half_open):
+        there = len(self.connections) + len(self.templates)
+        if (use.used, use.half_open) != (there, half_open):
             self.wrong.append(
                 f"counted {use.used} with {use.half_open} half-open, "
-                f"there are {len(self.connections)} with {half_open}"
+                f"there are {there} with {half_open}"
             )
 
     def _fullnat(self) -> None:
@@ -216,13 +234,50 @@ class Table:
 
     def _regions(self) -> None:
         now = self.world.path.ticks()
-        for p in self.connections:
+        for p in (*self.connections, *self.templates):
             name = "regions6" if p.v6 else "regions4"
             raw = self.world.path.map(name).lookup(p.line // _REGION_LINES) or b""
             due = int.from_bytes(raw, "little")
             late = min(_signed(due - p.entry.expires), _signed(due - now))
             if not due or (late > 0 and p.entry.expires):
                 self.wrong.append(f"the sweep will look at {due}, too late for {p}")
+
+
+    def _persistence(self) -> None:
+        """Templates, who lives under them, and what servers count of them."""
+        world, layout = self.world, self.world.layout
+        said = {
+            layout.unpack(r.Tenant, key): layout.unpack(r.Template, value)
+            for key, value in world.path.map("templates").items()
+        }
+        under = {
+            layout.unpack(r.Tenant, key): layout.unpack(r.Tenant, value)
+            for key, value in world.path.map("controlled").items()
+        }
+        calls = {layout.unpack(r.Tenant, key) for key, _ in world.path.map("call_ids").items()}
+        templates = {p.tenant: p for p in self.templates}
+        if said.keys() != templates.keys():
+            self.wrong.append(f"templates {templates.keys() ^ said.keys()} are not in both")
+        if calls != {tenant for tenant, each in said.items() if each.call_id}:
+            self.wrong.append(f"Call-IDs of {calls}, templates say {said}")
+        flagged = {p.tenant for p in self.connections if p.word & _F.CONTROLLED}
+        if under.keys() != flagged:
+            self.wrong.append(f"controlled {under.keys() ^ flagged} are not in both")
+        living = Counter(under.values())
+        for tenant in living.keys() - said.keys():
+            self.wrong.append(f"{living[tenant]} connections live under {tenant}, nobody's")
+        for tenant, each in said.items():
+            if each.controlled != living[tenant]:
+                self.wrong.append(f"{each} counts wrong: {living[tenant]} live under {tenant}")
+        counted = Counter(p.entry.destination for p in self.templates)
+        for number in world.destinations:
+            load = layout.unpack(
+                r.DestinationLoad, world.path.map("destination_load").lookup(number) or b""
+            )
+            if load.persistent != counted[number]:
+                self.wrong.append(
+                    f"destination {number} counts {load.persistent} of {counted[number]} templates"
+                )
 
 
 def _signed(ticks: int) -> int:
