@@ -70,8 +70,8 @@ static __noinline int pipeline_tell_server(hook_ctx *ctx, struct packet *p)
  * other side's answers will need. On success p is an answer of that connection.
  */
 static __always_inline int pipeline_call_out(hook_ctx *ctx, struct packet *p,
-					     struct xlvs_settings *s,
-					     struct xlvs_destination *d, __u32 destination)
+					     struct xlvs_settings *s, struct xlvs_destination *d,
+					     __u32 destination)
 {
 	__u32 id = d->service;
 	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
@@ -272,7 +272,7 @@ static __noinline int pipeline_refuse(hook_ctx *ctx, struct packet *p, struct xl
  * Profile modern: the connection's server is gone. A datagram, or a SYN, goes to another
  * one; the rest of TCP is told so at once, for nobody else would tell it.
  */
-static __noinline int pipeline_orphan(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+static __always_inline int pipeline_orphan(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
 	if (p->protocol != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN)

@@ -242,7 +242,6 @@ class Table:
             if not due or (late > 0 and p.entry.expires):
                 self.wrong.append(f"the sweep will look at {due}, too late for {p}")
 
-
     def _persistence(self) -> None:
         """Templates, who lives under them, and what servers count of them."""
         world, layout = self.world, self.world.layout

@@ -285,7 +285,7 @@ class Kernel:
         with explained("writing the maps"):
             self._write(write)
 
-    def _write(self, write: w.Write) -> None:  # noqa: C901  # one case for each write
+    def _write(self, write: w.Write) -> None:  # noqa: C901, PLR0912 - one case for each write
         name = _PLAIN.get(type(write))
         if name is not None:
             id_, value = cast("tuple[int, tuple[Any, ...]]", write)

@@ -26,7 +26,7 @@ SCHEDULERS = frozenset(
         *("fo", "ovf", "mh", "twos"),
     )
 )
-"""The kernel's schedulers by name (``twos`` since 5.12). Which of them run in the data path is not this layer's."""
+"""The kernel's schedulers by name (``twos`` since 5.12)."""
 
 HASHING = frozenset(("mh",))
 """Schedulers that know a client's server without a table: what a stateless service needs."""
