@@ -86,9 +86,11 @@ def _replay_step(
     templates: set[tuple[str, str]],
 ) -> list[Difference]:
     differences = []
-    for file in ("file", "sysctls"):
-        if file in step:
-            differences.append(Difference(f"{where}/{file}", step[file], None))
+    differences.extend(
+        Difference(f"{where}/{file}", step[file], None)
+        for file in ("file", "sysctls")
+        if file in step
+    )
     if "ipvsadm" in step:
         answer = director.ipvsadm(step["ipvsadm"])
         differences += compare.printed(where, step.get("stdout", ""), answer, virtual)
