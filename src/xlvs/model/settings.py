@@ -42,7 +42,7 @@ _CPU_LIST = "est_cpulist"
 
 Values = Mapping[str, tuple[int, ...]]
 
-_SYNC = "stored: it will count when connections are synchronised"
+_SYNC = "stored, for when connections are synchronised"
 
 
 class Setting(NamedTuple):

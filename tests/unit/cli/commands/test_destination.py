@@ -226,3 +226,13 @@ def test_what_is_no_command(words, capsys):
         run(*words)
     assert caught.value.code == 2
     assert capsys.readouterr().err
+
+
+def test_on_a_terminal_one_line_is_written_over(client, capsys, monkeypatch):
+    monkeypatch.setattr(command.sys.stdout, "isatty", lambda: True)
+    client.load(2)
+    client.steps = [lambda: None, lambda: client.load(0)]
+    assert run("drain", VIP, SERVER) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[1].count("\r\033[K  2 active, 0 inactive, 0 persistent") == 2
+    assert lines[2].endswith("no connections are left; its weight stays 0")
