@@ -28,22 +28,22 @@ static __always_inline long fo_look(struct schedule_walk *w, __u32 i, bool overf
 
 static long fo_step(__u32 i, void *data)
 {
-	return fo_look(data, i, false);
+	return fo_look(walk_of(data), i, false);
 }
 
 static long ovf_step(__u32 i, void *data)
 {
-	return fo_look(data, i, true);
+	return fo_look(walk_of(data), i, true);
 }
 
 static __always_inline void fo_choose(struct schedule_walk *w)
 {
-	bpf_loop(w->list.count, fo_step, w, 0);
+	bpf_loop(w->list.count, fo_step, &w, 0);
 }
 
 static __always_inline void ovf_choose(struct schedule_walk *w)
 {
-	bpf_loop(w->list.count, ovf_step, w, 0);
+	bpf_loop(w->list.count, ovf_step, &w, 0);
 }
 
 #endif

@@ -10,7 +10,7 @@
 
 static long lc_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	__u32 id;
 
 	if (i >= w->list.count)
@@ -22,7 +22,7 @@ static long lc_step(__u32 i, void *data)
 
 static __always_inline void lc_choose(struct schedule_walk *w)
 {
-	bpf_loop(w->list.count, lc_step, w, 0);
+	bpf_loop(w->list.count, lc_step, &w, 0);
 }
 
 #endif

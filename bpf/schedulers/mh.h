@@ -19,7 +19,7 @@ static __always_inline __u32 mh_index(const struct xlvs_server_list *list, __u32
 
 static long mh_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	__u32 again = (i + w->first) % w->list.hash_size;
 
 	return hashed_take(w, mh_index(&w->list, w->key + again));
@@ -31,7 +31,7 @@ static __always_inline void mh_choose(struct schedule_walk *w)
 		return;
 	w->first = mh_index(&w->list, w->key);
 	if (!hashed_take(w, w->first) && w->flags & XLVS_SERVICE_HASH_FALLBACK)
-		bpf_loop(w->list.hash_size, mh_step, w, 0);
+		bpf_loop(w->list.hash_size, mh_step, &w, 0);
 }
 
 #endif

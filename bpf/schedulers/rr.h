@@ -10,7 +10,7 @@
 
 static long rr_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	__u32 id;
 
 	if (i >= w->list.count)
@@ -29,7 +29,7 @@ static long rr_step(__u32 i, void *data)
 static __always_inline void rr_choose(struct schedule_walk *w)
 {
 	walk_from_cursor(w);
-	bpf_loop(w->list.count, rr_step, w, 0);
+	bpf_loop(w->list.count, rr_step, &w, 0);
 }
 
 /*

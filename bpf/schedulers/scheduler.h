@@ -40,6 +40,23 @@ struct schedule_walk {
 	__u32 destination;
 };
 
+/*
+ * The walk that is under way: on this CPU there is one at a time. A map's value and not the
+ * stack's, whose numbers the verifier would follow through each scheduler's loop.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct schedule_walk);
+} schedule_walks SEC(".maps");
+
+/* Loops are given the address of the pointer to the walk: what they get has to be the stack's. */
+static __always_inline struct schedule_walk *walk_of(void *data)
+{
+	return *(struct schedule_walk **)data;
+}
+
 #define WORD_GENERATION(w) ((__u32)((w) >> 48))
 #define WORD_CURSOR(w) ((__u32)((w) >> 32) & 0xffff)
 #define WORD_WEIGHT(w) ((__u32)(w))

@@ -31,22 +31,22 @@ static __always_inline long sed_look(struct schedule_walk *w, __u32 i, bool idle
 
 static long sed_step(__u32 i, void *data)
 {
-	return sed_look(data, i, false);
+	return sed_look(walk_of(data), i, false);
 }
 
 static long nq_step(__u32 i, void *data)
 {
-	return sed_look(data, i, true);
+	return sed_look(walk_of(data), i, true);
 }
 
 static __always_inline void sed_choose(struct schedule_walk *w)
 {
-	bpf_loop(w->list.count, sed_step, w, 0);
+	bpf_loop(w->list.count, sed_step, &w, 0);
 }
 
 static __always_inline void nq_choose(struct schedule_walk *w)
 {
-	bpf_loop(w->list.count, nq_step, w, 0);
+	bpf_loop(w->list.count, nq_step, &w, 0);
 }
 
 #endif

@@ -22,7 +22,7 @@ static __always_inline __u32 sh_index(__u32 key)
 
 static long sh_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 
 	return hashed_take(w, (i + 2 * w->first) % SH_SLOTS);
 }
@@ -31,7 +31,7 @@ static __always_inline void sh_choose(struct schedule_walk *w)
 {
 	w->first = sh_index(w->key);
 	if (!hashed_take(w, w->first) && w->flags & XLVS_SERVICE_HASH_FALLBACK)
-		bpf_loop(SH_SLOTS, sh_step, w, 0);
+		bpf_loop(SH_SLOTS, sh_step, &w, 0);
 }
 
 static __always_inline void dh_choose(struct schedule_walk *w)

@@ -14,7 +14,7 @@
 /* The ticket of the second one is in ticket2, and so on. */
 static long twos_weigh(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	struct xlvs_destination *d;
 	__u32 id;
 
@@ -29,7 +29,7 @@ static long twos_weigh(__u32 i, void *data)
 /* Each server takes as many tickets as its weight: whoever takes the last one is drawn. */
 static long twos_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	struct xlvs_destination *d;
 	__s32 weight;
 	__u32 id;
@@ -60,7 +60,7 @@ static __always_inline void twos_choose(struct schedule_walk *w)
 	__u64 tickets;
 
 	w->ticket = 0;
-	bpf_loop(w->list.count, twos_weigh, w, 0);
+	bpf_loop(w->list.count, twos_weigh, &w, 0);
 	if (!w->ticket)
 		return;
 	tickets = w->ticket + 1;
@@ -68,7 +68,7 @@ static __always_inline void twos_choose(struct schedule_walk *w)
 	w->ticket2 = random_below(tickets);
 	w->overhead2 = 0;
 	w->weight2 = 0;
-	bpf_loop(w->list.count, twos_step, w, 0);
+	bpf_loop(w->list.count, twos_step, &w, 0);
 	if (w->chosen >= 0 && w->weight2 &&
 	    w->overhead * (__u32)w->weight2 > w->overhead2 * (__u32)w->chosen_weight)
 		w->destination = w->destination2;

@@ -10,7 +10,7 @@
 
 static long wlc_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	struct xlvs_destination *d;
 	__u32 id;
 
@@ -24,7 +24,7 @@ static long wlc_step(__u32 i, void *data)
 
 static __always_inline void wlc_choose(struct schedule_walk *w)
 {
-	bpf_loop(w->list.count, wlc_step, w, 0);
+	bpf_loop(w->list.count, wlc_step, &w, 0);
 }
 
 #endif

@@ -15,7 +15,7 @@
 
 static long wrr_step(__u32 i, void *data)
 {
-	struct schedule_walk *w = data;
+	struct schedule_walk *w = walk_of(data);
 	struct xlvs_destination *d;
 	__u32 id;
 
@@ -46,7 +46,7 @@ static __always_inline void wrr_choose(struct schedule_walk *w)
 	if (!w->list.max_weight || !w->list.count || !w->weight)
 		return;
 	walk_from_cursor(w);
-	bpf_loop(WRR_STEPS_MAX, wrr_step, w, 0);
+	bpf_loop(WRR_STEPS_MAX, wrr_step, &w, 0);
 }
 
 /* The servers or their weights changed: the cursor goes to the head, and the

@@ -87,20 +87,24 @@ static __always_inline __u32 connection_step(const struct packet *p, const struc
 }
 
 /* Moves the state machine and restarts the timer with the new state's time-out. */
-static __always_inline void connection_advance(struct packet *p, const struct xlvs_settings *s)
+subprogram int connection_advance(struct packet *p, const struct xlvs_settings *s)
 {
-	struct xlvs_entry *e = table_entry(p);
-	__u32 state = XLVS_STATE_UDP, word = p->c.word, clear = 0;
+	__u32 state = XLVS_STATE_UDP, word, clear = 0;
+	struct xlvs_entry *e;
 
+	if (!p || !s)
+		return 0;
+	word = p->c.word;
+	e = table_entry(p);
 	if (!e)
-		return;
+		return 0;
 	for (int i = 0; i < CONNECTION_ADVANCE_RETRIES; i++) {
 		state = connection_step(p, s, word, &clear);
 		if (likely(table_set_state(e, p->c.destination, word, state, clear)))
 			break;
 		word = READ_ONCE(e->word);
 		if (!word_same(word, p->c.word))
-			return; /* ended meanwhile, and perhaps another's now */
+			return 0; /* ended meanwhile, and perhaps another's now */
 	}
 	table_touch(p, e, connection_timeout(p, s, state));
 	if (unlikely(p->c.word & XLVS_CONNECTION_CONTROLLED) &&
@@ -109,6 +113,7 @@ static __always_inline void connection_advance(struct packet *p, const struct xl
 		     state == XLVS_STATE_ESTABLISHED || state == XLVS_STATE_SCTP_ESTABLISHED) &&
 	    (word_state(word) != state || word & clear))
 		persistence_assure(p);
+	return 0;
 }
 
 #endif

@@ -48,71 +48,76 @@ static long schedule_try(__u32 i, void *data)
 {
 	struct schedule_attempt *a = data;
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &a->service);
-	struct schedule_walk w = { .chosen = -1 };
+	__u32 zero = 0;
+	struct schedule_walk *w = bpf_map_lookup_elem(&schedule_walks, &zero);
 	__u64 word, next;
 	bool keeps;
 
 	(void)i;
-	if (!s)
+	if (!s || !w)
 		return 1;
+	w->chosen = -1;
+	w->overhead = 0;
+	w->chosen_weight = 0;
+	w->passes = 0;
 	word = READ_ONCE(s->word);
-	w.list = s->list[WORD_GENERATION(word) & 1];
+	w->list = s->list[WORD_GENERATION(word) & 1];
 	keeps = a->scheduler == XLVS_SCHED_RR || a->scheduler == XLVS_SCHED_WRR;
 	if (keeps) {
-		w.cursor = WORD_CURSOR(word);
-		w.weight = WORD_WEIGHT(word);
+		w->cursor = WORD_CURSOR(word);
+		w->weight = WORD_WEIGHT(word);
 	} else {
-		w.key = a->key;
-		w.flags = a->flags;
+		w->key = a->key;
+		w->flags = a->flags;
 	}
 	switch (a->scheduler) {
 	case XLVS_SCHED_RR:
-		rr_choose(&w);
+		rr_choose(w);
 		break;
 	case XLVS_SCHED_WRR:
-		wrr_choose(&w);
+		wrr_choose(w);
 		break;
 	case XLVS_SCHED_LC:
-		lc_choose(&w);
+		lc_choose(w);
 		break;
 	case XLVS_SCHED_WLC:
-		wlc_choose(&w);
+		wlc_choose(w);
 		break;
 	case XLVS_SCHED_SED:
-		sed_choose(&w);
+		sed_choose(w);
 		break;
 	case XLVS_SCHED_NQ:
-		nq_choose(&w);
+		nq_choose(w);
 		break;
 	case XLVS_SCHED_FO:
-		fo_choose(&w);
+		fo_choose(w);
 		break;
 	case XLVS_SCHED_OVF:
-		ovf_choose(&w);
+		ovf_choose(w);
 		break;
 	case XLVS_SCHED_MH:
-		mh_choose(&w);
+		mh_choose(w);
 		break;
 	case XLVS_SCHED_SH:
-		sh_choose(&w);
+		sh_choose(w);
 		break;
 	case XLVS_SCHED_DH:
-		dh_choose(&w);
+		dh_choose(w);
 		break;
 	case XLVS_SCHED_TWOS:
-		twos_choose(&w);
+		twos_choose(w);
 		break;
 	}
-	if (w.chosen < 0) {
+	if (w->chosen < 0) {
 		a->result = SCHEDULE_NONE;
 		return 1;
 	}
-	next = keeps ? WORD(WORD_GENERATION(word), w.cursor, w.weight) : word;
+	next = keeps ? WORD(WORD_GENERATION(word), w->cursor, w->weight) : word;
 	/* Others keep nothing, but a new list must not be overtaken either. */
 	if (next == word ? READ_ONCE(s->word) != word :
 			   __sync_val_compare_and_swap(&s->word, word, next) != word)
 		return 0;
-	a->result = w.destination;
+	a->result = w->destination;
 	return 1;
 }
 
