@@ -36,7 +36,11 @@ class Rule(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """A chain; ``hook`` and ``type`` are empty unless it is a base chain."""
+    """A chain; ``hook`` and ``type`` are empty unless it is a base chain.
+
+    ``sets``: the table's sets and maps by name, each with the words between its braces;
+    those that packets may change are not among them.
+    """
 
     family: str
     name: str
@@ -44,6 +48,7 @@ class Chain(NamedTuple):
     hook: str
     priority: int
     rules: list[Rule]
+    sets: dict[str, list[str]]
 
 
 class _Token(NamedTuple):
@@ -93,18 +98,20 @@ class _Parser:
         words = self._head(token)
         family = words[0] if len(words) > 1 else "ip"
         found, dormant = [], False
+        sets: dict[str, list[str]] = {}
         while not self._closed(token):
             inner = self._rest.pop()
             if inner.text == "chain":
-                found.append(self._chain(family, inner))
+                found.append(self._chain(family, inner, sets))
             elif inner.text not in _END:
                 statement = self._statement(inner)
                 dormant |= statement.words[0] == "flags" and "dormant" in statement.words
+                sets.update(_elements(statement.words))
         return [] if dormant else found
 
-    def _chain(self, family: str, token: _Token) -> Chain:
+    def _chain(self, family: str, token: _Token, sets: dict[str, list[str]]) -> Chain:
         name = " ".join(self._head(token))
-        base = Chain(family, name, "", "", 0, [])
+        base = Chain(family, name, "", "", 0, [], sets)
         while not self._closed(token):
             inner = self._rest.pop()
             if inner.text in _END:
@@ -148,6 +155,17 @@ class _Parser:
             if not self._rest or depth < 0:
                 raise Foreign(f"{first.line}:{first.text}", "its } is missing")
             token = self._rest.pop()
+
+
+def _elements(words: list[str]) -> dict[str, list[str]]:
+    """A set or map by its name, or nothing."""
+    if words[0] not in ("set", "map") or {"dynamic", "timeout", "counter"} & set(words):
+        return {}
+    name, found = words[1], words[2:]
+    if "elements" not in found:
+        return {name: []}
+    begin = found.index("elements") + 3  # = {
+    return {name: found[begin : found.index("}", begin) if "}" in found[begin:] else begin]}
 
 
 def _based(chain: Chain, words: list[str]) -> Chain:

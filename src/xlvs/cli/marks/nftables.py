@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network, summarize_address_range
 from typing import TypeVar
 
@@ -54,7 +55,7 @@ def _read_chain(chain: Chain, rules: list[MarkRule], refused: list[Refused]) -> 
             ends = []
             try:
                 _check_place(chain)
-                rules += _Reader(chain.family, rule.words).read()
+                rules += _Reader(chain, rule.words).read()
             except Foreign as foreign:
                 refused.append(Refused(rule.line, foreign.word, foreign.why))
         ending = next((word for word in rule.words if word in _VERDICTS), "")
@@ -81,11 +82,12 @@ def _check_place(chain: Chain) -> None:
 class _Reader:
     """One rule under the eye."""
 
-    def __init__(self, family: str, words: list[str]) -> None:
+    def __init__(self, chain: Chain, words: list[str]) -> None:
         self._rest = list(reversed(words))
+        self._sets = chain.sets
         self._match = Match()
-        self._match.family = _FAMILIES.get(family)
-        self._change: Change | None = None
+        self._match.family = _FAMILIES.get(chain.family)
+        self._outcomes: list[tuple[Match, Change]] = []
 
     def read(self) -> list[MarkRule]:
         """The rules of ours. Raises Foreign."""
@@ -94,14 +96,17 @@ class _Reader:
             take = _WORDS.get(word)
             if take is None:
                 raise Foreign(word, "there is nothing like it here")
-            if self._change is not None and word not in _AFTERWARDS:
+            if self._outcomes and word not in _AFTERWARDS:
                 raise Foreign(word, "it comes after the mark is set")
             take(self, word)
-        if self._change is None:
+        if not self._outcomes:
             raise Foreign("mark", "it does not say which mark")
-        if self._match.ports is not None and not self._match.protocols:
-            raise Foreign("th", "ports need a protocol (meta l4proto)")
-        return self._match.rules(self._change, "mark")
+        found: list[MarkRule] = []
+        for match, change in self._outcomes:
+            if match.ports is not None and not match.protocols:
+                raise Foreign("th", "ports need a protocol (meta l4proto)")
+            found += match.rules(change, "mark")
+        return found
 
     def _next(self, after: str) -> str:
         if not self._rest:
@@ -150,10 +155,48 @@ class _Reader:
         first = self._next("set")
         if first == "meta":
             first = self._next(first)
-        if first == "mark":
-            self._change = self._changed()
+        if first in (*_FAMILIES, *_TRANSPORTS, "th"):
+            self._mapped(first)
         else:
-            self._change = Change(0, number(first))
+            change = self._changed() if first == "mark" else Change(0, number(first))
+            self._outcomes.append((self._match, change))
+
+    def _mapped(self, word: str) -> None:
+        """``ip daddr map { 10.0.0.1 : 0x1 }``: one rule for each pair."""
+        field = self._next(word)
+        if (operator := self._next(field)) != "map":
+            raise Foreign(operator, "there is nothing like it here")
+        without = self._match
+        for key, value in self._pairs():
+            self._match = copy(without)
+            self._rest += [key, field]
+            _WORDS[word](self, word)
+            self._outcomes.append((self._match, Change(0, number(value))))
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        if (word := self._open("map")) != "{":
+            raise Foreign(word, "there is nothing like it here")
+        found: list[tuple[str, str]] = []
+        while (key := self._next("map")) != "}":
+            if found and key == ",":
+                continue
+            if (colon := self._next(key)) != ":":
+                raise Foreign(colon, "there is nothing like it here")
+            found.append((key, self._next(colon)))
+        if not found:
+            raise Foreign("map", "it is empty")
+        return found
+
+    def _open(self, after: str) -> str:
+        """The next word; a set's name is replaced by what is in the set."""
+        word = self._next(after)
+        if word.startswith("@"):
+            elements = self._sets.get(word[1:])
+            if elements is None:
+                raise Foreign(word, "it is not in this text, or packets may change it")
+            self._rest += ["}", *reversed(elements)]
+            return "{"
+        return word
 
     def _changed(self) -> Change:
         """``and`` with a number, then ``or`` or ``xor`` with one: nft's own order."""
@@ -215,13 +258,13 @@ class _Reader:
 
     def _values(self, field: str) -> list[str]:
         """One value, or those between braces."""
-        word = self._next(field)
+        word = self._open(field)
         if word == "==":
-            word = self._next(field)
+            word = self._open(field)
         if word in ("!=", "<", ">", "<=", ">=", "&", "and", "map", "vmap", "."):
             raise Foreign(word, "rules here say which values match, and nothing else")
-        if word.startswith(("@", "$")):
-            raise Foreign(word, "named sets are not read: list what is in it")
+        if word.startswith("$"):
+            raise Foreign(word, "there is nothing like it here")
         if word != "{":
             return [word]
         found: list[str] = []
@@ -232,7 +275,7 @@ class _Reader:
                 raise Foreign(word, "there is nothing like it here")
             found.append(word)
         if not found:
-            raise Foreign("{", "nothing is in the set")
+            raise Foreign(field, "its set is empty")
         return found
 
 

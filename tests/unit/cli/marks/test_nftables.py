@@ -53,11 +53,71 @@ def taken(text: str) -> list[str]:
         ("meta mark set meta mark & 0xffffff00 | 0x00000007", ["0x7/0xff --to any"]),
         ("meta mark set meta mark and 0xffffff00 xor 0x7", ["0x7/0xff --to any"]),
         ("meta mark set mark or 0x4", ["0x4/0x4 --to any"]),
+        (
+            "meta mark set ip daddr map { 10.0.0.1 : 0x00000001, 10.0.1.0/24 : 0x00000002 }",
+            ["1 --to 10.0.0.1/32", "2 --to 10.0.1.0/24"],
+        ),
+        (
+            "ip daddr 10.0.0.1 meta mark set tcp dport map { 80 : 1, 90-99 : 2 } # handle 3",
+            [
+                "1 --to 10.0.0.1/32 --protocol tcp --ports 80",
+                "2 --to 10.0.0.1/32 --protocol tcp --ports 90-99",
+            ],
+        ),
         ("tcp dport {\n 80,\n 443,\n } meta mark set 1", ["1 --protocol tcp --ports 80,443"]),
     ],
 )
 def test_a_rule_is_taken_over(rule: str, ours: list[str]) -> None:
     assert taken(ruleset(rule)) == ours
+
+
+NAMED = """table ip lvs {
+	set vips {
+		type ipv4_addr
+		flags interval
+		elements = { 10.0.0.1, 10.0.1.0/24 }
+	}
+	set seen {
+		type ipv4_addr
+		flags dynamic
+		elements = { 10.0.0.1 }
+	}
+	set nobody {
+		type ipv4_addr
+	}
+	map marks {
+		type ipv4_addr : mark
+		elements = { 10.0.0.1 : 0x00000001,
+			10.0.0.2 : 0x00000002 }
+	}
+	chain pre {
+		type filter hook prerouting priority mangle; policy accept;
+		%s
+	}
+}
+"""
+
+
+def test_named_sets_and_maps_are_looked_up() -> None:
+    found = taken(NAMED % "ip daddr @vips meta mark set 3")
+    assert found == ["3 --to 10.0.0.1/32", "3 --to 10.0.1.0/24"]
+    found = taken(NAMED % "meta mark set ip saddr map @marks")
+    assert found == ["1 --from 10.0.0.1/32", "2 --from 10.0.0.2/32"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [
+        ("ip daddr @seen meta mark set 3", "@seen"),
+        ("ip daddr @other meta mark set 3", "@other"),
+        ("ip daddr @nobody meta mark set 3", "daddr"),
+        ("ip daddr @marks meta mark set 3", ":"),
+        ("meta mark set ip daddr map @vips", ","),
+    ],
+)
+def test_sets_that_say_nothing_certain_are_refused(rule: str, word: str) -> None:
+    found = read(NAMED % rule)
+    assert [(each.line, each.word) for each in found.refused] == [(22, word)]
 
 
 def test_the_tables_family_is_the_rules() -> None:
@@ -89,7 +149,11 @@ def test_chains_are_read_in_the_order_of_their_priorities() -> None:
         ("th dport 80 meta mark set 1", "th"),
         ("ip daddr 10.0.0.1 ip6 daddr fd00::1 meta mark set 1", "ip6"),
         ("meta mark set ct mark", "ct"),
-        ("meta mark set ip daddr map { 10.0.0.1 : 0x1 }", "ip"),
+        ("meta mark set ip daddr map { 10.0.0.1 : web }", "web"),
+        ("meta mark set ip daddr map { 10.0.0.1 }", "}"),
+        ("meta mark set ip daddr map { }", "map"),
+        ("meta mark set ip daddr vmap { 10.0.0.1 : accept }", "vmap"),
+        ("ip daddr 10.0.0.0/8 meta mark set ip daddr map { 10.0.0.1 : 1 }", "daddr"),
         ("meta mark set numgen inc mod 2", "numgen"),
         ("meta mark 7 meta mark set 1", "mark"),
         ("ct state new meta mark set 1", "ct"),
