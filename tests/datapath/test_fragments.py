@@ -14,10 +14,12 @@ from scapy.layers.inet6 import (
     defragment6,
     fragment6,
 )
+from scapy.layers.l2 import Ether
 from scapy.layers.sctp import crc32c
 from scapy.packet import Packet, Raw
 
 from xlvs.datapath import records as r
+from xlvs.datapath import testrun
 from xlvs.datapath.records import Method
 
 from . import world as w
@@ -293,3 +295,32 @@ def test_fragments_of_others_are_not_looked_up(director: World) -> None:
     first, second, *_ = pieces(IP(src=w.CLIENT, dst="10.0.0.9") / UDP(dport=80) / DATA, v6=False)
     assert director.client(first).reason == "pass_no_service"
     assert director.client(second).reason == "pass_no_service"
+
+
+@FAMILIES
+def test_a_server_on_the_director_itself(director: World, v6: bool) -> None:
+    """Its answers are fragments before the program on egress sees them."""
+    if director.hook == "xdp":
+        return  # the egress program is TC's in both cases
+    local = r.DestinationFlag.AVAILABLE | r.DestinationFlag.RESOLVED | r.DestinationFlag.LOCAL
+    one_server(director, Method.NAT, v6, udp=True, port=8080, flags=local)
+    director.set(local_destinations=1)
+    outs = [director.client(each) for each in pieces(request(v6, udp=True), v6)]
+    assert {out.reason for out in outs} == {"fwd_local"}
+    seen = together([network_of(out, v6) for out in outs], v6)
+    assert (seen.dst, seen[UDP].dport) == (w.server6(1) if v6 else w.server(1), 8080)
+    assert w.right(seen)
+    back = pieces(answer(v6, True, w.CLIENT6 if v6 else w.CLIENT, 40000), v6, ident=0x99)
+    program = director.path.programs["xlvs_tc_egress"]
+    context = testrun.tc_context(director.ifindex["eth0"])
+    sent = [
+        Ether(
+            testrun.test_run(
+                program, bytes(Ether(src=w.MAC0, dst=w.CLIENT_MAC) / each), ctx=context
+            ).data_out
+        )
+        for each in back
+    ]
+    seen = together([each[IPv6 if v6 else IP] for each in sent], v6)
+    assert (seen.src, seen[UDP].sport) == (w.VIP6 if v6 else w.VIP, 80)
+    assert w.right(seen)

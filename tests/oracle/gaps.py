@@ -60,7 +60,7 @@ KNOWN_GAPS: dict[str, str] = {
     "more/odd/odd-udp-*/[57]": _CUT,
     "more/ipv6/v6-*/[123]?/conns": _EXTENSION_HEADERS,
     "more/ipv6/v6-*/[123]?/dests": _EXTENSION_HEADERS,
-    "more/ipv6/v6-*/18": "an IPv6 fragment, even a whole packet in one, goes to the stack",
+    "more/ipv6/v6-*/18": "a whole IPv6 packet keeps its fragment header; IPVS takes it off",
     "more/ipv6/v6-*/19": _CUT,
     "more/icmp/icmp-nat/21": (
         "a quoted IP header with a wrong checksum is repaired by IPVS; xlvs leaves it wrong"
