@@ -25,7 +25,8 @@ _ports = itertools.count(20000)
 def snapshot(server: RealServer) -> str:
     """Everything that the command may change."""
     script = (
-        "ip -o addr; tc qdisc show dev eth0; tc filter show dev eth0 ingress; tc filter show dev eth0 egress;"
+        "ip -o addr; tc qdisc show dev eth0; tc filter show dev eth0 ingress;"
+        " tc filter show dev eth0 egress;"
         " ip -d link show eth0; cd /proc/sys/net/ipv4/conf;"
         " grep . */arp_ignore */arp_announce */rp_filter"
     )
