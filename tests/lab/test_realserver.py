@@ -26,6 +26,7 @@ def snapshot(server: RealServer) -> str:
     """Everything that the command may change."""
     script = (
         "ip -o addr; tc qdisc show dev eth0; tc filter show dev eth0 ingress;"
+        " tc filter show dev eth0 egress;"
         " ip -d link show eth0; cd /proc/sys/net/ipv4/conf;"
         " grep . */arp_ignore */arp_announce */rp_filter"
     )

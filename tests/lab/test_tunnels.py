@@ -20,8 +20,10 @@ KINDS = {
     "gre": "--tun-type gre",
     "gre-csum": "--tun-type gre --tun-csum",
 }
-# Client's family, tunnel's family.
-FAMILIES = [(4, 4), (6, 6), (4, 6), (6, 4)]
+# Kind, client's family, tunnel's family.
+STREAMS = [(kind, family, family) for kind in KINDS for family in (4, 6)] + [
+    (kind, family, 10 - family) for kind in ("gue", "gre-csum") for family in (4, 6)
+]
 
 
 @pytest.fixture(scope="module", params=["tc", "xdp"])
@@ -47,8 +49,7 @@ def services(world: Lab, server: RealServer, client: int, outer: int, kind: str)
     return address
 
 
-@pytest.mark.parametrize(("client", "outer"), FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "client", "outer"), STREAMS)
 @pytest.mark.usefixtures("director")
 def test_a_stream_and_a_datagram(
     prepared: Lab, opener: RealServer, kind: str, client: int, outer: int
