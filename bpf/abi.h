@@ -525,7 +525,7 @@ struct xlvs_template {
 /* controlled: HASH by tenant (a connection), value: its template, a tenant. */
 
 /* call_ids: HASH by tenant, of templates with a Call-ID; the listing's. */
-#define XLVS_CALL_ID_MAX 254 /* IPVS's, as it was seen to take them */
+#define XLVS_CALL_ID_MAX 255 /* IPVS's IP_VS_PEDATA_MAXLEN */
 struct xlvs_call_id {
 	__u32 length;
 	__u8 text[XLVS_CALL_ID_MAX];

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlvs.cli.ipvsadm.main import main
+from xlvs.wire.codec import decode
+from xlvs.wire.messages import SettingList
 
 from .topology import Topology, inside
 
@@ -151,7 +153,12 @@ class Director:
     def _take_down(self) -> None:
         self._xlvs("down")
 
-    def _xlvs(self, *words: str) -> None:
+    def settings(self) -> dict[str, str]:
+        """Every setting under its whole name, as sysctl writes it."""
+        answer = decode(self._xlvs("settings", "--json").encode(), SettingList)
+        return {each.name: each.value for each in answer.settings}
+
+    def _xlvs(self, *words: str) -> str:
         done = subprocess.run(
             (
                 *inside(self.network.director),
@@ -167,6 +174,7 @@ class Director:
         )
         if done.returncode:
             raise RuntimeError(f"xlvs {words} failed: {done.stdout}{done.stderr}\n{self.log()}")
+        return done.stdout
 
     def ipvsadm(self, line: str, stdin: str = "") -> Answer:
         """Run ``ipvsadm`` with the words of ``line`` against this director."""
