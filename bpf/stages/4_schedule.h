@@ -103,7 +103,8 @@ static long schedule_try(__u32 i, void *data)
 		twos_choose(&w);
 		break;
 	}
-	if (w.chosen < 0) {
+	/* Of nobody's being fit rr keeps nothing, but wrr has a new current weight. */
+	if (w.chosen < 0 && a->scheduler != XLVS_SCHED_WRR) {
 		a->result = SCHEDULE_NONE;
 		return 1;
 	}
@@ -112,7 +113,7 @@ static long schedule_try(__u32 i, void *data)
 	if (next == word ? READ_ONCE(s->word) != word :
 			   __sync_val_compare_and_swap(&s->word, word, next) != word)
 		return 0;
-	a->result = w.destination;
+	a->result = w.chosen < 0 ? SCHEDULE_NONE : (__s32)w.destination;
 	return 1;
 }
 
