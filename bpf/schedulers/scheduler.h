@@ -18,7 +18,8 @@ struct schedule_walk {
 			__u32 cursor; /* position of the last choice, XLVS_CURSOR_HEAD: none */
 			__u32 weight; /* wrr: current weight */
 			__u32 at;
-			__u32 passes;
+			__u32 passes; /* wrr: enum wrr_passes */
+			__u32 best;   /* wrr: greatest weight of this pass, below the current */
 		};
 		struct {             /* mh, sh, dh */
 			__u32 key;   /* an address folded, and perhaps a port */

@@ -9,9 +9,48 @@
 
 #include "schedulers/scheduler.h"
 
-/* From the cursor to the end, then whole passes. The top weight is reached in the
- * first whole pass unless its server is overloaded: then lower ones follow. */
-#define WRR_STEPS_MAX (1 << 20)
+/* A decision takes fewer passes; see wrr_pass_over(). */
+#define WRR_PASSES_MAX 16
+
+enum wrr_passes {
+	WRR_WHOLE = 1 << 0,     /* this pass began at the head */
+	WRR_LAST = 1 << 1,      /* any weight is enough in this pass */
+	WRR_RESTARTED = 1 << 2, /* the current weight was at the top again */
+	WRR_STOPS = 1 << 3,     /* this pass ends at the cursor: everybody was asked then */
+};
+
+/*
+ * The end of the list: which weight is next? True: nobody was fit at any. IPVS takes one
+ * step down and asks everybody again; here the weights that nobody has are passed over.
+ * Nobody being fit leaves its traces as in IPVS, and so it matters how that is found out.
+ */
+static __always_inline bool wrr_pass_over(struct schedule_walk *w)
+{
+	__u32 gcd = w->list.gcd ? w->list.gcd : 1, down = gcd, most;
+
+	if (w->weight > gcd) {
+		most = (w->weight - 1) / gcd * gcd;
+		if (w->passes & WRR_WHOLE && w->best < w->weight)
+			down = (w->weight - w->best + gcd - 1) / gcd * gcd;
+		w->weight -= down < most ? down : most;
+	} else {
+		w->weight = w->list.max_weight;
+		if (w->passes & WRR_LAST || w->cursor == XLVS_CURSOR_HEAD) {
+			w->cursor = XLVS_CURSOR_HEAD;
+			return true;
+		}
+		w->passes |= WRR_RESTARTED;
+	}
+	w->passes = (w->passes & WRR_RESTARTED) | WRR_WHOLE;
+	if (w->weight <= gcd) {
+		w->passes |= WRR_LAST;
+		if (w->passes & WRR_RESTARTED && w->cursor != XLVS_CURSOR_HEAD)
+			w->passes |= WRR_STOPS;
+	}
+	w->best = 0;
+	w->at = 0;
+	return false;
+}
 
 static long wrr_step(__u32 i, void *data)
 {
@@ -20,23 +59,20 @@ static long wrr_step(__u32 i, void *data)
 	__u32 id;
 
 	(void)i;
-	if (w->at >= w->list.count) {
-		w->at = 0;
-		if (w->weight > w->list.gcd) {
-			w->weight -= w->list.gcd;
-		} else {
-			/* The second time round nothing was fit at any weight. */
-			if (w->passes++)
-				return 1;
-			w->weight = w->list.max_weight;
-		}
-	}
-	d = walk_at(w, w->at, &id);
-	if (d && d->weight >= (__s32)w->weight && !destination_overloaded(d, id)) {
-		walk_choose(w, w->at, id);
-		w->cursor = w->at;
+	if (w->at >= w->list.count && wrr_pass_over(w))
 		return 1;
+	d = walk_at(w, w->at, &id);
+	if (d && d->weight > 0 && !destination_overloaded(d, id)) {
+		if ((__u32)d->weight >= w->weight) {
+			walk_choose(w, w->at, id);
+			w->cursor = w->at;
+			return 1;
+		}
+		if ((__u32)d->weight > w->best)
+			w->best = d->weight;
 	}
+	if (w->passes & WRR_STOPS && w->at == w->cursor)
+		return 1;
 	w->at++;
 	return 0;
 }
@@ -46,7 +82,7 @@ static __always_inline void wrr_choose(struct schedule_walk *w)
 	if (!w->list.max_weight || !w->list.count || !w->weight)
 		return;
 	walk_from_cursor(w);
-	bpf_loop(WRR_STEPS_MAX, wrr_step, &w, 0);
+	bpf_loop((__u64)w->list.count * WRR_PASSES_MAX, wrr_step, &w, 0);
 }
 
 /* The servers or their weights changed: the cursor goes to the head, and the

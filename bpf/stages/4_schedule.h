@@ -59,7 +59,7 @@ static long schedule_try(__u32 i, void *data)
 	w->chosen = -1;
 	w->overhead = 0;
 	w->chosen_weight = 0;
-	w->passes = 0;
+	w->passes = w->best = 0;
 	word = READ_ONCE(s->word);
 	w->list = s->list[WORD_GENERATION(word) & 1];
 	keeps = a->scheduler == XLVS_SCHED_RR || a->scheduler == XLVS_SCHED_WRR;
@@ -108,7 +108,8 @@ static long schedule_try(__u32 i, void *data)
 		twos_choose(w);
 		break;
 	}
-	if (w->chosen < 0) {
+	/* Of nobody's being fit rr keeps nothing, but wrr has a new current weight. */
+	if (w->chosen < 0 && a->scheduler != XLVS_SCHED_WRR) {
 		a->result = SCHEDULE_NONE;
 		return 1;
 	}
@@ -117,7 +118,7 @@ static long schedule_try(__u32 i, void *data)
 	if (next == word ? READ_ONCE(s->word) != word :
 			   __sync_val_compare_and_swap(&s->word, word, next) != word)
 		return 0;
-	a->result = w->destination;
+	a->result = w->chosen < 0 ? SCHEDULE_NONE : (__s32)w->destination;
 	return 1;
 }
 

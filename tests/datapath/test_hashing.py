@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mh and stateless services, as the control plane writes them and packets obey."""
+"""mh, sh and stateless services, as the control plane writes them and packets obey."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
 )
-from xlvs.schedulers import maglev
+from xlvs.schedulers import buckets, maglev
 from xlvs.schedulers.maglev import FALLBACK, PORT, SIZE
 
 from . import world as w
@@ -70,8 +70,14 @@ class Controlled:
         assert have.tables == self.director.effective.tables
         assert have.roles == have.tables.roles()
 
-    def service(self, key: ServiceKey = KEY, servers: Sequence[int] = SERVERS, **more) -> None:
-        service = Service(key=key, scheduler="mh", **more)
+    def service(
+        self,
+        key: ServiceKey = KEY,
+        servers: Sequence[int] = SERVERS,
+        scheduler: str = "mh",
+        **more,
+    ) -> None:
+        service = Service(key=key, scheduler=scheduler, **more)
         self.do(edit.AddService(service=service), *(add(n, key=key) for n in servers))
 
     def slots(self) -> dict[int, HashSlot]:
@@ -165,16 +171,21 @@ def reference(
     key: ServiceKey = KEY,
     weights: dict[int, int] | None = None,
     unfit: frozenset[int] = frozenset(),
+    scheduler: str = "mh",
 ) -> list[int]:
     """Who should get them; ``weights`` are those that slots are shared by."""
     weights = weights or dict.fromkeys(SERVERS, 1)
     listed = sorted(weights, reverse=True)  # newest first
-    hashed = [
-        maglev.Server(server(n, key=key).key.address.packed, key.port, weights[n]) for n in listed
-    ]
-    owners = maglev.slots(hashed)
+    if scheduler == "sh":
+        owners, pick = buckets.source([weights[n] for n in listed]), buckets.pick
+    else:
+        hashed = [
+            maglev.Server(server(n, key=key).key.address.packed, key.port, weights[n])
+            for n in listed
+        ]
+        owners, pick = maglev.slots(hashed), maglev.pick
     found = [
-        maglev.pick(
+        pick(
             owners,
             lambda index: listed[index] not in unfit,
             ip_address(address(client, key)).packed,
@@ -191,15 +202,28 @@ MANY = range(60)
 
 @pytest.mark.parametrize("key", [KEY, KEY6])
 @pytest.mark.parametrize("flags", [0, FALLBACK, PORT, FALLBACK | PORT])
-def test_decisions(controlled: Controlled, key: ServiceKey, flags: int) -> None:
-    controlled.service(key, flags=flags)
-    assert picks(controlled.world, MANY, key=key) == reference(MANY, flags, key)
+@pytest.mark.parametrize("scheduler", ["mh", "sh"])
+def test_decisions(controlled: Controlled, key: ServiceKey, flags: int, scheduler: str) -> None:
+    controlled.service(key, flags=flags, scheduler=scheduler)
+    assert picks(controlled.world, MANY, key=key) == reference(
+        MANY, flags, key, scheduler=scheduler
+    )
     controlled.do(change(2, 0, key), change(3, 5, key))
     later = range(100, 160)
     weights = {1: 1, 2: 1, 3: 5, 4: 1}
-    wanted = reference(later, flags, key, weights, frozenset({2}))
+    wanted = reference(later, flags, key, weights, frozenset({2}), scheduler)
     assert picks(controlled.world, later, key=key) == wanted
     assert (0 in wanted) is not bool(flags & FALLBACK)
+
+
+def test_from_mh_to_sh_and_on_to_rr(controlled: Controlled) -> None:
+    """While a service changes its scheduler, packets of the old one meet the new slots."""
+    controlled.service()
+    controlled.do(edit.EditService(service=Service(key=KEY, scheduler="sh")))
+    assert picks(controlled.world, MANY) == reference(MANY, scheduler="sh")
+    controlled.do(edit.EditService(service=Service(key=KEY, scheduler="rr")))
+    later = range(100, 104)
+    assert picks(controlled.world, later) == [4, 3, 2, 1]
 
 
 @pytest.mark.parametrize("flags", [0, FALLBACK])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -12,6 +13,7 @@ from scapy.layers.inet import IP, TCP
 from xlvs.datapath import records as r
 from xlvs.datapath.records import Method, Scheduler
 from xlvs.datapath.testrun import test_run as run_program
+from xlvs.schedulers import buckets, maglev
 
 from . import world as w
 from .world import World
@@ -51,6 +53,20 @@ def set_up(director: World, scheduler: Scheduler, weights: list[int]) -> list[in
         (Scheduler.LC, [9, 0, 1], "313131"),
         (Scheduler.WLC, [2, 1], "2112112"),
         (Scheduler.WLC, [0, 1], "2222"),
+        (Scheduler.SED, [5, 3, 2], "1213211213"),
+        (Scheduler.SED, [1, 0, 1], "313131"),
+        (Scheduler.NQ, [5, 1, 1], "3211111"),
+        (Scheduler.NQ, [0, 0], "--"),
+        (Scheduler.FO, [1, 7, 7], "3333"),
+        (Scheduler.FO, [1, 0], "1111"),
+        (Scheduler.OVF, [1, 2], "22211-"),
+        (Scheduler.OVF, [0, 0], "--"),
+        (Scheduler.DH, [1, 1, 1], "1111"),
+        (Scheduler.DH, [0, 1, 1], "----"),
+        (Scheduler.DH, [], "--"),
+        (Scheduler.TWOS, [0, 1, 0], "2222"),
+        (Scheduler.TWOS, [0, 0], "--"),
+        (Scheduler.TWOS, [], "--"),
     ],
 )
 def test_decisions(
@@ -70,6 +86,124 @@ def test_rr_goes_on_where_it_was_when_a_server_is_added(director: World) -> None
     assert picks(director, 2) == "32"
     director.destination(0, 4, Method.DR)
     assert picks(director, 5, 31000) == "14321"
+
+
+THOUSAND = 1000
+
+
+def commit(director: World, scheduler: Scheduler, ids: list[int], **more: int) -> None:
+    """Give service 0 a list of any length."""
+    director.path.map("service_destinations").update_many(
+        (i, number.to_bytes(4, "little")) for i, number in enumerate(ids)
+    )
+    listed = r.ServerList(base=0, count=len(ids), **more)
+    director.path.commit(r.Commit(service=0, scheduler=scheduler, reset=1, list=listed))
+
+
+def set_load(director: World, destination: int, active: int) -> None:
+    value = director.layout.pack(r.DestinationLoad(active=active))
+    director.path.map("destination_load").update(destination, value)
+
+
+@pytest.mark.parametrize("place", [0, 500, THOUSAND - 1])
+@pytest.mark.parametrize(
+    ("scheduler", "weight", "active"),
+    [
+        (Scheduler.RR, 0, 0),
+        (Scheduler.WRR, 1, 0),
+        (Scheduler.LC, 9, 1),
+        (Scheduler.WLC, 1, 1),
+        (Scheduler.SED, 1, 1),
+        (Scheduler.NQ, 9, 1),
+        (Scheduler.FO, 1, 0),
+        (Scheduler.OVF, 9, 10),
+        (Scheduler.LBLC, 1, 1),
+        (Scheduler.LBLCR, 1, 1),
+        (Scheduler.TWOS, 0, 0),
+    ],
+)
+def test_the_best_of_a_thousand(
+    director: World, scheduler: Scheduler, weight: int, active: int, place: int
+) -> None:
+    """Server 1 has all places of the list but one: it has the weight and the load."""
+    director.service(scheduler=scheduler)
+    many = director.destination(0, 1, Method.DR, weight=weight)
+    best = director.destination(0, 2, Method.DR, weight=2)
+    set_load(director, many, active)
+    ids = [many] * THOUSAND
+    ids[place] = best
+    commit(director, scheduler, ids, gcd=1, max_weight=2)
+    assert picks(director, 1) == "2"
+
+
+@pytest.mark.parametrize("scheduler", [Scheduler.MH, Scheduler.SH])
+def test_a_slot_of_thousands(director: World, scheduler: Scheduler) -> None:
+    """What the client hashes to decides, however many slots and servers there are."""
+    director.service(scheduler=scheduler)
+    one = director.destination(0, 1, Method.DR)
+    other = director.destination(0, 2, Method.DR)
+    size = maglev.SIZE if scheduler is Scheduler.MH else buckets.SIZE
+    folded = maglev.fold(ip_address(w.CLIENT).packed)
+    mine = maglev.slot(folded) if scheduler is Scheduler.MH else buckets.bucket(folded)
+    slots = director.path.map("hash_slots")
+    for i in range(size):
+        owner = other if i == mine else one
+        slots.update(i, director.layout.pack(r.HashSlot(owner, r.NO_DESTINATION)))
+    commit(director, scheduler, [one, other] * 500, hash_base=0, hash_size=size)
+    assert picks(director, 3) == "222"
+    director.change(other, weight=0)
+    assert picks(director, 3, 31000) == "---"
+
+
+def test_dh_of_a_thousand(director: World) -> None:
+    director.service(scheduler=Scheduler.DH)
+    one = director.destination(0, 1, Method.DR)
+    other = director.destination(0, 2, Method.DR)
+    ids = [one] * THOUSAND
+    ids[buckets.bucket(maglev.fold(ip_address(w.VIP).packed)) % THOUSAND] = other
+    commit(director, Scheduler.DH, ids)
+    assert picks(director, 3) == "222"
+
+
+def without_load(director: World, count: int) -> Counter[str]:
+    """Decisions with no connection counted."""
+    found: Counter[str] = Counter()
+    for i in range(count):
+        director.path.map("destination_load").clear()
+        found[picks(director, 1, 20000 + i)] += 1
+    return found
+
+
+TWOS_DRAWS = 400
+
+
+def test_twos_draws_by_weight(director: World) -> None:
+    """Of weights 3 and 1 the head of the list has 4 tickets of 5. (Eight deviations wide.)"""
+    set_up(director, Scheduler.TWOS, [1, 3])
+    found = without_load(director, TWOS_DRAWS)
+    assert set(found) == {"1", "2"}
+    assert abs(found["2"] - TWOS_DRAWS * 4 // 5) < 64
+
+
+def test_twos_prefers_the_less_busy_of_two(director: World) -> None:
+    """The busy head of two equal servers gets only those that drew it twice: 4 of 9."""
+    set_up(director, Scheduler.TWOS, [1, 1])
+    busy = director.lists[0][0]
+    found: Counter[str] = Counter()
+    for i in range(TWOS_DRAWS):
+        director.path.map("destination_load").clear()
+        set_load(director, busy, 5)
+        found[picks(director, 1, 20000 + i)] += 1
+    assert abs(found["2"] - TWOS_DRAWS * 4 // 9) < 80
+    assert found["1"]
+
+
+def test_twos_does_not_draw_who_is_not_fit(director: World) -> None:
+    set_up(director, Scheduler.TWOS, [1, 5, 0])
+    director.change(director.lists[0][1], upper_threshold=1, overload_epoch=0)
+    value = director.layout.pack(r.DestinationLoad(active=1, overloaded=1))
+    director.path.map("destination_load").update(director.lists[0][1], value)
+    assert picks(director, 20) == "1" * 20
 
 
 @pytest.mark.parametrize("scheduler", [Scheduler.RR, Scheduler.WRR, Scheduler.WLC])
