@@ -22,6 +22,7 @@ FULL_ROUND = 30
 ENTRIES_MAX = 16384
 UNUSED = 6 * 60  # seconds
 MINUTE = 60
+DAY = 86400
 PATIENCE = 10.0
 _ports = count(20000)
 
@@ -37,6 +38,7 @@ def picks(director: World, number: int) -> str:
 
 def set_up(director: World, scheduler: Scheduler, weights: list[int]) -> list[int]:
     director.service(scheduler=scheduler)
+    director.set(lblc_expiration=DAY * director.hz, lblcr_expiration=DAY * director.hz)
     return [
         director.destination(0, n, Method.DR, weight=weight) for n, weight in enumerate(weights, 1)
     ]

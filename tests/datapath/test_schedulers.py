@@ -49,11 +49,12 @@ def set_up(director: World, scheduler: Scheduler, weights: list[int]) -> list[in
         (Scheduler.WRR, [4, 2], "2112112112"),
         (Scheduler.WRR, [0, 3], "2222"),
         (Scheduler.WRR, [0, 0], "--"),
+        (Scheduler.WRR, [1, 65535], "21" + 10 * "2"),
         (Scheduler.LC, [1, 1, 1], "321321"),
         (Scheduler.LC, [9, 0, 1], "313131"),
         (Scheduler.WLC, [2, 1], "2112112"),
         (Scheduler.WLC, [0, 1], "2222"),
-        (Scheduler.SED, [5, 3, 2], "1213211213"),
+        (Scheduler.SED, [5, 3, 2], "1213121321"),
         (Scheduler.SED, [1, 0, 1], "313131"),
         (Scheduler.NQ, [5, 1, 1], "3211111"),
         (Scheduler.NQ, [0, 0], "--"),
@@ -61,8 +62,8 @@ def set_up(director: World, scheduler: Scheduler, weights: list[int]) -> list[in
         (Scheduler.FO, [1, 0], "1111"),
         (Scheduler.OVF, [1, 2], "22211-"),
         (Scheduler.OVF, [0, 0], "--"),
-        (Scheduler.DH, [1, 1, 1], "1111"),
-        (Scheduler.DH, [0, 1, 1], "----"),
+        (Scheduler.DH, [1, 1, 1], "3333"),
+        (Scheduler.DH, [1, 1, 0], "----"),
         (Scheduler.DH, [], "--"),
         (Scheduler.TWOS, [0, 1, 0], "2222"),
         (Scheduler.TWOS, [0, 0], "--"),
@@ -198,11 +199,54 @@ def test_twos_prefers_the_less_busy_of_two(director: World) -> None:
     assert found["1"]
 
 
+def overload(director: World, destination: int) -> None:
+    """Over its threshold, as the table says it to packets."""
+    director.change(destination, upper_threshold=1)
+    value = director.layout.pack(r.DestinationLoad(active=1, overloaded=1))
+    director.path.map("destination_load").update(destination, value)
+
+
+def word(director: World) -> tuple[int, int]:
+    """Cursor and current weight of service 0."""
+    raw = director.path.map("schedules").lookup(0) or b""
+    found = director.layout.unpack(r.Schedule, raw).word
+    return found >> 32 & 0xFFFF, found & 0xFFFFFFFF
+
+
+def test_wrr_passes_over_weights_that_nobody_has(director: World) -> None:
+    """Step by step it would be 65534 passes over the list."""
+    numbers = set_up(director, Scheduler.WRR, [1, 65535])
+    overload(director, numbers[1])
+    assert picks(director, 1) == "1"
+    assert word(director) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reset", "first", "before", "after"),
+    [
+        # Having asked all at any weight it stands before the head, at the top.
+        (1, "1", (2, 5), (r.CURSOR_HEAD, 5)),
+        # At the lowest weight it goes round to where it was.
+        (0, "3", (0, 1), (0, 1)),
+    ],
+)
+def test_wrr_when_nobody_is_fit(
+    director: World, reset: int, first: str, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    """Where it stands after that decides who is next, as in IPVS."""
+    numbers = set_up(director, Scheduler.WRR, [5, 3, 2])
+    director.commit(0, Scheduler.WRR, reset=reset)
+    assert picks(director, 1, 29000) == first
+    assert word(director) == before
+    for number in numbers:
+        overload(director, number)
+    assert picks(director, 2) == "--"
+    assert word(director) == after
+
+
 def test_twos_does_not_draw_who_is_not_fit(director: World) -> None:
     set_up(director, Scheduler.TWOS, [1, 5, 0])
-    director.change(director.lists[0][1], upper_threshold=1, overload_epoch=0)
-    value = director.layout.pack(r.DestinationLoad(active=1, overloaded=1))
-    director.path.map("destination_load").update(director.lists[0][1], value)
+    overload(director, director.lists[0][1])
     assert picks(director, 20) == "1" * 20
 
 
