@@ -62,7 +62,7 @@ class Daemon:
         values = {name: value[0] for name, value in config.values.items() if len(value) == 1}
         self.director = Director(
             kernel,
-            Options(config.local_addresses, values, config.tunnel_sources),
+            Options(config.local_addresses, values, config.tunnel_sources, config.local_clients),
             lambda saved: statefile.save(place.state, saved),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
@@ -72,6 +72,8 @@ class Daemon:
         await self.surroundings.start()
         links = list(self.surroundings.observed.links.values())
         self._hooks = hooks.chosen(self.config.interfaces, self.config.hook, links)
+        if self.config.local_clients:
+            self._hooks.append(hooks.LOOPBACK)
         for each in self._hooks:
             log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why)
         for warning in self._warnings:
@@ -152,7 +154,9 @@ class Daemon:
 
     def _not_forwarding(self) -> Iterator[str]:
         versions = {address.version for address in addresses(self.director.desired)}
-        return forwarding.missing(self.config.interfaces, versions)
+        yield from forwarding.missing(self.config.interfaces, versions)
+        if self.config.local_clients:
+            yield from forwarding.refuses_local_clients(versions)
 
     def _on_surroundings(self) -> None:
         self._try(self._observe)

@@ -29,6 +29,7 @@ class Config:
     table_size_ipv6: int | None = None
     local_addresses: tuple[Address, ...] = ()
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
+    local_clients: bool = False
     values: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -94,6 +95,11 @@ def parser() -> argparse.ArgumentParser:
         "flow, so that a real server's queues share the load (default: one source for all)",
     )
     found.add_argument(
+        "--local-clients",
+        action="store_true",
+        help="programs on the director itself reach the virtual services too",
+    )
+    found.add_argument(
         "--set",
         action="extend",
         nargs="+",
@@ -121,6 +127,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         table_size_ipv6=found.table_size_ipv6,
         local_addresses=found.local_addresses,
         tunnel_sources=found.tunnel_sources,
+        local_clients=found.local_clients,
         values=values,
     )
 

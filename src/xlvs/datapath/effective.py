@@ -96,11 +96,13 @@ class Options(NamedTuple):
 
     ``values``: net.ipv4.vs.* without the prefix. ``tunnel_sources``: prefixes out of which
     tunnel packets get a source that varies by flow, one at most of each family.
+    ``local_clients``: packets that the director sends to a virtual address count too.
     """
 
     local_addresses: tuple[Address, ...] = ()
     values: Mapping[str, int] = EMPTY
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
+    local_clients: bool = False
 
 
 class Effective(NamedTuple):
@@ -425,6 +427,7 @@ class _Work:
             nat_icmp_send=values.get("nat_icmp_send", 0),
             spread4=spread4,
             spread6=spread6,
+            local_clients=int(self._options.local_clients),
             spread_source4=source4,
             spread_source6=source6,
             mark_set=there if marks == self._there.marks else (there + 1) % _NUMBERS,
