@@ -132,6 +132,7 @@ enum xlvs_reason {
 	XLVS_REASON_PASS_MARTIAN, /* no client can have this source address: the stack drops it */
 	XLVS_REASON_PASS_TTL_EXCEEDED, /* reply with TTL 1: the stack answers the real server */
 	XLVS_REASON_PASS_CACHE_BYPASS, /* no usable server: on to where it is addressed */
+	XLVS_REASON_PASS_LOCAL_CLIENT, /* XDP: answer to a client on the director: TC delivers it */
 	XLVS_REASON_PASS_TOO_BIG,      /* reply above the client side's MTU: the stack answers */
 
 	XLVS_REASON_DROP_DESTINATION_REMOVED,
@@ -633,17 +634,18 @@ struct xlvs_settings {
 	__u32 drop_entry;      /* 1: the sweep ends half-open connections at random */
 	__u32 lblc_expiration; /* ticks */
 	__u32 lblcr_expiration;
-	__u32 zero_ports;   /* number of services with port 0 */
-	__u32 ftp_services; /* number of services with TCP port 21: their data connections */
-	__u32 sip_services; /* number of services with --pe sip: their servers may begin a call */
-	__u32 marks;        /* number of services that are marks */
-	__u32 mark_set;     /* number of the set of rules in force, see mark_to */
-	__u32 mark_rules;   /* number of rules in it; 0 switches them off */
-	__u32 reset;        /* profile modern: a removed server's connections are reset */
-	__u32 reschedule;   /* profile modern: its datagrams go to another server */
-	__u32 answer_rate;  /* ICMP errors per second and CPU, 0: no limit */
-	__u32 spread4;      /* TUN: bits of the outer source that vary by flow, IPv4 */
-	__u32 spread6;      /* the same, IPv6; of the last word */
+	__u32 zero_ports;    /* number of services with port 0 */
+	__u32 ftp_services;  /* number of services with TCP port 21: their data connections */
+	__u32 sip_services;  /* number of services with --pe sip: their servers may begin a call */
+	__u32 marks;         /* number of services that are marks */
+	__u32 mark_set;      /* number of the set of rules in force, see mark_to */
+	__u32 mark_rules;    /* number of rules in it; 0 switches them off */
+	__u32 reset;         /* profile modern: a removed server's connections are reset */
+	__u32 reschedule;    /* profile modern: its datagrams go to another server */
+	__u32 answer_rate;   /* ICMP errors per second and CPU, 0: no limit */
+	__u32 spread4;       /* TUN: bits of the outer source that vary by flow, IPv4 */
+	__u32 spread6;       /* the same, IPv6; of the last word */
+	__u32 local_clients; /* 1: clients on the director itself, by the device lo */
 	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
 	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */

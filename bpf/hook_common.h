@@ -29,6 +29,13 @@ static __always_inline void *hook_data_end(hook_ctx *ctx)
 	return hook_pointer(ctx, data_end);
 }
 
+/*
+ * The device lo has this number in every network namespace. What we deliver there comes by
+ * our own program again; it is known by its source MAC, for frames on lo have none.
+ */
+#define LOOPBACK_IFINDEX 1
+#define LOOPBACK_DELIVERED 0x02 /* first byte: locally administered */
+
 /* What hook_reframe() makes room for: nothing, or a tunnel of one family and one kind. */
 enum hook_room {
 	HOOK_ROOM_PLAIN = 0,

@@ -177,7 +177,25 @@ static __always_inline int hook_turn_around(hook_ctx *ctx, struct packet *p)
 	p->next_hop.vlan = ctx->vlan_present ? ctx->vlan_tci & 0x0fff : 0;
 	__builtin_memcpy(p->next_hop.dst_mac, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(p->next_hop.src_mac, eth->h_dest, ETH_ALEN);
+	if (unlikely(ctx->ifindex == LOOPBACK_IFINDEX))
+		p->next_hop.src_mac[0] = LOOPBACK_DELIVERED;
 	return 0;
+}
+
+/* Has this frame on lo been delivered by us, or its answer been seen on the way out? */
+static __always_inline bool hook_delivered(hook_ctx *ctx)
+{
+	struct ethhdr *eth = hook_data(ctx);
+
+	return (void *)(eth + 1) <= hook_data_end(ctx) && eth->h_source[0] == LOOPBACK_DELIVERED;
+}
+
+static __always_inline void hook_set_delivered(hook_ctx *ctx)
+{
+	struct ethhdr *eth = hook_data(ctx);
+
+	if ((void *)(eth + 1) <= hook_data_end(ctx))
+		eth->h_source[0] = LOOPBACK_DELIVERED;
 }
 
 static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
@@ -187,8 +205,10 @@ static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 
 static __always_inline int hook_send(hook_ctx *ctx, const struct packet *p)
 {
+	__u32 ifindex = p->next_hop.ifindex;
+
 	(void)ctx;
-	return bpf_redirect(p->next_hop.ifindex, 0);
+	return bpf_redirect(ifindex, unlikely(ifindex == LOOPBACK_IFINDEX) ? BPF_F_INGRESS : 0);
 }
 
 #endif

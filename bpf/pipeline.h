@@ -179,7 +179,7 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 				       p->roles & XLVS_ADDRESS_SERVER ?
 			       pipeline_stray(ctx, p, s) :
 			       XLVS_REASON_PASS_NO_SERVICE;
-	if (!service_source_possible(p))
+	if (!service_source_possible(ctx, p))
 		return XLVS_REASON_PASS_MARTIAN;
 	if (!service_opens(p, s))
 		return XLVS_REASON_PASS_NOT_SYN;
@@ -381,6 +381,7 @@ static __always_inline int pipeline(hook_ctx *ctx, struct packet *p, struct xlvs
 	return finish(ctx, p, why ? why : pipeline_forward(ctx, p, s));
 }
 
+#ifdef HOOK_TC
 /*
  * On the way out of the director: only answers of servers that run on the director
  * itself are looked at. Everything else goes on untouched and uncounted.
@@ -390,6 +391,7 @@ static __always_inline int pipeline_egress(hook_ctx *ctx)
 	struct xlvs_settings *s = settings_get();
 	struct xlvs_destination *d;
 	struct packet *p;
+	int verdict;
 
 	if (!s || !s->local_destinations)
 		return HOOK_VERDICT_PASS;
@@ -405,7 +407,36 @@ static __always_inline int pipeline_egress(hook_ctx *ctx)
 	if (!d || (p->fragment == FRAGMENT_FIRST && fragments_remember(p, d)))
 		return HOOK_VERDICT_PASS;
 	p->from_director = 1;
-	return finish(ctx, p, pipeline_reply(ctx, p, d, s));
+	verdict = finish(ctx, p, pipeline_reply(ctx, p, d, s));
+	/* To a client on the director as well: it comes in by lo, and has been seen. */
+	if (unlikely(hook_ingress(ctx) == LOOPBACK_IFINDEX))
+		hook_set_delivered(ctx);
+	return verdict;
 }
+
+/*
+ * Behind XDP, which has counted the packet as passed: answers to clients on the director
+ * itself. Everything else goes on untouched.
+ */
+static __always_inline int pipeline_answers(hook_ctx *ctx)
+{
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_destination *d;
+	struct packet *p;
+
+	if (!s || !s->services || !s->local_clients)
+		return HOOK_VERDICT_PASS;
+	p = packet_begin();
+	if (!p || parse(ctx, p) || p->icmp_type || !hook_for_host(ctx))
+		return HOOK_VERDICT_PASS;
+	p->now = clock_ticks();
+	if (!table_find(p) || !p->reply)
+		return HOOK_VERDICT_PASS;
+	d = destination_get(p->c.destination);
+	if (!d || pipeline_reply(ctx, p, d, s) != XLVS_REASON_FWD_REPLY)
+		return HOOK_VERDICT_PASS;
+	return next_hop_send(ctx, p);
+}
+#endif
 
 #endif

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The director at the TC hook, and the way out of servers on the director itself. */
+/* The director at the TC hook, the way out of servers on the
+ * director itself, and the way to clients on it from XDP's interfaces.
+ */
 #include "hook_tc.h"
 
 #include "pipeline.h"
@@ -7,8 +9,11 @@
 SEC("tc")
 int xlvs_tc_ingress(struct __sk_buff *ctx)
 {
-	struct packet *p = packet_begin();
+	struct packet *p;
 
+	if (unlikely(ctx->ifindex == LOOPBACK_IFINDEX && hook_delivered(ctx)))
+		return HOOK_VERDICT_PASS;
+	p = packet_begin();
 	return p ? pipeline(ctx, p, settings_get()) : HOOK_VERDICT_PASS;
 }
 
@@ -16,6 +21,12 @@ SEC("tc")
 int xlvs_tc_egress(struct __sk_buff *ctx)
 {
 	return pipeline_egress(ctx);
+}
+
+SEC("tc")
+int xlvs_tc_answers(struct __sk_buff *ctx)
+{
+	return pipeline_answers(ctx);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -127,13 +127,16 @@ static __always_inline struct xlvs_service *service_find(hook_ctx *ctx, const st
 /*
  * Can the source be a client's? The stack drops loopback, multicast, broadcast and
  * "this network" sources (RFC 1812 5.3.7, RFC 4291 2.5.3 and 2.7) and its own VIP's
- * before IPVS sees them. Other addresses of the director are not known here.
+ * before IPVS sees them. Other addresses of the director are not known here. What comes
+ * from lo was sent from here, mostly by the VIP to itself.
  */
-static __always_inline bool service_source_possible(const struct packet *p)
+static __always_inline bool service_source_possible(hook_ctx *ctx, const struct packet *p)
 {
 	const struct xlvs_addr *a = &p->tuple.src;
 	__u32 v4 = bpf_ntohl(a->word[3]);
 
+	if (unlikely(hook_ingress(ctx) == LOOPBACK_IFINDEX))
+		return true;
 	if (address_equal(a, &p->tuple.dst))
 		return false;
 	if (p->family == AF_INET)

@@ -71,7 +71,11 @@ class Daemon:
         self._links: tuple[object, ...] = ()
         self.director = Director(
             kernel,
-            Options(config.local_addresses, config.tunnel_sources),
+            Options(
+                config.local_addresses,
+                config.tunnel_sources,
+                local_clients=config.local_clients,
+            ),
             lambda saved: statefile.save(place.state, saved),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
@@ -81,6 +85,8 @@ class Daemon:
         await self.surroundings.start()
         links = list(self.surroundings.observed.links.values())
         self._hooks = hooks.chosen(self.config.interfaces, self.config.hook, links)
+        if self.config.local_clients:
+            self._hooks.append(hooks.LOOPBACK)
         for each in self._hooks:
             log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why)
         await self._take_over()
@@ -165,7 +171,9 @@ class Daemon:
 
     def _not_forwarding(self) -> Iterator[str]:
         versions = {address.version for address in addresses(self.director.desired)}
-        return forwarding.missing(self.config.interfaces, versions)
+        yield from forwarding.missing(self.config.interfaces, versions)
+        if self.config.local_clients:
+            yield from forwarding.refuses_local_clients(versions)
 
     def _on_surroundings(self) -> None:
         self._try(self._observe)

@@ -54,6 +54,7 @@ PROGRAMS = {
     "xlvs_xdp",
     "xlvs_tc_ingress",
     "xlvs_tc_egress",
+    "xlvs_tc_answers",
     "xlvs_commit",
     "xlvs_now",
     "xlvs_start_sweep",

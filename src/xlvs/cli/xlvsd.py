@@ -31,6 +31,7 @@ class Config:
     local_addresses: tuple[Address, ...] = ()
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
+    local_clients: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,6 +96,11 @@ def parser() -> argparse.ArgumentParser:
         "flow, so that a real server's queues share the load (default: one source for all)",
     )
     found.add_argument(
+        "--local-clients",
+        action="store_true",
+        help="programs on the director itself reach the virtual services too",
+    )
+    found.add_argument(
         "--set",
         action="extend",
         nargs="+",
@@ -132,6 +138,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         local_addresses=found.local_addresses,
         tunnel_sources=found.tunnel_sources,
         settings=wanted,
+        local_clients=found.local_clients,
     )
 
 

@@ -32,6 +32,7 @@ from xlvs.model.problem import Code
 
 HOOKS = ("xdp", "xdp-generic", "tc")
 XDP_PROGRAM = "xlvs_xdp"
+ANSWERS_PROGRAM = "xlvs_tc_answers"
 
 _XDP_FLAGS = {"xdp": libbpf.XDP_FLAGS_DRV_MODE, "xdp-generic": libbpf.XDP_FLAGS_SKB_MODE}
 
@@ -49,10 +50,18 @@ class Attachment(NamedTuple):
 
 
 def attach(
-    folder: Path, ifname: str, hook: str, programs: Mapping[str, int], *, egress: bool
+    folder: Path,
+    ifname: str,
+    hook: str,
+    programs: Mapping[str, int],
+    *,
+    egress: bool,
+    answers: bool = False,
 ) -> None:
     """Run the programs on an interface, instead of what ran there before.
 
+    ``answers``: there are clients on the director itself. XDP passes what is for them, and
+    a TC program behind it delivers that.
     Raises DataPathProblem: no such interface or hook, hook taken, driver without XDP.
     """
     if hook not in HOOKS:
@@ -67,11 +76,16 @@ def attach(
             attach_egress(folder, ifname, programs)
         with explained(f"attaching to {ifname} by {hook}", ifname):
             if hook == "tc":
-                _attach_tc(folder, ifname, ifindex, programs, libbpf.TC_INGRESS)
+                program = programs[PROGRAMS[libbpf.TC_INGRESS]]
+                _attach_tc(folder, ifname, ifindex, program, libbpf.TC_INGRESS)
                 links.take_off(_xdp(folder, ifname))
             else:
                 _attach_xdp(folder, ifname, ifindex, hook, programs[XDP_PROGRAM])
-                _detach_tc(folder, ifname, libbpf.TC_INGRESS)
+                if answers:
+                    program = programs[ANSWERS_PROGRAM]
+                    _attach_tc(folder, ifname, ifindex, program, libbpf.TC_INGRESS)
+                else:
+                    _detach_tc(folder, ifname, libbpf.TC_INGRESS)
     except DataPathProblem:
         if fresh:
             detach(folder, ifname)
@@ -84,7 +98,8 @@ def attach_egress(folder: Path, ifname: str, programs: Mapping[str, int]) -> Non
     """Let what an interface sends pass our program. Raises DataPathProblem."""
     ifindex = interface_index(ifname)
     with explained(f"attaching to egress of {ifname}", ifname):
-        _attach_tc(folder, ifname, ifindex, programs, libbpf.TC_EGRESS)
+        program = programs[PROGRAMS[libbpf.TC_EGRESS]]
+        _attach_tc(folder, ifname, ifindex, program, libbpf.TC_EGRESS)
 
 
 def detach_egress(folder: Path, ifname: str) -> None:
@@ -163,10 +178,7 @@ def _xdp_mode(ifindex: int) -> str:
     return "xdp" if native else "xdp-generic"
 
 
-def _attach_tc(
-    folder: Path, ifname: str, ifindex: int, programs: Mapping[str, int], point: int
-) -> None:
-    program = programs[PROGRAMS[point]]
+def _attach_tc(folder: Path, ifname: str, ifindex: int, program: int, point: int) -> None:
     if tcx.attach(folder, ifname, ifindex, point, program):
         # One that was attached before there was tcx in this program.
         clsact.detach(folder, ifname, ifindex, point)

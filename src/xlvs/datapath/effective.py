@@ -99,6 +99,7 @@ class Options(NamedTuple):
     ``tunnel_sources``: prefixes out of which tunnel packets get a source that varies by
     flow, one at most of each family. ``drop_rate``, ``drop_entry`` and ``secure_tcp`` are
     what the defence does now (``xlvs.engine.defence``), as in the settings map.
+    ``local_clients``: packets that the director sends to a virtual address count too.
     """
 
     local_addresses: tuple[Address, ...] = ()
@@ -106,6 +107,7 @@ class Options(NamedTuple):
     drop_rate: int = 0
     drop_entry: int = 0
     secure_tcp: int = 0
+    local_clients: bool = False
 
 
 class Effective(NamedTuple):
@@ -452,6 +454,7 @@ class _Work:
             answer_rate=values["xlvs.icmp_answers_per_second"],
             spread4=spread4,
             spread6=spread6,
+            local_clients=int(self._options.local_clients),
             spread_source4=source4,
             spread_source6=source6,
             mark_set=there if marks == self._there.marks else (there + 1) % _NUMBERS,

@@ -198,8 +198,7 @@ class DataPath:
         """The table's, and ``hz``: ticks per second."""
         self.sizes = _sizes(maps, self.geometry.connections)
         """Sizes in effect: those of the first start if adopted."""
-        settings = layout.unpack(records.Settings, maps["settings"].lookup(0) or b"")
-        self.egress = settings.local_destinations > 0
+        self.egress = self._settings().local_destinations > 0
         """Whether interfaces have a program on egress: while a server is on the director itself."""
 
     @classmethod
@@ -254,6 +253,9 @@ class DataPath:
             self.close()
             raise
 
+    def _settings(self) -> records.Settings:
+        return self.layout.unpack(records.Settings, self._maps["settings"].lookup(0) or b"")
+
     def map(self, name: str) -> Map:
         """A map by its name in bpf/maps.h; KeyError if C has none."""
         return self._maps[name]
@@ -264,7 +266,14 @@ class DataPath:
 
     def attach(self, ifname: str, hook: str) -> None:
         """Run on an interface by ``xdp`` (native), ``xdp-generic`` or ``tc``."""
-        hooks.attach(self.pins / "links", ifname, hook, self.programs, egress=self.egress)
+        hooks.attach(
+            self.pins / "links",
+            ifname,
+            hook,
+            self.programs,
+            egress=self.egress,
+            answers=self._settings().local_clients > 0,
+        )
 
     def detach(self, ifname: str) -> None:
         """Stop running on an interface."""

@@ -558,6 +558,7 @@ class Settings(NamedTuple):
     answer_rate: int = 0
     spread4: int = 0
     spread6: int = 0
+    local_clients: int = 0
     spread_source4: bytes = NO_ADDRESS
     spread_source6: bytes = NO_ADDRESS
     timeout: tuple[int, ...] = (0,) * len(State)

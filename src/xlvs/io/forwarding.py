@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+IPV4 = 4
 _CONF = Path("/proc/sys/net")
+_LOCAL = _CONF / "ipv4/conf/lo/accept_local"
+_ALL = _CONF / "ipv4/conf/all/accept_local"
 _SWITCH = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 
@@ -24,3 +27,23 @@ def missing(interfaces: Iterable[str], versions: Iterable[int]) -> Iterator[str]
                     f"{name} does not forward IPv{version}: replies to clients are not sent on "
                     f"(sysctl -w {_SWITCH[version]}=1)"
                 )
+
+
+def refuses_local_clients(versions: Iterable[int]) -> Iterator[str]:
+    """In words: what keeps answers from clients on the director itself.
+
+    An answer of another host that is delivered on lo has the virtual address as its source,
+    a local one. IPv4 drops that unless told otherwise, IPv6 does not mind.
+    """
+    if IPV4 in versions and not any(_is_on(path) for path in (_LOCAL, _ALL)):
+        yield (
+            "answers to clients on the director itself are dropped by its stack "
+            "(sysctl -w net.ipv4.conf.lo.accept_local=1)"
+        )
+
+
+def _is_on(path: Path) -> bool:
+    try:
+        return path.read_text().strip() != "0"
+    except OSError:
+        return False

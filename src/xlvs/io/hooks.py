@@ -21,9 +21,20 @@ class Hook(NamedTuple):
     why: str
 
 
+LOOPBACK = Hook("lo", "tc", "clients on the director itself")
+"""Where what the director sends to its own addresses is met."""
+
+
 def chosen(interfaces: Sequence[str], wanted: str, links: Sequence[Link]) -> list[Hook]:
     """One hook per interface. Raises Problem when an interface is not there."""
     there = {link.name for link in links}
+    if LOOPBACK.ifname in interfaces:
+        raise Problem(
+            Code.INVALID,
+            "nothing arrives from outside on lo: for clients on the director itself say "
+            "--local-clients",
+            "--interfaces",
+        )
     for name in interfaces:
         if name not in there:
             raise Problem(

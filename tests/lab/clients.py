@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP clients that keep their connections, and count exactly what becomes of them.
+
+``python clients.py ADDRESS PORT SECONDS CONNECTIONS PAUSE`` asks on each connection again
+and again, PAUSE seconds apart, and prints one JSON object when the time is over:
+
+``requests`` answered; ``broken``: connections that ended, were refused or had no answer in
+ten seconds; ``moved``: answers of another server than the connection's first; ``slowest``:
+seconds of the slowest answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+
+PATIENCE = 10.0
+
+
+async def exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+) -> str:
+    writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    return (await reader.readexactly(length)).decode().split()[0]
+
+
+async def keep_asking(
+    host: str, port: int, until: float, pause: float, seen: Counter[str], times: list[float]
+) -> None:
+    while time.monotonic() < until:
+        writer = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                reader, writer = await asyncio.open_connection(host, port)
+            first = ""
+            while time.monotonic() < until:
+                began = time.monotonic()
+                async with asyncio.timeout(PATIENCE):
+                    who = await exchange(reader, writer, host)
+                times.append(time.monotonic() - began)
+                seen["requests"] += 1
+                seen["moved"] += who != (first := first or who)
+                await asyncio.sleep(pause)
+        except (OSError, EOFError, asyncio.IncompleteReadError):
+            seen["broken"] += 1
+            await asyncio.sleep(0.01)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+async def main(host: str, port: int, seconds: float, connections: int, pause: float) -> None:
+    seen: Counter[str] = Counter(requests=0, broken=0, moved=0)
+    times = [0.0]
+    until = time.monotonic() + seconds
+    async with asyncio.TaskGroup() as group:
+        for _ in range(connections):
+            group.create_task(keep_asking(host, port, until, pause, seen, times))
+    print(json.dumps({**seen, "slowest": max(times)}))
+
+
+if __name__ == "__main__":
+    host, port, seconds, connections, pause = sys.argv[1:]
+    asyncio.run(main(host, int(port), float(seconds), int(connections), float(pause)))

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hundred changes a second at full load: nothing is broken that IPVS would have kept.
+
+What IPVS itself does to a connection: nothing at all if weights change; while its server is
+removed its packets are dropped, and TCP sends them again; while its service is deleted they
+meet the director's stack, which resets it, unless it says nothing in that time.
+
+XLVS_STORM_SECONDS says how long (15; the whole story is 60).
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+from tests.lab import clients
+from tests.lab.traffic import HTTP, NAT_HTTP, service
+
+from xlvs.cli.client import Client
+from xlvs.cli.ipvsadm.names import SystemNames
+from xlvs.cli.ipvsadm.program import Program
+
+SECONDS = int(os.environ.get("XLVS_STORM_SECONDS", "15"))
+RATE = 100
+"""Changes per second."""
+CONNECTIONS = 24
+AGAIN = 3.0
+"""Seconds: more than a few retransmissions, the first after 0.2 s, that all met a removed server."""
+FLUSHES = 10
+
+
+class Commands:
+    """ipvsadm in this process: starting one takes longer than the time between two changes."""
+
+    def __init__(self, instance):
+        self._client = Client(instance)
+
+    def __call__(self, line, stdin=""):
+        streams = SimpleNamespace(
+            stdin=io.StringIO(stdin), stdout=io.StringIO(), stderr=io.StringIO()
+        )
+        status = Program(self._client, SystemNames(), streams).run(line.split())
+        assert status == 0, (line, streams.stderr.getvalue())
+        return streams.stdout.getvalue()
+
+
+def changes(address, servers):
+    """For ever: weights, and one server after the other removed and added again."""
+    chance = random.Random(4)
+    name = f"-t {address}:{HTTP}"
+    for server in itertools.cycle(servers):
+        real = f"-r {server.v4}:{NAT_HTTP}"
+        for other in servers:
+            yield f"-e {name} -r {other.v4}:{NAT_HTTP} -m -w {chance.randrange(1, 9)}"
+        yield f"-d {name} {real}"
+        yield f"-a {name} {real} -m -w {chance.randrange(1, 9)}"
+
+
+def storm(commands, lines, seconds):
+    """So many changes a second; how many there were."""
+    began = time.monotonic()
+    for count, line in enumerate(lines):
+        now = time.monotonic() - began
+        if now > seconds and not line.startswith("-a"):  # all are there again
+            return count
+        time.sleep(max(0.0, count / RATE - now))
+        commands(line)
+    return None
+
+
+def start_clients(world, address, seconds, *, pause=0.0):
+    """Clients that keep their connections: a process that prints what became of them."""
+    argv = [sys.executable, "-I", "-S", clients.__file__, address, str(HTTP), str(seconds)]
+    argv += [str(CONNECTIONS), str(pause)]
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "--", *world.client.enter(argv)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def outcome(process):
+    return json.loads(process.communicate(timeout=SECONDS + 30)[0])
+
+
+def start_wrk(world, address, seconds):
+    """Load with a connection for each request."""
+    argv = ["wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "--timeout", "8s"]
+    argv += ["-H", "Connection: close", f"http://{address}/"]
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "--", *world.client.enter(argv)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_weights_removal_and_return(director, prepared):
+    address = service(prepared, "nat", 4, "tcp", [1, 1, 1])
+    commands = Commands(director.instance)
+    kept = start_clients(prepared, address, SECONDS)
+    once = start_wrk(prepared, address, SECONDS)
+    made = storm(commands, changes(address, prepared.servers_for("nat")), SECONDS - 1)
+    report = once.communicate(timeout=SECONDS + 30)[0]
+    found = outcome(kept)
+    print(made, "changes", found, report)
+    # A busy machine may be slower, but it has to be a storm.
+    assert made > SECONDS * RATE / 4
+    assert found["broken"] == found["moved"] == 0, found
+    assert found["requests"] > CONNECTIONS * SECONDS
+    assert found["slowest"] < AGAIN
+    assert "Socket errors" not in report, report
+    assert "Non-2xx" not in report, report
