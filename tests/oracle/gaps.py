@@ -82,6 +82,8 @@ RACES = (
     "conn/story-dest-removed-expire_nodest_conn1/10",
     "more/icmp/icmp-*/24",
     "more/tables/nodest1-service/6",
+    # A template ends with the next look at its place, after its connections.
+    "more/persistence/reuse-nodest/9/conns",
 )
 
 

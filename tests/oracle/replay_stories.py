@@ -114,7 +114,9 @@ def _replay_step(
 def _settings(director: Director, where: str, recorded: dict[str, str]) -> list[Difference]:
     """Settings that differ from the kernel's, one by one."""
     shown = director.settings()
-    pairs = ((name, value, shown.get(f"net.ipv4.vs.{name}", "")) for name, value in recorded.items())
+    pairs = (
+        (name, value, shown.get(f"net.ipv4.vs.{name}", "")) for name, value in recorded.items()
+    )
     return [
         Difference(f"{where}/{name}", value, got)
         for name, value, got in pairs
