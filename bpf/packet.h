@@ -61,6 +61,12 @@ struct packet {
 	/* what a translated packet becomes; known from the look-up of an answer on */
 	struct xlvs_tuple to;
 	struct connection c;
+	/* forward: where it goes */
+	struct xlvs_next_hop next_hop;
+	struct xlvs_addr neighbour;
+	__u32 young_since; /* table_open: half-open connections that began later are young */
+
+	/* What is above is written before it is read; from here on it begins as 0. */
 	__u32 length;    /* IP bytes, from the IP header on, as its length field says */
 	__u16 l3;        /* offset of the IP header */
 	__u16 l4;        /* offset of the transport header */
@@ -94,12 +100,8 @@ struct packet {
 	__u32 segment; /* IP bytes of the largest of them */
 	__u32 fragment_id;
 	/* pipeline: read once per packet */
-	__u32 now;         /* tick, lib/clock.h */
-	__u32 hz;          /* ticks per second */
-	__u32 young_since; /* table_open: half-open connections that began later are young */
-	/* forward: where it goes */
-	struct xlvs_next_hop next_hop;
-	struct xlvs_addr neighbour;
+	__u32 now; /* tick, lib/clock.h */
+	__u32 hz;  /* ticks per second */
 };
 
 /*
@@ -121,7 +123,7 @@ static __always_inline struct packet *packet_begin(void)
 	struct packet *p = bpf_map_lookup_elem(&packets, &zero);
 
 	if (p)
-		__builtin_memset(p, 0, sizeof(*p));
+		__builtin_memset(&p->length, 0, sizeof(*p) - offsetof(struct packet, length));
 	return p;
 }
 

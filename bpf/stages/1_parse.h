@@ -341,6 +341,7 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 	p->tuple.src = v.src;
 	p->tuple.dst = v.dst;
 	p->tuple.protocol = v.protocol;
+	p->tuple.sport = p->tuple.dport = 0;
 	p->fragment = v.fragment;
 	p->fragment_id = v.fragment_id;
 	if (unlikely(v.fragment == FRAGMENT_LATER))
