@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What choosing a server costs: ns per new connection against the number of destinations,
-for each scheduler, and against the number of services, on both hooks.
+"""What choosing a server costs: ns per new connection.
 
+Against the number of destinations for each scheduler, and against the number of services.
 Run by script/bench-schedulers. All services are in one director (but for the numbers of
 services), and rounds are interleaved, so what is compared was measured in one run.
 """
@@ -286,8 +286,8 @@ def measure(
         objects = stack.enter_context(compiled())
         interfaces = stack.enter_context(network())
         harnesses = {hook: Harness(hook, objects, interfaces.eth0) for hook in HOOKS}
-        for each in harnesses.values():
-            stack.callback(each.close)
+        for harness in harnesses.values():
+            stack.callback(harness.close)
         directors: dict[Row, Director] = {}
         plans = {"destinations": _by_destinations(all_rows)}
         plans |= {f"services-{count}": _by_services(all_rows, count) for count in SERVICES}
