@@ -303,7 +303,7 @@ class _Work:
         scheduler = support.scheduler(service)
         if scheduler in slots.HASHING:
             hashed = _hashed(service, destinations)
-            listed = listed._replace(owners=slots.owners(scheduler, ids, hashed))
+            listed = listed._replace(owners=slots.owners(id_, scheduler, ids, hashed))
         self.servers[id_] = listed
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids

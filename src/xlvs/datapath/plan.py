@@ -448,25 +448,27 @@ class _Space:
     def __init__(
         self, regions: Mapping[int, tuple[Region, Region]], size: int, complaint: str
     ) -> None:
-        self._taken = sorted(
-            {region for both in regions.values() for region in both if region.size}
-        )
-        self._size = size
         self._complaint = complaint
+        # Gaps, not what is taken: ten thousand new services take theirs one by one.
+        self._free: list[Region] = []
+        base = 0
+        for region in sorted({region for both in regions.values() for region in both}):
+            if region.base > base and region.size:
+                self._free.append(Region(base, region.base - base))
+            base = max(base, region.base + region.size)
+        if size > base:
+            self._free.append(Region(base, size - base))
 
     def take(self, count: int) -> Region:
         if not count:
             return NOWHERE
-        base = 0
-        for place, region in enumerate(self._taken):
-            if region.base - base >= count:
-                self._taken.insert(place, Region(base, count))
-                return Region(base, count)
-            base = max(base, region.base + region.size)
-        if base + count > self._size:
-            raise Problem(Code.NO_SPACE, self._complaint)
-        self._taken.append(Region(base, count))
-        return Region(base, count)
+        for place, gap in enumerate(self._free):
+            if gap.size < count:
+                continue
+            rest = Region(gap.base + count, gap.size - count)
+            self._free[place : place + 1] = [rest] if rest.size else []
+            return Region(gap.base, count)
+        raise Problem(Code.NO_SPACE, self._complaint)
 
 
 def _slots_read(have: Have) -> dict[int, tuple[Region, Region]]:

@@ -11,7 +11,6 @@ seen are over, and those in the table are.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from xlvs.datapath.records import Scheduler
@@ -25,8 +24,6 @@ TICKS = 1 << 32
 
 _LONG_AGO = TICKS // 2
 """Before a time can be mistaken for a recent one it is forgotten, whatever else."""
-
-_TABLES_KEPT = 256
 
 
 class Past(NamedTuple):
@@ -60,14 +57,28 @@ class Moment(NamedTuple):
     unseen: frozenset[int] = frozenset()
 
 
-@lru_cache(maxsize=_TABLES_KEPT)
 def owners(
-    scheduler: Scheduler, ids: tuple[int, ...], servers: tuple[maglev.Server, ...]
+    service: int, scheduler: Scheduler, ids: tuple[int, ...], servers: tuple[maglev.Server, ...]
 ) -> tuple[int, ...]:
     """The destination id of each slot; none if the scheduler does not hash.
 
-    Kept: most changes are not about these servers.
+    A service's last ones are kept, by its id: there may be ten thousand services, and
+    most changes are about one.
     """
+    asked = (scheduler, ids, servers)
+    kept = _kept.get(service)
+    if kept is None or kept[0] != asked:
+        kept = _kept[service] = (asked, _dealt(*asked))
+    return kept[1]
+
+
+_Asked = tuple[Scheduler, tuple[int, ...], tuple[maglev.Server, ...]]
+_kept: dict[int, tuple[_Asked, tuple[int, ...]]] = {}
+
+
+def _dealt(
+    scheduler: Scheduler, ids: tuple[int, ...], servers: tuple[maglev.Server, ...]
+) -> tuple[int, ...]:
     match scheduler:
         case Scheduler.MH:
             indices = maglev.slots(servers)

@@ -47,9 +47,7 @@ def test_sources_recorded(scenario: dict[str, Any]) -> None:
     got = ""
     for address, port in SH[scenario["clients"]][: len(scenario["picks"])]:
         packed = ip_address(address).packed
-        got += picked(
-            listed, buckets.pick(owners, lambda i: listed[i][1] > 0, packed, port, flags)
-        )
+        got += picked(listed, buckets.pick(owners, lambda i: listed[i][1] > 0, packed, port, flags))
     assert got == scenario["picks"]
 
 
