@@ -248,6 +248,10 @@ subprogram int persistence_opened(struct packet *p)
 		__sync_fetch_and_add(&state->controlled, 1);
 		if (bpf_map_update_elem(&controlled, &mine, &above, BPF_ANY))
 			__sync_fetch_and_add(&state->controlled, -1);
+		/* sloppy_tcp: its first packet established it. */
+		if (word_state(p->c.word) == XLVS_STATE_ESTABLISHED ||
+		    word_state(p->c.word) == XLVS_STATE_SCTP_ESTABLISHED)
+			state->assured = 1;
 	}
 	table_touch(t, e, state->timeout);
 	return 0;
