@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP clients that keep their connections, and count exactly what becomes of them.
 
-``python clients.py ADDRESS PORT SECONDS CONNECTIONS PAUSE`` asks on each connection again
-and again, PAUSE seconds apart, and prints one JSON object when the time is over:
+``python clients.py ADDRESS PORT SECONDS CONNECTIONS`` asks on each connection again and
+again, and prints one JSON object when the time is over:
 
 ``requests`` answered; ``broken``: connections that ended, were refused or had no answer in
 ten seconds; ``moved``: answers of another server than the connection's first; ``slowest``:
 seconds of the slowest answer.
+
+``python clients.py ADDRESS PORT told CONNECTIONS`` asks once on each, prints the list of who
+answered, and does so again for each line on its standard input.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ from collections import Counter
 PATIENCE = 10.0
 
 
-async def exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
-) -> str:
+def tell(found: object) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> str:
     writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -30,7 +36,7 @@ async def exchange(
 
 
 async def keep_asking(
-    host: str, port: int, until: float, pause: float, seen: Counter[str], times: list[float]
+    host: str, port: int, until: float, seen: Counter[str], times: list[float]
 ) -> None:
     while time.monotonic() < until:
         writer = None
@@ -45,7 +51,6 @@ async def keep_asking(
                 times.append(time.monotonic() - began)
                 seen["requests"] += 1
                 seen["moved"] += who != (first := first or who)
-                await asyncio.sleep(pause)
         except (OSError, EOFError, asyncio.IncompleteReadError):
             seen["broken"] += 1
             await asyncio.sleep(0.01)
@@ -54,16 +59,29 @@ async def keep_asking(
                 writer.close()
 
 
-async def main(host: str, port: int, seconds: float, connections: int, pause: float) -> None:
+async def main(host: str, port: int, seconds: float, connections: int) -> None:
     seen: Counter[str] = Counter(requests=0, broken=0, moved=0)
     times = [0.0]
     until = time.monotonic() + seconds
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):
-            group.create_task(keep_asking(host, port, until, pause, seen, times))
-    print(json.dumps({**seen, "slowest": max(times)}))
+            group.create_task(keep_asking(host, port, until, seen, times))
+    tell({**seen, "slowest": max(times)})
+
+
+async def ask_when_told(host: str, port: int, connections: int) -> None:
+    channels = [await asyncio.open_connection(host, port) for _ in range(connections)]
+    while True:
+        async with asyncio.timeout(PATIENCE):
+            tell([await exchange(*each, host) for each in channels])
+        # Nothing happens meanwhile, and nothing shall.
+        if not sys.stdin.readline():
+            return
 
 
 if __name__ == "__main__":
-    host, port, seconds, connections, pause = sys.argv[1:]
-    asyncio.run(main(host, int(port), float(seconds), int(connections), float(pause)))
+    where, at, how, number = sys.argv[1:]
+    if how == "told":
+        asyncio.run(ask_when_told(where, int(at), int(number)))
+    else:
+        asyncio.run(main(where, int(at), float(how), int(number)))
