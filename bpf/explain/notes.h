@@ -36,7 +36,7 @@ enum xlvs_note_template {
 };
 
 struct xlvs_note {
-	__u32 kind;
+	enum xlvs_note_kind kind;
 	__u32 id;
 	__u64 a;
 	__u64 b;
@@ -47,7 +47,7 @@ struct xlvs_note {
 
 struct xlvs_notes {
 	__u32 total[XLVS_NOTE_MAX];
-	__u32 pad;
+	enum xlvs_note_template unused; /* keeps the enum in BTF */
 	struct xlvs_note note[XLVS_NOTE_MAX * NOTES_OF_A_KIND];
 };
 

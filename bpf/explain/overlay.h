@@ -69,7 +69,7 @@ enum xlvs_copied {
 #define COPY_BYTES 320
 
 struct copy_key {
-	__u32 of; /* enum xlvs_copied */
+	enum xlvs_copied of;
 	__u32 key[COPY_KEY_WORDS];
 };
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from xlvs.wire.messages import (
     Status,
     Timeouts,
 )
+
+if TYPE_CHECKING:
+    from xlvs.wire.explanation import Explanation, ExplainRequest
 
 PATIENCE = 120.0
 """Seconds that the daemon may take for one answer; the longest is a restore of a great table."""
@@ -72,6 +75,11 @@ class Client:
     def status(self) -> Status:
         """Everything at once."""
         return self._decode(self._ask("GET", "/v1/status"), Status)
+
+    def explain(self, request: ExplainRequest) -> Explanation:
+        """What would happen to a packet."""
+        body = codec.encode(request)
+        return self._decode(self._ask("POST", "/v1/explain", body), _explanation())
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table, as it streams in."""
@@ -145,6 +153,13 @@ class Client:
             Code.INTERNAL,
             f"no answer from xlvsd (instance {self.instance!r}): {error!r}; see its log",
         )
+
+
+def _explanation() -> type[Explanation]:
+    """Loaded by who asks for it: ``ipvsadm`` does not."""
+    from xlvs.wire.explanation import Explanation
+
+    return Explanation
 
 
 def from_environment() -> Client:
