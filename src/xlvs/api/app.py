@@ -20,7 +20,7 @@ from xlvs.io.director import Director
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
-from xlvs.wire.explanation import Explanation, ExplainRequest
+from xlvs.wire.explanation import ExplainRequest, Explanation
 from xlvs.wire.messages import EditRequest, EditResponse, ErrorBody, MarkList
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from xlvs.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from xlvs.wire.explanation import Explanation, ExplainRequest
+    from xlvs.wire.explanation import ExplainRequest
 
 PATIENCE = 120.0
 """Seconds that the daemon may take for one answer; the longest is a restore of a great table."""
@@ -76,10 +76,9 @@ class Client:
         """Everything at once."""
         return self._decode(self._ask("GET", "/v1/status"), Status)
 
-    def explain(self, request: ExplainRequest) -> Explanation:
-        """What would happen to a packet."""
-        body = codec.encode(request)
-        return self._decode(self._ask("POST", "/v1/explain", body), _explanation())
+    def explain(self, request: ExplainRequest, kind: type[T]) -> T:
+        """What would happen to a packet. ``kind``: Explanation, which ipvsadm does not load."""
+        return self._decode(self._ask("POST", "/v1/explain", codec.encode(request)), kind)
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table, as it streams in."""
@@ -153,13 +152,6 @@ class Client:
             Code.INTERNAL,
             f"no answer from xlvsd (instance {self.instance!r}): {error!r}; see its log",
         )
-
-
-def _explanation() -> type[Explanation]:
-    """Loaded by who asks for it: ``ipvsadm`` does not."""
-    from xlvs.wire.explanation import Explanation
-
-    return Explanation
 
 
 def from_environment() -> Client:

@@ -9,7 +9,7 @@ from xlvs.datapath.explain import frame as frames
 from xlvs.datapath.explain.arrival import Arrival, arrival
 from xlvs.io.kernel import Kernel
 from xlvs.io.surroundings import Surroundings
-from xlvs.wire.explanation import Explanation, ExplainRequest, Packet
+from xlvs.wire.explanation import ExplainRequest, Explanation, Packet
 
 
 class Explainer:

@@ -51,10 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from xlvs.io.paths import paths
     from xlvs.model.problem import Code, Problem
     from xlvs.wire import codec
+    from xlvs.wire.explanation import Explanation
 
     try:
         paths(args.instance)  # a bad name is told as such
-        found = from_environment().explain(request(args))
+        found = from_environment().explain(request(args), Explanation)
     except Problem as problem:
         print(f"xlvs explain: {problem.message}", file=sys.stderr)
         return USAGE_ERROR if problem.code is Code.INVALID else FAILURE

@@ -146,7 +146,7 @@ def _summed(wanted: Wanted, segment: bytes, at: int, number: int) -> bytes:
 
 def _sum(data: bytes) -> int:
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total

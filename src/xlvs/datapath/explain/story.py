@@ -47,28 +47,6 @@ _SHOWN_FLAGS = {
     ConnectionFlag.SHADOWED: "a newer one has its server's packets",
     ConnectionFlag.OWN_TIMEOUTS: "its service's own time-outs",
 }
-_STANDING_STILL = frozenset(
-    {
-        "settings",
-        "services",
-        "destinations",
-        "connections4",
-        "connections6",
-        "regions4",
-        "regions6",
-        "reasons",
-        "table_counts",
-        "service_stats",
-        "destination_stats",
-        "service_hints",
-        "schedules",
-        "templates",
-        "controlled",
-        "call_ids",
-        "table",
-    }
-)
-"""Told elsewhere, or of no interest: counters and hints."""
 
 
 class Door(NamedTuple):
@@ -195,12 +173,15 @@ class Story:
     # ---- the table
 
     def _places(self) -> Iterator[tuple[_Place | None, _Place | None]]:
-        for name, line in (("connections4", records.Line4), ("connections6", records.Line6)):
+        for name, unpack in (("connections4", self._line4), ("connections6", self._line6)):
             for copy in self._trial.copies.get(name, {}).values():
-                now = self._unpack(line, copy.now or b"").way
-                was = self._unpack(line, copy.was or b"").way
-                for after, before in zip(now, was, strict=True):
-                    yield _place(after), _place(before)
+                yield from zip(unpack(copy.now), unpack(copy.was), strict=True)
+
+    def _line4(self, data: bytes | None) -> list[_Place | None]:
+        return [_place(each) for each in self._unpack(records.Line4, data or b"").way]
+
+    def _line6(self, data: bytes | None) -> list[_Place | None]:
+        return [_place(each) for each in self._unpack(records.Line6, data or b"").way]
 
     def _table(
         self,
@@ -226,7 +207,7 @@ class Story:
 
     def _connection(self, place: _Place) -> Connection:
         word = place.word
-        protocol = Transport(word >> records.CONNECTION_PROTOCOL_SHIFT & 7)
+        protocol = Transport(word >> records.CONNECTION_PROTOCOL_SHIFT & 3)
         method = word >> records.CONNECTION_METHOD_SHIFT & 3
         local = ""
         if method == records.Method.FULLNAT:
@@ -238,7 +219,7 @@ class Story:
         left -= _TICKS if left >> 31 else 0
         state = State(word & records.CONNECTION_STATE)
         return Connection(
-            protocol=_TRANSPORTS.get(Transport(protocol & 3), "ip"),
+            protocol=_TRANSPORTS.get(protocol, "ip"),
             state=state.name.removeprefix("SCTP_"),
             client=_endpoint(place.src, place.sport),
             virtual=_endpoint(place.dst, place.dport),

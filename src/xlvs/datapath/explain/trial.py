@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from xlvs.datapath import libbpf, records
 from xlvs.datapath.btf import Btf, BtfError, Kind, read
@@ -21,10 +21,8 @@ from xlvs.datapath.layout import Layout, LayoutError
 from xlvs.datapath.loader import OBJECTS, DataPath
 from xlvs.datapath.maps import Map
 from xlvs.datapath.problems import DataPathProblem, explained
-from xlvs.datapath.testrun import tc_context, test_run, xdp_context
+from xlvs.datapath.testrun import Result, tc_context, test_run, xdp_context
 from xlvs.model.problem import Code
-
-R = TypeVar("R", bound=tuple[object, ...])
 
 _POOLS = {
     "copies": 0,
@@ -33,6 +31,8 @@ _POOLS = {
     "copied_ports": 0,
 }
 """Maps of copies -> whether there may be one for each destination."""
+
+_OTHERS = ("notes", "packets", "asked")
 
 _VERDICTS = {
     ("xdp", 1): "drop",
@@ -93,30 +93,75 @@ class Trial(NamedTuple):
         return int.from_bytes(self.packet[field], "little")
 
 
+class Rehearsal:
+    """A loaded object: packets are run one after the other, each as if it were the first."""
+
+    def __init__(self, path: DataPath, hook: str) -> None:
+        """Load for a hook (``tc`` or one of XDP's). Raises DataPathProblem."""
+        self._kind = "tc" if hook == "tc" else "xdp"
+        self._layout = path.layout
+        self._used = False
+        image = OBJECTS / f"explain_{self._kind}.bpf.o"
+        self._btf = _btf(image)
+        with libbpf.captured_log() as log, explained(f"loading {image.name}", str(image), log):
+            self._object = libbpf.Object(str(image), str(path.pins / "maps"))
+            try:
+                for definition in self._object.maps():
+                    entries = _entries(path, definition)
+                    if entries:
+                        self._object.set_max_entries(definition, entries)
+                self._object.load()
+            except BaseException:
+                self._object.close()
+                raise
+        fds = self._object.map_fds()
+        self._maps = {name: Map(name, os.dup(fds[name])) for name in (*_POOLS, *_OTHERS)}
+
+    def close(self) -> None:
+        """Let go of everything; nothing stays in the kernel."""
+        for each in self._maps.values():
+            each.close()
+        self._object.close()
+
+    def run(self, frame: bytes, ifindex: int, mark: int = 0) -> Trial:
+        """One packet. Raises DataPathProblem."""
+        if self._used:
+            for each in self._maps.values():
+                each.clear()
+        self._used = True
+        program = self._object.program_fds()[f"xlvs_explain_{self._kind}"]
+        xdp = self._kind == "xdp"
+        context = xdp_context(len(frame), ifindex) if xdp else tc_context(ifindex, mark)
+        wants = " (for XDP the interface has to have a receive queue)" if xdp else ""
+        with explained(f"running the packet by {self._kind}{wants}"):
+            with _one_cpu() as cpu:
+                done = test_run(program, frame, ctx=context)
+            return self._trial(done, cpu)
+
+    def _trial(self, done: Result, cpu: int) -> Trial:
+        copies = _copies(self._btf, self._maps)
+        notes, looked = _notes(self._btf, self._maps["notes"].lookup(0) or b"")
+        packets = self._maps["packets"]
+        return Trial(
+            verdict=_VERDICTS.get((self._kind, done.retval), str(done.retval)),
+            reason=_reason(self._layout, copies.get("reasons", {})),
+            frame=done.data_out,
+            notes=notes,
+            looked=looked,
+            copies=copies,
+            packet=_fields(self._btf, "packet", packets.lookup_percpu(0)[cpu]),
+            template=_fields(self._btf, "packet", packets.lookup_percpu(1)[cpu]),
+            asked=any(self._maps["asked"].lookup(0) or b""),
+        )
+
+
 def run(path: DataPath, frame: bytes, hook: str, ifindex: int, mark: int = 0) -> Trial:
     """Load, run once, close. Raises DataPathProblem."""
-    kind = "tc" if hook == "tc" else "xdp"
-    name = f"explain_{kind}.bpf.o"
-    image = OBJECTS / name
-    with libbpf.captured_log() as log, explained(f"loading {name}", str(image), log):
-        loaded = libbpf.Object(str(image), str(path.pins / "maps"))
-        try:
-            btf = _btf(image)
-            for definition in loaded.maps():
-                entries = _entries(path, definition)
-                if entries:
-                    loaded.set_max_entries(definition, entries)
-            loaded.load()
-            fds = loaded.map_fds()
-            with explained(_running(hook)):
-                return _run(path, loaded, fds, btf, frame, kind, ifindex, mark)
-        finally:
-            loaded.close()
-
-
-def _running(hook: str) -> str:
-    wants = " (the interface needs a receive queue for XDP)" if hook != "tc" else ""
-    return f"running the packet by {hook}{wants}"
+    rehearsal = Rehearsal(path, hook)
+    try:
+        return rehearsal.run(frame, ifindex, mark)
+    finally:
+        rehearsal.close()
 
 
 def _btf(image: Path) -> Btf:
@@ -148,44 +193,6 @@ def _one_cpu() -> Iterator[int]:
         yield cpu
     finally:
         os.sched_setaffinity(0, allowed)
-
-
-def _run(  # noqa: PLR0917  # all of them belong to one run
-    path: DataPath,
-    loaded: libbpf.Object,
-    fds: Mapping[str, int],
-    btf: Btf,
-    frame: bytes,
-    kind: str,
-    ifindex: int,
-    mark: int,
-) -> Trial:
-    program = loaded.program_fds()[f"xlvs_explain_{kind}"]
-    context = xdp_context(len(frame), ifindex) if kind == "xdp" else tc_context(ifindex, mark)
-
-    def opened(name: str) -> Map:
-        return Map(name, os.dup(fds[name]))
-
-    maps = {name: opened(name) for name in (*_POOLS, "notes", "packets", "asked")}
-    try:
-        with _one_cpu() as cpu:
-            done = test_run(program, frame, ctx=context)
-        copies = _copies(btf, maps)
-        notes, looked = _notes(btf, maps["notes"].lookup(0) or b"")
-        return Trial(
-            verdict=_VERDICTS.get((kind, done.retval), str(done.retval)),
-            reason=_reason(path.layout, copies.get("reasons", {})),
-            frame=done.data_out,
-            notes=notes,
-            looked=looked,
-            copies=copies,
-            packet=_fields(btf, "packet", maps["packets"].lookup_percpu(0)[cpu]),
-            template=_fields(btf, "packet", maps["packets"].lookup_percpu(1)[cpu]),
-            asked=any(maps["asked"].lookup(0) or b""),
-        )
-    finally:
-        for each in maps.values():
-            each.close()
 
 
 def _copies(btf: Btf, maps: Mapping[str, Map]) -> dict[str, dict[bytes, Copy]]:
