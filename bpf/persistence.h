@@ -121,8 +121,10 @@ static __noinline bool template_find(struct packet *t, struct xlvs_settings *s, 
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS6, template_look6, &w, 0);
 	else
 		bpf_loop(XLVS_CHAIN * XLVS_WAYS4, template_look4, &w, 0);
-	if (w.found_at == PLACE_NONE)
+	if (w.found_at == PLACE_NONE) {
+		note(TEMPLATE, XLVS_NOTE_TEMPLATE_NONE, 0, 0);
 		return false;
+	}
 	e = entry_get(v6, w.found_at);
 	if (!e)
 		return false;
@@ -133,10 +135,15 @@ static __noinline bool template_find(struct packet *t, struct xlvs_settings *s, 
 	state = template_of(t, t->c.expires - t->now, call_id);
 	if (!state || state->call_id != call_id)
 		return false;
-	if (clock_over(t->now, t->c.expires) && !template_renew(e, t, state))
+	if (clock_over(t->now, t->c.expires) && !template_renew(e, t, state)) {
+		note(TEMPLATE, XLVS_NOTE_TEMPLATE_OVER, t->c.destination, w.found_at);
 		return false;
-	if (template_serves(t->c.destination, s) && (only < 0 || t->c.destination == (__u32)only))
+	}
+	if (template_serves(t->c.destination, s) && (only < 0 || t->c.destination == (__u32)only)) {
+		note(TEMPLATE, XLVS_NOTE_TEMPLATE_FOUND, t->c.destination, w.found_at);
 		return true;
+	}
+	note(TEMPLATE, XLVS_NOTE_TEMPLATE_ABANDONED, t->c.destination, w.found_at);
 	/* Abandoned: it stays until its time is over, and no packet finds it. */
 	__sync_val_compare_and_swap(&e->word, word,
 				    (word & ~XLVS_CONNECTION_STATE) | XLVS_STATE_ABANDONED);

@@ -179,6 +179,7 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 				       p->roles & XLVS_ADDRESS_SERVER ?
 			       pipeline_stray(ctx, p, s) :
 			       XLVS_REASON_PASS_NO_SERVICE;
+	note(SERVICE, id, 0, 0);
 	if (!service_source_possible(ctx, p))
 		return XLVS_REASON_PASS_MARTIAN;
 	if (!service_opens(p, s))
@@ -236,6 +237,7 @@ static __noinline bool pipeline_icmp_open(hook_ctx *ctx, struct packet *p, struc
 	service = service_find(ctx, p, s, &id);
 	if (!service)
 		return false;
+	note(SERVICE, id, 0, 0);
 	destination = service->persistence && !(service->flags & XLVS_SERVICE_SIP) ?
 			      persistence_schedule(ctx, p, s, id, -1) :
 			      schedule(p, id, service->scheduler, service->flags);
@@ -255,6 +257,7 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
 	if (!pipeline_icmp_right(ctx, p))
 		return XLVS_REASON_DROP_ICMP_CHECKSUM;
+	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
 	d = destination_get(p->c.destination);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -291,6 +294,7 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 
 	if (!table_find(p))
 		return pipeline_open(ctx, p, s);
+	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
 	if (p->reply)
 		return XLVS_REASON_NONE;
 	d = destination_get(p->c.destination);

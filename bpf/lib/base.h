@@ -61,6 +61,11 @@ struct icmp_header {
  */
 #define subprogram __attribute__((noinline))
 
+/* A decision's numbers, for `xlvs explain` (explain/notes.h); nothing where packets pass. */
+#ifndef note
+#define note(kind, id, a, b) ((void)0)
+#endif
+
 #ifndef offsetofend
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #endif

@@ -28,6 +28,7 @@ static __always_inline bool hashed_take(struct schedule_walk *w, __u32 index)
 	if (!slot)
 		return false;
 	id = slot->destination;
+	note(SLOT, id, index, w->list.hash_size);
 	d = bpf_map_lookup_elem(&destinations, &id);
 	if (!d || !destination_fit(d, id))
 		return false;

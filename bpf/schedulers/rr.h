@@ -49,6 +49,7 @@ static __always_inline int rr_next(__u32 service)
 	word = READ_ONCE(s->word);
 	w.list = s->list[WORD_GENERATION(word) & 1];
 	w.cursor = WORD_CURSOR(word);
+	note(SCHEDULE, service, word, w.list.count);
 	walk_from_cursor(&w);
 	if (w.at >= w.list.count)
 		w.at = 0;
@@ -59,6 +60,7 @@ static __always_inline int rr_next(__u32 service)
 	    __sync_val_compare_and_swap(
 		    &s->word, word, WORD(WORD_GENERATION(word), w.at, WORD_WEIGHT(word))) != word)
 		return -1;
+	note(CHOOSE, id, w.at, 0);
 	return id;
 }
 

@@ -74,6 +74,7 @@ static __always_inline struct xlvs_destination *walk_at(struct schedule_walk *w,
 	if (!entry)
 		return NULL;
 	*id = *entry;
+	note(LOOK, *id, position, 0);
 	return bpf_map_lookup_elem(&destinations, id);
 }
 
@@ -129,6 +130,7 @@ static __always_inline void walk_from_cursor(struct schedule_walk *w)
 /* Chooses, for now, the destination at a position. */
 static __always_inline void walk_choose(struct schedule_walk *w, __u32 position, __u32 id)
 {
+	note(CHOOSE, id, position, 0);
 	w->chosen = position;
 	w->destination = id;
 }
@@ -137,6 +139,7 @@ static __always_inline void walk_choose(struct schedule_walk *w, __u32 position,
 static __always_inline void walk_prefer(struct schedule_walk *w, __u32 position, __u32 id,
 					__u64 overhead, __s32 weight)
 {
+	note(COMPARE, id, overhead, (__u32)weight);
 	/* overhead / weight < w->overhead / w->chosen_weight */
 	if (w->chosen >= 0 && overhead * (__u32)w->chosen_weight >= w->overhead * (__u32)weight)
 		return;

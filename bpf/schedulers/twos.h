@@ -66,6 +66,7 @@ static __always_inline void twos_choose(struct schedule_walk *w)
 	tickets = w->ticket + 1;
 	w->ticket = random_below(tickets);
 	w->ticket2 = random_below(tickets);
+	note(TICKETS, 0, w->ticket, w->ticket2);
 	w->overhead2 = 0;
 	w->weight2 = 0;
 	bpf_loop(w->list.count, twos_step, &w, 0);

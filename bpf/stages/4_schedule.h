@@ -62,6 +62,7 @@ static long schedule_try(__u32 i, void *data)
 	w->passes = w->best = 0;
 	word = READ_ONCE(s->word);
 	w->list = s->list[WORD_GENERATION(word) & 1];
+	note(SCHEDULE, a->service, word, w->list.count);
 	keeps = a->scheduler == XLVS_SCHED_RR || a->scheduler == XLVS_SCHED_WRR;
 	if (keeps) {
 		w->cursor = WORD_CURSOR(word);
@@ -148,12 +149,14 @@ static __noinline int schedule_locality(const struct packet *p, struct schedule_
 	w->key.of.service = service;
 	if (!replicated) {
 		id = lblc_usual(w, service, now);
+		note(LOCALITY, id, id >= 0, 1);
 		if (id >= 0)
 			return id;
 	}
 	if (!locality_take_lock(service))
 		return SCHEDULE_CONTENDED;
 	known = locality_recall(w, service);
+	note(LOCALITY, w->entry.first.destination, known, w->entry.count);
 	if (known)
 		id = replicated ? schedule_replicated(w, service, now) :
 				  lblc_remembered(&w->entry, service);

@@ -93,6 +93,7 @@ static __noinline __u32 mark_of(hook_ctx *ctx, const struct packet *p,
 		if (likely(READ_ONCE(s->mark_set) == set))
 			break;
 	}
+	note(MARK, mark, before, 0);
 	return mark;
 }
 

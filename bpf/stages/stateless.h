@@ -73,6 +73,8 @@ subprogram int stateless_choose(struct packet *p, struct xlvs_settings *s, __u32
 	slot = hashed_slot(&list, mh_index(&list, schedule_key(p, service->flags)));
 	if (!slot)
 		return STATELESS_NONE;
+	note(SERVICE, id, 0, 0);
+	note(STATELESS, slot->destination, slot->previous, slot->changed_at);
 	p->reply = 0;
 	p->c.destination = slot->destination;
 	if (unlikely(slot->previous != XLVS_NO_DESTINATION)) {

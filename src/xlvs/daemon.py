@@ -23,6 +23,7 @@ from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.engine import defence, estimator
 from xlvs.io import adoption, clock, forwarding, hooks, memory, statefile
 from xlvs.io.director import Director
+from xlvs.io.explaining import Explainer
 from xlvs.io.hooks import Hook
 from xlvs.io.kernel import Kernel
 from xlvs.io.lock import Lock
@@ -79,6 +80,7 @@ class Daemon:
             lambda saved: statefile.save(place.state, saved),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
+        self.explainer = Explainer(kernel, self.surroundings)
 
     async def start(self) -> None:
         """From what there is to a working director. Raises Problem."""
@@ -295,7 +297,9 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
 
 
 async def _serve(daemon: Daemon, place: Paths) -> None:
-    api = Api(daemon.director, daemon.facts, daemon.prepare, daemon.settle)
+    api = Api(
+        daemon.director, daemon.facts, daemon.prepare, daemon.settle, daemon.explainer.explain
+    )
     channel = server.listen(place.socket)
     serving = server.server(api.app)
     task = daemon.tasks.start("api", serving.serve(sockets=[channel]))

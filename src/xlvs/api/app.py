@@ -20,6 +20,7 @@ from xlvs.io.director import Director
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
+from xlvs.wire.explanation import ExplainRequest, Explanation
 from xlvs.wire.messages import EditRequest, EditResponse, ErrorBody, MarkList
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ Prepare = Callable[[Sequence[AnyEdit]], Awaitable[None]]
 Settle = Callable[[Sequence[AnyEdit]], Awaitable[None]]
 """Awaited after edits: next hops that they need are looked for."""
 
+Explain = Callable[[ExplainRequest], Awaitable[Explanation]]
+"""Awaited for what would happen to a packet."""
+
 _REFUSED = 422
 _FAILED = 500
 _STATUS = {Code.INTERNAL: _FAILED}
@@ -39,12 +43,18 @@ class Api:
     """The endpoints of one director."""
 
     def __init__(
-        self, director: Director, facts: Callable[[], Facts], prepare: Prepare, settle: Settle
+        self,
+        director: Director,
+        facts: Callable[[], Facts],
+        prepare: Prepare,
+        settle: Settle,
+        explain: Explain,
     ) -> None:
         self._director = director
         self._facts = facts
         self._prepare = prepare
         self._settle = settle
+        self._explain = explain
         self.app = Starlette(
             routes=[
                 Route("/v1/edits", self.edits, methods=["POST"]),
@@ -55,6 +65,7 @@ class Api:
                 Route("/v1/drains", self.drains),
                 Route("/v1/settings", self.settings),
                 Route("/v1/status", self.status),
+                Route("/v1/explain", self.explain, methods=["POST"]),
             ],
             exception_handlers={
                 Problem: _problem,
@@ -96,6 +107,11 @@ class Api:
     async def status(self, _request: Request) -> Response:
         """Everything at once."""
         return _json(views.status(self._director, self._facts()))
+
+    async def explain(self, request: Request) -> Response:
+        """What would happen to a packet; nothing is changed."""
+        wanted = codec.decode(await request.body(), ExplainRequest)
+        return _json(await self._explain(wanted))
 
     async def connections(self, _request: Request) -> Response:
         """The connection table, one line each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from xlvs.wire.messages import (
     Status,
     Timeouts,
 )
+
+if TYPE_CHECKING:
+    from xlvs.wire.explanation import ExplainRequest
 
 PATIENCE = 120.0
 """Seconds that the daemon may take for one answer; the longest is a restore of a great table."""
@@ -72,6 +75,10 @@ class Client:
     def status(self) -> Status:
         """Everything at once."""
         return self._decode(self._ask("GET", "/v1/status"), Status)
+
+    def explain(self, request: ExplainRequest, kind: type[T]) -> T:
+        """What would happen to a packet. ``kind``: Explanation, which ipvsadm does not load."""
+        return self._decode(self._ask("POST", "/v1/explain", codec.encode(request)), kind)
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table, as it streams in."""

@@ -16,6 +16,7 @@ COMMANDS = {
     "status": ("xlvs.cli.commands.status", "services, rates and the health of the data path"),
     "settings": ("xlvs.cli.commands.settings", "list and change settings of a running director"),
     "destination": ("xlvs.cli.commands.destination", "drain a real server, or end that"),
+    "explain": ("xlvs.cli.commands.explain", "what would happen to this packet"),
     "down": ("xlvs.cli.commands.down", "end a director: daemon, programs, connections"),
     "lab": ("xlvs.cli.commands.lab", "a small LVS world in network namespaces"),
     "demo": ("xlvs.cli.commands.demo", "the main job, shown in the lab"),

@@ -13,6 +13,8 @@ from xlvs.datapath import records
 from xlvs.datapath import writes as w
 from xlvs.datapath.addresses import AF_INET, packed, text, unpacked
 from xlvs.datapath.connections import LINES, Listing, Remembered, Server, Shape
+from xlvs.datapath.explain import trial as trials
+from xlvs.datapath.explain.story import Door, Story
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.maps import Map
 from xlvs.datapath.port import Attached, PortUse, TableUse
@@ -20,6 +22,7 @@ from xlvs.datapath.problems import explained
 from xlvs.datapath.slots import HASHING, Past, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.io.mark_maps import MarkMaps
+from xlvs.wire.explanation import Explanation, Packet
 
 _ID_BYTES = 4
 _NO_REGIONS = (Region(0, 0), Region(0, 0))
@@ -379,6 +382,22 @@ class Kernel:
 
     def _port_cursor(self, block: int) -> int:
         return self._at("local_ports", records.LocalPorts, block).cursor
+
+    def explain(
+        self, frame: bytes, packet: Packet, ifindex: int, mark: int, names: Mapping[int, str]
+    ) -> Explanation:
+        """What would happen to a frame; ``names`` of interfaces. Nothing is changed.
+
+        Takes a second or two; may be called from another thread. Raises Problem.
+        """
+        trial = trials.run(self._path, frame, packet.hook, ifindex, mark)
+        door = Door(
+            self._layout,
+            self._path.geometry.hz,
+            lambda name, key: self._path.map(name).lookup(key),
+            lambda index: names.get(index, f"interface {index}"),
+        )
+        return Story(door, trial).tell(packet)
 
     # ---- hooks
 

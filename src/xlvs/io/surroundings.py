@@ -286,6 +286,10 @@ class Surroundings:
         self.revision += 1
         return target in self._targets
 
+    async def route(self, address: Address) -> Route:
+        """The route to an address that is asked for once."""
+        return self._routes.get(address) or await self._route(address)
+
     async def _route(self, address: Address) -> Route:
         try:
             answers = await self._ask.route("get", dst=str(address), family=family(address))

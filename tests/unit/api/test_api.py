@@ -22,6 +22,7 @@ from xlvs.datapath.records import DestinationLoad, Stats
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
+from xlvs.wire.explanation import Explanation, Layer, Packet
 from xlvs.wire.messages import ConnectionView
 
 KEY = {"protocol": "tcp", "address": "10.0.0.1", "port": 80}
@@ -80,11 +81,18 @@ class Served:
     async def settle(self, edits):
         self.settled.append(len(edits))
 
+    async def explain(self, request):
+        frame = [Layer(name="ethernet", fields={})]
+        packet = Packet(
+            title=str(request.destination), interface="", hook="", frame=frame, chosen=[]
+        )
+        return Explanation(packet=packet, roles=["virtual"], reason="fwd_nat", verdict="send")
+
     def talk(self, conversation):
         """Run ``conversation(client)`` in a thread while the server runs."""
 
         async def main():
-            api = Api(self.world.director, self.facts, self.prepare, self.settle)
+            api = Api(self.world.director, self.facts, self.prepare, self.settle, self.explain)
             channel = server.listen(self.path)
             serving = server.server(api.app)
             task = asyncio.create_task(serving.serve(sockets=[channel]))

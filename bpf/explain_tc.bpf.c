@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What would happen to this packet at the TC hook? (xlvs explain.) Loaded when it is
+ * asked for, attached nowhere, run once.
+ */
+#include "explain/overlay.h"
+
+#include "hook_tc.h"
+
+#include "pipeline.h"
+
+SEC("tc")
+int xlvs_explain_tc(hook_ctx *ctx)
+{
+	struct packet *p = packet_begin();
+
+	return p ? pipeline(ctx, p, settings_get()) : HOOK_VERDICT_PASS;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a packet comes in, and by whose frame: chosen from the surroundings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from xlvs.datapath.explain.frame import TTL, Wanted
+from xlvs.datapath.observed import Link, Observed, Route
+from xlvs.datapath.port import Attached
+from xlvs.model.problem import Code, Problem
+from xlvs.wire.explanation import ExplainRequest
+from xlvs.wire.words import host_port
+
+MADE_UP_PORT = 40000
+MADE_UP_MAC = bytes.fromhex("020000000001")
+
+_HOOKS = ("xdp", "tc")
+
+
+class Arrival(NamedTuple):
+    """``link`` carries the frame; ``chosen`` says what nobody asked for."""
+
+    link: Link
+    hook: str
+    wanted: Wanted
+    title: str
+    chosen: list[str]
+
+
+def arrival(
+    request: ExplainRequest, observed: Observed, route: Route, attached: Sequence[Attached]
+) -> Arrival:
+    """The frame that is wanted; ``route`` is the one back to its source. Raises Problem."""
+    if request.hook not in ("", *_HOOKS):
+        raise Problem(
+            Code.INVALID, f"no such hook: {request.hook}; one of {', '.join(_HOOKS)}", "/hook"
+        )
+    chosen: list[str] = []
+    hooks = {each.ifname: each.hook for each in attached}
+    if not hooks and not request.hook:
+        raise Problem(Code.INVALID, "the director is attached to no interface", "/interface")
+    link = _link(request, observed, route, hooks, chosen)
+    carrier, vlan = _carrier(link, observed, hooks)
+    hook = request.hook or ("tc" if hooks.get(carrier.name) == "tc" else "xdp")
+    if vlan and hook == "tc":
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            f"tagged frames cannot be made for {carrier.name} by tc: the tag is not in the frame",
+            "/interface",
+        )
+    if carrier.name not in hooks:
+        chosen.append(f"the director is not attached to {carrier.name}: this is how it would be")
+    port = request.source_port
+    if port is None:
+        port = MADE_UP_PORT
+        chosen.append(f"the client's port {port} is made up")
+    if request.mark and hook != "tc":
+        raise Problem(Code.INVALID, "only a packet at the TC hook can bring a mark", "/mark")
+    if request.length > link.mtu:
+        raise Problem(Code.INVALID, f"{link.name} takes {link.mtu} IP bytes at most", "/length")
+    wanted = Wanted(
+        protocol=request.protocol,
+        source=request.source,
+        source_port=port,
+        destination=request.destination,
+        destination_port=request.destination_port,
+        flags=request.flags,
+        length=request.length,
+        source_mac=_sender(request, observed, route, link),
+        destination_mac=carrier.mac,
+        vlan=vlan,
+    )
+    return Arrival(carrier, hook, wanted, _title(wanted, carrier.name, hook), chosen)
+
+
+def _link(
+    request: ExplainRequest,
+    observed: Observed,
+    route: Route,
+    hooks: dict[str, str],
+    chosen: list[str],
+) -> Link:
+    links = {link.name: link for link in observed.links.values()}
+    if request.interface:
+        found = links.get(request.interface)
+        if found is None:
+            raise Problem(Code.INVALID, f"there is no interface {request.interface}", "/interface")
+        return found
+    if route.local:
+        raise Problem(
+            Code.INVALID,
+            f"{request.source} is the director's own address: name the interface by which its "
+            "packets would come in (--interface)",
+            "/interface",
+        )
+    found = observed.links.get(route.ifindex)
+    if found is None or not (found.name in hooks or _parent(found, observed, hooks)):
+        where = f"leads to {found.name}" if found else "is not known"
+        name = min(hooks) if hooks else ""
+        if name not in links:
+            raise Problem(Code.INVALID, "name the interface (--interface)", "/interface")
+        chosen.append(
+            f"{name}: the route to {request.source} {where}, where the director is not attached"
+        )
+        return links[name]
+    chosen.append(f"{found.name}: the route to {request.source} leads there")
+    return found
+
+
+def _parent(link: Link, observed: Observed, hooks: dict[str, str]) -> Link | None:
+    """The attached device that carries a VLAN's frames."""
+    parent = observed.links.get(link.parent) if link.vlan else None
+    return parent if parent is not None and parent.name in hooks else None
+
+
+def _carrier(link: Link, observed: Observed, hooks: dict[str, str]) -> tuple[Link, int]:
+    """Who carries its frames to us, and by which tag."""
+    if link.name in hooks:
+        return link, 0
+    parent = _parent(link, observed, hooks)
+    return (parent, link.vlan) if parent else (link, 0)
+
+
+def _sender(request: ExplainRequest, observed: Observed, route: Route, link: Link) -> bytes:
+    """The MAC address of whoever sends it to us; answers would go there."""
+    known = observed.neighbours.get((link.ifindex, route.gateway or request.source))
+    return known.mac if known is not None and known.usable else MADE_UP_MAC
+
+
+def _title(wanted: Wanted, interface: str, hook: str) -> str:
+    flags = f" [{wanted.flags}]" if wanted.protocol.value != "udp" and wanted.flags else ""
+    return (
+        f"{wanted.protocol.value} {host_port(wanted.source, wanted.source_port)} > "
+        f"{host_port(wanted.destination, wanted.destination_port)}{flags}, TTL {TTL}, "
+        f"in by {interface} ({hook})"
+    )

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``xlvs explain`` in the daemon: the frame, the run beside the event loop, the story."""
+
+from __future__ import annotations
+
+import asyncio
+
+from xlvs.datapath.explain import frame as frames
+from xlvs.datapath.explain.arrival import Arrival, arrival
+from xlvs.io.kernel import Kernel
+from xlvs.io.surroundings import Surroundings
+from xlvs.wire.explanation import ExplainRequest, Explanation, Packet
+
+
+class Explainer:
+    """Explains one packet at a time; loading takes a second or two, and others go on."""
+
+    def __init__(self, kernel: Kernel, surroundings: Surroundings) -> None:
+        self._kernel = kernel
+        self._surroundings = surroundings
+        self._one = asyncio.Lock()
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        """What would happen to the packet. Raises Problem."""
+        route = await self._surroundings.route(request.source)
+        observed = self._surroundings.observed
+        where = arrival(request, observed, route, self._kernel.attachments())
+        frame = frames.make(where.wanted)
+        names = {link.ifindex: link.name for link in observed.links.values()}
+        async with self._one:
+            return await asyncio.to_thread(
+                self._kernel.explain, frame, _packet(where, frame), where.link.ifindex,
+                request.mark, names,
+            )  # fmt: skip
+
+
+def _packet(where: Arrival, frame: bytes) -> Packet:
+    return Packet(
+        title=where.title,
+        interface=where.link.name,
+        hook=where.hook,
+        frame=frames.read(frame),
+        chosen=where.chosen,
+    )

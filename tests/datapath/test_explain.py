@@ -1,0 +1,446 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``xlvs explain``: it says what is, writes nothing, and the packet then does what was said."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xlvs.datapath import libbpf
+from xlvs.datapath import records as r
+from xlvs.datapath.libbpf.calls import library, ptr, u32
+from xlvs.datapath.loader import OBJECTS
+
+from .explaining import Explained, Explainer, frame
+from .marks import load, rule
+from .world import (
+    CLIENT,
+    CLIENT6,
+    LIP,
+    LIP6,
+    UDP,
+    VIP,
+    VIP6,
+    World,
+    packed,
+    server,
+)
+
+RDONLY_PROG = 1 << 7
+HOST = b"\xff" * 16
+NETWORK = b"\xff" * 15 + b"\0"
+PROPERTY_SECONDS = 25
+ALL = [each for each in r.Scheduler if each is not r.Scheduler.NONE]
+
+
+@pytest.fixture(scope="module")
+def explainers(loaded: World) -> Iterator[Explainer]:
+    """Loaded once for all tests here."""
+    made = Explainer(loaded)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def it(director: World, explainers: Explainer) -> Explainer:
+    """An empty director's explainer."""
+    assert explainers.world is director
+    return explainers
+
+
+def syn(port: int = 1024, flags: str = "S", **more: object) -> bytes:
+    return frame(CLIENT, port, VIP, 80, flags, **more)  # type: ignore[arg-type]
+
+
+# ---- nothing is written
+
+
+def opened_read_only(name: str, folder: Path) -> libbpf.Object:
+    """An object whose shared maps no program may write."""
+    set_flags = library().bpf_map__set_map_flags
+    set_flags.argtypes, set_flags.restype = (ptr, u32), int
+    made = libbpf.Object(str(OBJECTS / name), str(folder))
+    for each in made.maps():
+        if each.pinned and each.name not in {"events", "sweepers"}:
+            set_flags(each.handle, each.flags | RDONLY_PROG)
+    return made
+
+
+@pytest.mark.parametrize("name", ["explain_xdp.bpf.o", "explain_tc.bpf.o"])
+def test_the_verifier_finds_no_write_to_a_shared_map(name: str, pin_folder: Path) -> None:
+    pin_folder.mkdir(parents=True)
+    made = opened_read_only(name, pin_folder)
+    try:
+        with libbpf.captured_log() as log:
+            try:
+                made.load()
+            except OSError as error:
+                pytest.fail(f"{error}: {''.join(log)[-2000:]}")
+    finally:
+        made.close()
+
+
+def test_the_verifier_finds_the_writes_of_the_live_program(pin_folder: Path) -> None:
+    """Else the test above could not fail."""
+    pin_folder.mkdir(parents=True)
+    made = opened_read_only("xdp.bpf.o", pin_folder)
+    try:
+        with libbpf.captured_log() as log, pytest.raises(OSError, match="Invalid|denied"):
+            made.load()
+        assert "write into map forbidden" in "".join(log)
+    finally:
+        made.close()
+
+
+# ---- situations
+
+
+def test_no_service(it: Explainer) -> None:
+    found = it.happens(syn())
+    assert found.story.reason == "pass_disabled"
+    it.world.service()
+    found = it.happens(frame(CLIENT, 1, "10.9.9.9", 80))
+    assert found.story.reason == "pass_no_service"
+    assert found.story.roles == []
+    assert "is an address of a service" in found.words
+
+
+def test_candidates_and_their_numbers(it: Explainer) -> None:
+    world = it.world
+    service = world.service(scheduler=r.Scheduler.WLC)
+    for n in (1, 2, 3):
+        world.destination(service, n, r.Method.DR, weight=n - 1)
+    it.happens(syn(1))
+    found = it.happens(syn(2))
+    decision = found.story.decision
+    assert decision is not None
+    assert [(c.server, c.weight, c.active, c.overhead, c.unfit) for c in decision.candidates] == [
+        (f"{server(3)}:80", 2, 1, 256, ""),
+        (f"{server(2)}:80", 1, 0, 0, ""),
+        (f"{server(1)}:80", 0, 0, None, "weight 0"),
+    ]
+    assert [c.chosen for c in decision.candidates] == [False, True, False]
+    assert found.story.server == decision.chosen == f"{server(2)}:80"
+    assert "compared 256 / 2" in found.words
+    assert found.story.opened is not None
+    assert found.story.opened.state == "SYN_RECV"
+    assert found.story.changes == [f"ActiveConn of {server(2)}:80: 0 to 1"]
+    assert found.story.out == "eth1"
+    assert "ethernet: source" in found.words
+
+
+def test_a_known_connection(it: Explainer) -> None:
+    service = it.world.service()
+    it.world.destination(service, 1, r.Method.NAT, port=8080)
+    it.world.run(syn())
+    found = it.happens(syn(flags="A"))
+    story = found.story
+    assert story.known is not None
+    assert story.after is not None
+    assert (story.known.state, story.after.state) == ("SYN_RECV", "ESTABLISHED")
+    assert "half-open" in story.known.flags
+    assert story.known.server == f"{server(1)}:8080"
+    assert story.opened is None
+    assert story.decision is None
+    assert "tcp: destination 80 to 8080" in found.words
+    back = it.happens(frame(server(1), 8080, CLIENT, 1024, "A", side="eth1"), "eth1")
+    assert back.story.reason == "fwd_reply"
+    assert back.story.reply
+    assert f"ipv4: source {server(1)} to {VIP}" in back.words
+
+
+def test_cursors(it: Explainer) -> None:
+    service = it.world.service(scheduler=r.Scheduler.WRR)
+    for n in (1, 2):
+        it.world.destination(service, n, r.Method.DR, weight=n)
+    seen = []
+    for port in range(3):
+        decision = it.happens(syn(port + 1)).story.decision
+        assert decision is not None
+        seen.append((decision.cursor, decision.current_weight, decision.chosen))
+    assert seen == [
+        ((None, 0), (1, 1), f"{server(2)}:80"),
+        ((0, 1), (1, 1), f"{server(1)}:80"),
+        ((1, 0), (1, 2), f"{server(2)}:80"),
+    ]
+
+
+def test_many_servers_are_counted_and_the_choice_is_shown(it: Explainer) -> None:
+    service = it.world.service(scheduler=r.Scheduler.LC)
+    for n in range(70):
+        it.world.destination(
+            service, 1, r.Method.DR, address=packed(f"192.168.200.{n + 20}"), weight=int(n == 0)
+        ) if n < 64 else None
+    found = it.happens(syn())
+    decision = found.story.decision
+    assert decision is not None
+    assert (decision.looked, decision.servers) == (64, 64)
+    assert [c.server for c in decision.candidates if c.chosen] == ["192.168.200.20:80"]
+
+
+def test_persistence(it: Explainer) -> None:
+    world = it.world
+    service = world.service(persistence=100 * world.hz, mask=NETWORK)
+    for n in (1, 2):
+        world.destination(service, n, r.Method.DR)
+    first = it.happens(syn(1))
+    assert first.story.template is not None
+    assert (first.story.template.found, first.story.template.client) == ("none", "203.0.113.0/24")
+    assert "one would be made" in first.words
+    second = it.happens(syn(2))
+    assert second.story.template is not None
+    assert second.story.template.found == "found"
+    assert second.story.template.connections == 1
+    assert second.story.decision is None
+    assert second.story.server == first.story.server
+    for each in world.connections():
+        if not each.template:
+            continue
+        world.change(each.destination, weight=0)
+    world.set(expire_quiescent_template=1)
+    third = it.happens(syn(3))
+    assert third.story.template is not None
+    assert third.story.template.found == "abandoned"
+    assert third.story.server != first.story.server
+
+
+def test_fullnat(it: Explainer) -> None:
+    service = it.world.service(local=(LIP,))
+    it.world.destination(service, 1, r.Method.FULLNAT)
+    it.world.run(syn(1))  # the first port is drawn at random
+    found = it.happens(syn(2))
+    assert found.story.opened is not None
+    assert found.story.opened.local.startswith(f"{LIP}:")
+    assert f"source {CLIENT} to {LIP}" in found.words
+    local, _, port = found.story.opened.local.rpartition(":")
+    back = it.happens(frame(server(1), 80, local, int(port), "SA", side="eth1"), "eth1")
+    assert back.story.reason == "fwd_reply"
+    assert back.story.known is not None
+    assert back.story.known.client == f"{CLIENT}:2"
+
+
+def test_tunnel(it: Explainer) -> None:
+    service = it.world.service()
+    it.world.destination(service, 1, r.Method.TUN)
+    found = it.happens(syn())
+    assert found.story.reason == "fwd_tun"
+    assert f"a header in front: ipv4 source 192.168.200.1, destination {server(1)}" in found.words
+
+
+def test_six(it: Explainer) -> None:
+    service = it.world.service(VIP6, local=(LIP6,))
+    it.world.destination(service, 1, r.Method.NAT, v6=True)
+    found = it.happens(frame(CLIENT6, 7, VIP6, 80))
+    assert found.story.service == f"tcp [{VIP6}]:80"
+    assert found.story.opened is not None
+    assert found.story.opened.client == f"[{CLIENT6}]:7"
+    assert found.story.server == "[fd00:200::11]:80"
+
+
+def test_marks(it: Explainer) -> None:
+    world = it.world
+    key = r.ServiceKey(fwmark=7, family=2)
+    service = world.service(port=1, key=key)
+    raw = service.to_bytes(4, "little")
+    world.path.map("services_by_key").update(world.layout.pack(key), raw)
+    world.destination(service, 1, r.Method.DR)
+    load(world, [rule(7, to=f"{VIP}/32")])
+    world.set(marks=1)
+    found = it.happens(syn())
+    assert found.story.mark == 7
+    assert (found.story.service, found.story.service_found) == ("fwm 7", "mark")
+
+
+def test_nobody_can_take_it(it: Explainer) -> None:
+    service = it.world.service()
+    it.world.destination(service, 1, r.Method.DR, weight=0)
+    found = it.happens(syn())
+    assert found.story.reason == "reply_no_destination"
+    assert "no server is fit" in found.words
+    assert "icmp message port unreachable" in found.words
+
+
+def test_one_packet(it: Explainer) -> None:
+    service = it.world.service(protocol=UDP, flags=r.ServiceFlag.USED | r.ServiceFlag.ONE_PACKET)
+    it.world.destination(service, 1, r.Method.NAT)
+    found = it.happens(frame(CLIENT, 9, VIP, 80, protocol="udp"))
+    assert found.story.opened is not None
+    assert found.story.opened.state == "UDP"
+    assert found.story.server == f"{server(1)}:80"
+    assert it.world.connections() == []
+
+
+def test_removed_and_replaced(it: Explainer) -> None:
+    world = it.world
+    service = world.service()
+    one = world.destination(service, 1, r.Method.DR)
+    world.run(syn())
+    world.change(one, flags=r.DestinationFlag.RESOLVED)
+    found = it.happens(syn(flags="A"))
+    assert found.story.reason == "drop_destination_removed"
+    assert found.story.known is not None
+    world.set(expire_nodest_conn=1)
+    found = it.happens(syn(flags="A"))
+    assert [each.client for each in found.story.ended] == [f"{CLIENT}:1024"]
+    assert "would end" in found.words
+
+
+def test_not_syn(it: Explainer) -> None:
+    it.world.destination(it.world.service(), 1, r.Method.DR)
+    found = it.happens(syn(flags="A"))
+    assert found.story.reason == "pass_not_syn"
+    assert found.story.service == f"tcp {VIP}:80"
+    assert "such a packet opens no connection" in found.words
+
+
+# ---- whatever the configuration and the packet
+
+
+def configured(world: World, chance: random.Random) -> None:
+    """Services with servers, some with connections."""
+    block = 0
+    for port in (80, 81, 53):
+        method = chance.choice(list(r.Method))
+        v6 = chance.random() < 0.3  # noqa: PLR2004  # a third is enough
+        protocol = UDP if port == 53 else 6  # noqa: PLR2004  # DNS's port
+        flags = r.ServiceFlag.USED
+        if protocol == UDP and chance.random() < 0.5:  # noqa: PLR2004  # as often as not
+            flags |= r.ServiceFlag.ONE_PACKET
+        plain = [each for each in ALL if each.name in SCHEDULERS]
+        changes: dict[str, object] = {"flags": flags}
+        if chance.random() < 0.4:  # noqa: PLR2004  # often enough
+            changes |= {
+                "persistence": 100 * world.hz,
+                "mask": chance.choice((HOST, NETWORK)),
+                "flags": flags | r.ServiceFlag.PERSISTENT,
+            }
+        service = world.service(
+            VIP6 if v6 else VIP,
+            port,
+            protocol,
+            chance.choice(plain),
+            ((LIP6 if v6 else LIP),) if method is r.Method.FULLNAT else (),
+            **changes,
+        )
+        for n in range(1, chance.randint(1, 5)):
+            world.destination(
+                service,
+                n,
+                method,
+                port=chance.choice((port, 8080)),
+                weight=chance.choice((0, 1, 1, 2, 5)),
+                mtu=chance.choice((1500, 1500, 600)),
+                v6=v6,
+                upper_threshold=chance.choice((0, 0, 2)),
+                port_block=block,
+            )
+            block += 1
+    world.set(
+        conn_reuse_mode=chance.randint(0, 1),
+        expire_nodest_conn=chance.randint(0, 1),
+        expire_quiescent_template=chance.randint(0, 1),
+        sloppy_tcp=chance.randint(0, 1),
+    )
+
+
+SCHEDULERS = {"RR", "WRR", "LC", "WLC", "SED", "NQ", "FO", "OVF"}
+"""Those that need nothing of the daemon, and draw nothing at random."""
+
+
+def packet(world: World, chance: random.Random) -> tuple[bytes, str]:
+    """From a client, or from a server to whom one has connected."""
+    known = world.connections()
+    if known and chance.random() < 0.3:  # noqa: PLR2004  # a third is enough
+        each = chance.choice(known)
+        if each.method is r.Method.NAT and not each.template:
+            record = world.destinations[each.destination]
+            source = r_text(record.address)
+            protocol = "udp" if each.protocol is r.Transport.UDP else "tcp"
+            flags = chance.choice(("SA", "A", "F", "R"))
+            return (
+                frame(source, record.port, each.client, each.client_port, flags, protocol,
+                      side="eth1"),
+                "eth1",
+            )  # fmt: skip
+    v6 = chance.random() < 0.3  # noqa: PLR2004  # as there are services
+    port = chance.choice((80, 81, 53, 99))
+    source = (CLIENT6 if v6 else CLIENT)[:-1] + str(chance.randint(1, 3))
+    return (
+        frame(
+            source,
+            chance.randint(1, 6),
+            VIP6 if v6 else VIP,
+            port,
+            chance.choice(("S", "S", "S", "A", "F", "R", "SA")),
+            "udp" if port == 53 else "tcp",  # noqa: PLR2004  # DNS's port
+            chance.choice((0, 0, 0, 900)),
+        ),
+        "eth0",
+    )
+
+
+def r_text(address: bytes) -> str:
+    from xlvs.datapath.addresses import text
+
+    return text(address)
+
+
+def drawn(found: Explained | None, world: World) -> bool:
+    """Whether a block of local ports begins at random now."""
+    del found
+    codec = world.layout.codec(r.LocalPorts)
+    blocks = {d.port_block for d in world.destinations.values() if d.method == r.Method.FULLNAT}
+    ports = world.path.map("local_ports")
+    return any(codec.unpack(ports.lookup(block) or b"").cursor == 0 for block in blocks)
+
+
+def begin_ports(world: World) -> None:
+    """Where the search begins is drawn at random once: here it is not."""
+    codec = world.layout.codec(r.LocalPorts)
+    for each in world.destinations.values():
+        if each.method == r.Method.FULLNAT:
+            raw = codec.pack(r.LocalPorts(0, 77))
+            world.path.map("local_ports").update(each.port_block, raw)
+
+
+def test_what_is_said_happens(it: Explainer) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    chance = random.Random(seed)
+    deadline = time.monotonic() + PROPERTY_SECONDS
+    reasons: set[str] = set()
+    packets = 0
+    while time.monotonic() < deadline:
+        it.world.reset()
+        configured(it.world, chance)
+        begin_ports(it.world)
+        for _ in range(25):
+            sent, side = packet(it.world, chance)
+            try:
+                found = it.happens(sent, side)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, packet {packets}: {error}") from error
+            check(it.world, found, seed)
+            reasons.add(found.story.reason)
+            packets += 1
+    assert packets > 50, packets
+    assert len(reasons) > 5, reasons
+
+
+def check(world: World, found: Explained, seed: int) -> None:
+    """What the story names is what the table then has."""
+    new = found.story.opened
+    if new is None or not new.flags or found.trial.number("one_packet"):
+        return
+    there = [
+        each
+        for each in world.connections()
+        if not each.template
+        and f"{each.client_port}" == new.client.rpartition(":")[2]
+        and each.state.removeprefix("SCTP_") == new.state
+        and r_text(world.destinations[each.destination].address) in new.server
+    ]
+    assert there, f"seed {seed}: {new} is not in the table"
