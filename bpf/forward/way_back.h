@@ -80,6 +80,18 @@ static __always_inline struct xlvs_next_hop_row *way_back_known(__u32 remembered
 	return row && READ_ONCE(row->state) == ROW_VALID ? row : NULL;
 }
 
+/*
+ * Whose packet is it to the routes? net.ipv4.vs.snat_reroute: the virtual address's, which
+ * is what it will be; else the real server's, as for any packet that passes a router.
+ */
+static __always_inline const struct xlvs_addr *way_back_source(const struct packet *p)
+{
+	const struct xlvs_settings *s = settings_get();
+	bool routed = s && !s->snat_reroute && word_method(p->c.word) == XLVS_METHOD_NAT;
+
+	return routed ? &p->tuple.src : &p->to.src;
+}
+
 /* The way to the client for an answer of the connection. enum next_hop_result. */
 static __always_inline int way_back(hook_ctx *ctx, struct packet *p)
 {
@@ -93,7 +105,7 @@ static __always_inline int way_back(hook_ctx *ctx, struct packet *p)
 		p->next_hop = row->next_hop;
 		return NEXT_HOP_OK;
 	}
-	rc = next_hop_route(ctx, p, &p->to.src, &p->to.dst, p->segment);
+	rc = next_hop_route(ctx, p, way_back_source(p), &p->to.dst, p->segment);
 	if (rc || p->unresolved)
 		return rc;
 	row_number = way_back_store(p);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 import pytest
@@ -245,3 +246,25 @@ def test_drop_entry_ends_half_open_connections_only(director: World) -> None:
     (left,) = director.connections()
     assert left.client_port == 40000
     assert director.load(number) == (1, 0)
+
+
+# -- snat_reroute ---------------------------------------------------------------
+
+
+def test_snat_reroute_says_whose_packet_an_answer_is_to_the_routes(director: World) -> None:
+    """A rule of the server's address is met with 0, one of the virtual address with 1."""
+    director.destination(director.service(), 1, Method.NAT)
+    for rule in (f"from {w.server(1)}", f"from {w.VIP}"):
+        subprocess.run(["ip", "rule", "add", *rule.split(), "blackhole"], check=True)
+        try:
+            for reroute in (0, 1):
+                director.path.map("next_hops").clear()
+                director.set(snat_reroute=reroute)
+                port = 40000 + 2 * len(rule) + reroute
+                assert director.client(syn(sport=port)).reason == "fwd_nat"
+                answer = IP(src=w.server(1), dst=w.CLIENT) / TCP(sport=80, dport=port, flags="SA")
+                met = reroute == (w.VIP in rule)
+                why = director.server(answer).reason
+                assert why == ("drop_no_next_hop" if met else "fwd_reply"), (rule, reroute)
+        finally:
+            subprocess.run(["ip", "rule", "del", *rule.split(), "blackhole"], check=True)
