@@ -35,6 +35,7 @@ from xlvs.datapath.tables import (
     Release,
     Servers,
     Tables,
+    check_blocks,
 )
 from xlvs.model import service as model
 from xlvs.model import settings
@@ -343,7 +344,8 @@ class _Work:
                 flags |= _FTP
         block = 0
         if wanted.method is model.Method.FULLNAT:
-            block = self._ids.blocks([BlockKey(a, raw, port, key.protocol) for a in pool])
+            asked = 0 if flags & _CLIENT_PORT else port
+            block = self._ids.blocks([BlockKey(a, raw, asked, key.protocol) for a in pool])
             self._port_blocks.update(enumerate(pool, block))
         self._destinations[id_] = Destination(
             address=raw,
@@ -410,6 +412,7 @@ class _Work:
             settings=self._settings(marks),
             marks=marks,
         )
+        check_blocks(tables.blocks().values())
         return Effective(tables, self._service_ids, self._destination_ids, self._ways)
 
     def _settings(self, marks: Marks) -> Settings:

@@ -6,11 +6,12 @@ Both have the same type, so a difference needs no translation and "applied" mean
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from xlvs.datapath.addresses import with_role
+from xlvs.datapath.addresses import text, with_role
 from xlvs.datapath.marks import NO_MARKS, Marks
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
@@ -26,6 +27,7 @@ from xlvs.datapath.records import (
     Settings,
 )
 from xlvs.datapath.slots import Pasts
+from xlvs.model.problem import Code, Problem
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
@@ -36,6 +38,7 @@ NO_BLOCK = 0xFFFFFFFF
 _STATELESS = int(ServiceFlag.STATELESS)
 _LOCAL = int(DestinationFlag.LOCAL)
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
+_CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
 _PROTOCOLS = (6, 17, 132)
 _UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
@@ -60,6 +63,31 @@ class BlockKey(NamedTuple):
     server: bytes
     port: int
     protocol: int
+
+
+def block_key(local: bytes, destination: Destination, protocol: int) -> BlockKey:
+    """Whose ports a destination's connections take of a local address.
+
+    Port 0: of all ports of the server, because its clients say which; protocol 0: a mark's.
+    """
+    port = 0 if destination.flags & _CLIENT_PORT else destination.port
+    return BlockKey(local, destination.address, port, protocol)
+
+
+def check_blocks(blocks: Iterable[BlockKey]) -> None:
+    """Raise Problem where two could give one local port away for the same server's port."""
+    uses: dict[tuple[bytes, bytes], set[tuple[int, int]]] = {}
+    for key in blocks:
+        uses.setdefault((key.local, key.server), set()).add((key.port, key.protocol))
+    for (local, server), found in uses.items():
+        for one, other in combinations(sorted(found), 2):
+            if all(a == b or not a or not b for a, b in zip(one, other, strict=True)):
+                raise Problem(
+                    Code.INVALID,
+                    f"fullnat: a service of all ports or a mark, and another service, have "
+                    f"{text(server)} as real server and {text(local)} as local address: give one "
+                    "of them local addresses of its own",
+                )
 
 
 class Tables(NamedTuple):
@@ -122,7 +150,7 @@ class Tables(NamedTuple):
             for block in range(destination.port_block, destination.port_block + count):
                 local = self.port_blocks.get(block)
                 if local is not None:
-                    found[block] = BlockKey(local, destination.address, destination.port, protocol)
+                    found[block] = block_key(local, destination, protocol)
         return found
 
     def _with_blocks(

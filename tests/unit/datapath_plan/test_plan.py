@@ -289,6 +289,21 @@ def test_pools_that_overlap_in_part_are_refused_in_words():
         )
 
 
+def test_all_ports_and_one_port_of_a_server_do_not_share_a_local_address():
+    world = World(options=Options(local_addresses=(real(9),)))
+    every = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=0)
+    world.do(add_service(), add(1, method=Method.FULLNAT))
+    with pytest.raises(Problem, match="local addresses of its own"):
+        world.do(
+            add_service(key=every, persistence_timeout=60),
+            add(1, method=Method.FULLNAT, key=every),
+        )
+    world.do(
+        add_service(key=every, persistence_timeout=60, local_addresses=(real(8),)),
+        add(1, method=Method.FULLNAT, key=every),
+    )
+
+
 def test_a_live_service_gets_more_local_addresses():
     world = World()
     world.do(add_service(local_addresses=(real(7),)))
