@@ -134,6 +134,19 @@ def geometry(sizes: Sizes) -> records.Geometry:
 # A chain of lines that begins at the last one must not wrap.
 _BEHIND = records.CHAIN - 1
 
+_TEMPLATES_MAX = 1 << 20
+_CALL_IDS_MAX = 1 << 17
+
+
+def _templates(sizes: Sizes) -> int:
+    """Templates, and connections under them, that are kept account of.
+
+    A hash takes 16 bytes for each possible entry at once, so there is an end to it: what
+    is beyond lives by its time-out alone.
+    """
+    return min(sizes.connections + sizes.connections6, _TEMPLATES_MAX)
+
+
 _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "services_by_key4": lambda s: s.services,
     "services_by_key": lambda s: s.services,
@@ -154,24 +167,11 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "connections6": lambda s: s.connections6 + _BEHIND,
     "regions4": lambda s: _regions(_lines4(s.connections)),
     "regions6": lambda s: _regions(s.connections6),
-    "templates": lambda s: _templates(s),
-    "controlled": lambda s: _templates(s),
+    "templates": _templates,
+    "controlled": _templates,
     "call_ids": lambda s: min(_templates(s), _CALL_IDS_MAX),
 }
 """Map -> its size; maps not named here keep the size that C gives them."""
-
-
-_TEMPLATES_MAX = 1 << 20
-_CALL_IDS_MAX = 1 << 17
-
-
-def _templates(sizes: Sizes) -> int:
-    """Templates, and connections under them, that are kept account of.
-
-    A hash takes 16 bytes for each possible entry at once, so there is an end to it: what
-    is beyond lives by its time-out alone.
-    """
-    return min(sizes.connections + sizes.connections6, _TEMPLATES_MAX)
 
 
 def _sizes(maps: Mapping[str, Map], connections: int) -> Sizes:
