@@ -88,7 +88,7 @@ def fixed(raw: bytes) -> bytes:
     return raw[:18] + bytes(2) + raw[20:24] + bytes(2) + raw[26:]
 
 
-def frame(  # noqa: PLR0917  # a packet
+def frame(  # a packet
     source: str,
     source_port: int,
     to: str,

@@ -12,6 +12,7 @@ import pytest
 
 from xlvs.datapath import libbpf
 from xlvs.datapath import records as r
+from xlvs.datapath.addresses import text
 from xlvs.datapath.libbpf.calls import library, ptr, u32
 from xlvs.datapath.loader import OBJECTS
 
@@ -89,7 +90,7 @@ def test_the_verifier_finds_the_writes_of_the_live_program(pin_folder: Path) -> 
     pin_folder.mkdir(parents=True)
     made = opened_read_only("xdp.bpf.o", pin_folder)
     try:
-        with libbpf.captured_log() as log, pytest.raises(OSError, match="Invalid|denied"):
+        with libbpf.captured_log() as log, pytest.raises(OSError, match=r"Invalid|denied"):
             made.load()
         assert "write into map forbidden" in "".join(log)
     finally:
@@ -180,6 +181,20 @@ def test_many_servers_are_counted_and_the_choice_is_shown(it: Explainer) -> None
     assert decision is not None
     assert (decision.looked, decision.servers) == (64, 64)
     assert [c.server for c in decision.candidates if c.chosen] == ["192.168.200.20:80"]
+
+
+@pytest.mark.parametrize("scheduler", [r.Scheduler.LBLC, r.Scheduler.LBLCR])
+def test_what_a_virtual_address_had(it: Explainer, scheduler: r.Scheduler) -> None:
+    service = it.world.service(scheduler=scheduler)
+    for n in (1, 2):
+        it.world.destination(service, n, r.Method.DR, weight=9)
+    first = it.happens(syn(1)).story.decision
+    second = it.happens(syn(2))
+    assert first is not None
+    assert second.story.decision is not None
+    assert (first.remembered, second.story.decision.remembered) == ("", first.chosen)
+    assert second.story.decision.chosen == first.chosen
+    assert f"the virtual address had {first.chosen}" in second.words
 
 
 def test_persistence(it: Explainer) -> None:
@@ -305,14 +320,14 @@ def configured(world: World, chance: random.Random) -> None:
     block = 0
     for port in (80, 81, 53):
         method = chance.choice(list(r.Method))
-        v6 = chance.random() < 0.3  # noqa: PLR2004  # a third is enough
-        protocol = UDP if port == 53 else 6  # noqa: PLR2004  # DNS's port
+        v6 = chance.random() < 0.3  # a third is enough
+        protocol = UDP if port == 53 else 6  # DNS's port
         flags = r.ServiceFlag.USED
-        if protocol == UDP and chance.random() < 0.5:  # noqa: PLR2004  # as often as not
+        if protocol == UDP and chance.random() < 0.5:  # as often as not
             flags |= r.ServiceFlag.ONE_PACKET
         plain = [each for each in ALL if each.name in SCHEDULERS]
         changes: dict[str, object] = {"flags": flags}
-        if chance.random() < 0.4:  # noqa: PLR2004  # often enough
+        if chance.random() < 0.4:  # often enough
             changes |= {
                 "persistence": 100 * world.hz,
                 "mask": chance.choice((HOST, NETWORK)),
@@ -347,18 +362,18 @@ def configured(world: World, chance: random.Random) -> None:
     )
 
 
-SCHEDULERS = {"RR", "WRR", "LC", "WLC", "SED", "NQ", "FO", "OVF"}
+SCHEDULERS = {"RR", "WRR", "LC", "WLC", "SED", "NQ", "FO", "OVF", "LBLC", "LBLCR"}
 """Those that need nothing of the daemon, and draw nothing at random."""
 
 
 def packet(world: World, chance: random.Random) -> tuple[bytes, str]:
     """From a client, or from a server to whom one has connected."""
     known = world.connections()
-    if known and chance.random() < 0.3:  # noqa: PLR2004  # a third is enough
+    if known and chance.random() < 0.3:  # a third is enough
         each = chance.choice(known)
         if each.method is r.Method.NAT and not each.template:
             record = world.destinations[each.destination]
-            source = r_text(record.address)
+            source = text(record.address)
             protocol = "udp" if each.protocol is r.Transport.UDP else "tcp"
             flags = chance.choice(("SA", "A", "F", "R"))
             return (
@@ -366,7 +381,7 @@ def packet(world: World, chance: random.Random) -> tuple[bytes, str]:
                       side="eth1"),
                 "eth1",
             )  # fmt: skip
-    v6 = chance.random() < 0.3  # noqa: PLR2004  # as there are services
+    v6 = chance.random() < 0.3  # as there are services
     port = chance.choice((80, 81, 53, 99))
     source = (CLIENT6 if v6 else CLIENT)[:-1] + str(chance.randint(1, 3))
     return (
@@ -376,26 +391,11 @@ def packet(world: World, chance: random.Random) -> tuple[bytes, str]:
             VIP6 if v6 else VIP,
             port,
             chance.choice(("S", "S", "S", "A", "F", "R", "SA")),
-            "udp" if port == 53 else "tcp",  # noqa: PLR2004  # DNS's port
+            "udp" if port == 53 else "tcp",  # DNS's port
             chance.choice((0, 0, 0, 900)),
         ),
         "eth0",
     )
-
-
-def r_text(address: bytes) -> str:
-    from xlvs.datapath.addresses import text
-
-    return text(address)
-
-
-def drawn(found: Explained | None, world: World) -> bool:
-    """Whether a block of local ports begins at random now."""
-    del found
-    codec = world.layout.codec(r.LocalPorts)
-    blocks = {d.port_block for d in world.destinations.values() if d.method == r.Method.FULLNAT}
-    ports = world.path.map("local_ports")
-    return any(codec.unpack(ports.lookup(block) or b"").cursor == 0 for block in blocks)
 
 
 def begin_ports(world: World) -> None:
@@ -441,6 +441,6 @@ def check(world: World, found: Explained, seed: int) -> None:
         if not each.template
         and f"{each.client_port}" == new.client.rpartition(":")[2]
         and each.state.removeprefix("SCTP_") == new.state
-        and r_text(world.destinations[each.destination].address) in new.server
+        and text(world.destinations[each.destination].address) in new.server
     ]
     assert there, f"seed {seed}: {new} is not in the table"

@@ -178,7 +178,9 @@ def _decision(d: Decision) -> list[str]:
         lines.append(f"current weight: {before} before, {after} after")
     if d.draws is not None:
         lines.append(f"drawn: tickets {d.draws[0]} and {d.draws[1]}")
-    if not d.servers and not d.slots:
+    if d.remembered:
+        lines.append(f"the virtual address had {d.remembered}")
+    elif not d.servers and not d.slots:
         lines.append("the service has no server")
     lines += _table(d.candidates)
     more = d.looked - len(d.candidates)

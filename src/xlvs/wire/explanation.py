@@ -93,6 +93,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What the scheduler did. ``looked``: how many it looked at; ``candidates`` the first of them.
 
     ``cursor`` and ``current_weight``: before and after, of schedulers that keep them.
+    ``remembered``: the first server of the virtual address's set, of lblc and lblcr.
     """
 
     scheduler: str
@@ -103,6 +104,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     current_weight: tuple[int, int] | None = None
     slots: int = 0
     draws: tuple[int, int] | None = None
+    remembered: str = ""
     chosen: str = ""
 
 

@@ -96,8 +96,8 @@ def endpoint(text: str) -> tuple[Address, int | None]:
 
     host, port = text, ""
     if text.startswith("["):
-        host, _, behind = text[1:].partition("]")
-        if behind and not behind.startswith(":"):
+        host, bracket, behind = text[1:].partition("]")
+        if not bracket or (behind and not behind.startswith(":")):
             raise Problem(Code.INVALID, f"{text}: not ADDRESS or ADDRESS:PORT")
         port = behind[1:]
     elif text.count(":") == 1:

@@ -308,25 +308,30 @@ class Story:
     def _decision(
         self, service: records.Service | None, destination: int | None
     ) -> Decision | None:
-        note = self._trial.note("schedule")
-        if note is None or service is None:
+        note, remembered = self._trial.note("schedule"), self._trial.note("locality")
+        if service is None or (note is None and remembered is None):
             return None
         scheduler = Scheduler(service.scheduler)
         candidates, looked = self._candidates(scheduler, destination)
         chose = self._trial.note("choose")
         slot = self._trial.note("slot")
         draws = self._trial.note("tickets")
-        cursor, weight = self._cursor(note.id) if scheduler in _ROUND else (None, None)
+        cursor, weight = self._cursor(note.id) if note and scheduler in _ROUND else (None, None)
         return Decision(
             scheduler=scheduler.name.lower(),
-            servers=note.b,
+            servers=note.b if note else 0,
             looked=looked,
             candidates=candidates,
             cursor=cursor,
             current_weight=weight if scheduler is Scheduler.WRR else None,
             slots=slot.b if slot else 0,
             draws=(draws.a, draws.b) if draws else None,
-            chosen=self._server(destination) if chose and destination is not None else "",
+            remembered=self._server(remembered.id) if remembered and remembered.a else "",
+            chosen=(
+                self._server(destination)
+                if (chose or remembered) and destination is not None
+                else ""
+            ),
         )
 
     def _cursor(self, service: int) -> tuple[tuple[int | None, int | None], tuple[int, int]]:
