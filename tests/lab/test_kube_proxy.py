@@ -79,9 +79,7 @@ def follow(director, prepared, seconds):
             time.sleep(1)
             name = f"-u {address}:{UDP_PORT}"
             director.ipvsadm(f"-d {name} -r {servers[first].v4}:{UDP_PORT}")
-            lines = [
-                line.split() for line in flow.communicate(timeout=seconds + 10)[0].splitlines()
-            ]
+            said = flow.communicate(timeout=seconds + 10)[0]
         finally:
             flow.kill()
     lines = [line.split() for line in said.splitlines()]
