@@ -199,7 +199,9 @@ class World:
         self._roles = path.map("addresses").view(writable=True)
         self._next_destination = 0
         self._sweeping = False
-        self._settings = r.Settings(conn_reuse_mode=1, pmtu_disc=1, snat_reroute=1, timeout=self._timeouts())
+        self._settings = r.Settings(
+            conn_reuse_mode=1, pmtu_disc=1, snat_reroute=1, timeout=self._timeouts()
+        )
         self.set()
 
     def close(self) -> None:
