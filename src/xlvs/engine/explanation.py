@@ -161,8 +161,7 @@ def _persistence(template: Template | None, timeout: float) -> list[str]:
     lines = [said.get(template.found, template.found)]
     if template.found == "found" and entry is not None:
         lines.append(
-            f"its time runs anew, {_seconds(timeout)}; {template.connections} connections live "
-            "under it"
+            f"its time runs anew, {_seconds(timeout)}; connections under it: {template.connections}"
         )
     elif entry is not None:
         lines.append(f"one would be made: {server} for {_seconds(timeout)}")

@@ -45,6 +45,8 @@ SENTENCES = {
     "pass_ttl_exceeded": "passed to the director's stack, which answers the real server: the "
     "answer's TTL ends here",
     "pass_cache_bypass": "passed on to where it is addressed: no server can take it (cache_bypass)",
+    "pass_local_client": "passed: an answer to a client on the director itself, which the program "
+    "at TC delivers to it",
     "pass_too_big": "passed to the director's stack, which answers the real server: the answer is "
     "too big for the way to the client",
     "drop_destination_removed": "dropped: its connection's real server was removed",

@@ -61,7 +61,9 @@ def test_what_is_asked_for_is_not_chosen() -> None:
 def test_generic_xdp_is_xdp() -> None:
     assert where("xdp-generic").hook == "xdp"
     assert where("tc").hook == "tc"
-    assert where("tc", hook="xdp").hook == "xdp"
+    found = where("tc", hook="xdp")
+    assert found.hook == "xdp"
+    assert "eth0 is attached by tc: this is how it would be" in found.chosen
 
 
 def test_a_vlan_is_a_tag_on_its_carrier() -> None:
@@ -71,12 +73,24 @@ def test_a_vlan_is_a_tag_on_its_carrier() -> None:
         where("tc", route=Route(ifindex=3))
 
 
+def test_clients_on_the_director() -> None:
+    lo = Link(9, "lo", bytes(6), 65536, up=True, ethernet=False)
+    observed = OBSERVED._replace(links={**LINKS, 9: lo})
+    attached = [Attachment("lo", 9, "tc", egress=False), Attachment("eth0", 1, "xdp", egress=False)]
+    found = arrival(REQUEST, observed, Route(local=True, ifindex=9), attached)
+    assert (found.link.name, found.hook) == ("lo", "tc")
+    assert (found.wanted.source_mac, found.wanted.destination_mac) == (bytes(6), bytes(6))
+    assert found.chosen[0] == "lo: 1.2.3.4 is the director's own address"
+
+
 def test_where_the_director_is_not() -> None:
     found = where(route=Route(ifindex=4))
     assert found.link.name == "eth0"
     assert found.chosen[0] == (
         "eth0: the route to 1.2.3.4 leads to eth9, where the director is not attached"
     )
+    found = where(route=Route(error="network unreachable"))
+    assert found.chosen[0] == "eth0: there is no route to 1.2.3.4 (network unreachable)"
     found = where(interface="eth9")
     assert "the director is not attached to eth9: this is how it would be" in found.chosen
 

@@ -128,7 +128,7 @@ def test_cursor_and_current_weight() -> None:
     ("found", "words"),
     [
         ("found", ["1.2.3.0/24 has a template: 10.1.0.1:80",
-                   "its time runs anew, 300 s; 4 connections live under it"]),
+                   "its time runs anew, 300 s; connections under it: 4"]),
         ("none", ["1.2.3.0/24 has no template", "one would be made: 10.1.0.1:80 for 300 s"]),
         ("over", ["the time of 1.2.3.0/24's template is over",
                   "one would be made: 10.1.0.1:80 for 300 s"]),

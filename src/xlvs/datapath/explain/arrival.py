@@ -16,6 +16,8 @@ from xlvs.wire.words import host_port
 MADE_UP_PORT = 40000
 MADE_UP_MAC = bytes.fromhex("020000000001")
 
+LOOPBACK = "lo"
+
 _HOOKS = ("xdp", "tc")
 
 
@@ -52,6 +54,10 @@ def arrival(
         )
     if carrier.name not in hooks:
         chosen.append(f"the director is not attached to {carrier.name}: this is how it would be")
+    elif (hooks[carrier.name] == "tc") is not (hook == "tc"):
+        chosen.append(
+            f"{carrier.name} is attached by {hooks[carrier.name]}: this is how it would be"
+        )
     port = request.source_port
     if port is None:
         port = MADE_UP_PORT
@@ -89,21 +95,28 @@ def _link(
             raise Problem(Code.INVALID, f"there is no interface {request.interface}", "/interface")
         return found
     if route.local:
+        if LOOPBACK in hooks and LOOPBACK in links:
+            chosen.append(f"{LOOPBACK}: {request.source} is the director's own address")
+            return links[LOOPBACK]
         raise Problem(
             Code.INVALID,
-            f"{request.source} is the director's own address: name the interface by which its "
-            "packets would come in (--interface)",
+            f"{request.source} is the director's own address, and its own clients are not seen "
+            "(xlvsd --local-clients); or name the interface by which its packets come in "
+            "(--interface)",
             "/interface",
         )
     found = observed.links.get(route.ifindex)
     if found is None or not (found.name in hooks or _parent(found, observed, hooks)):
-        where = f"leads to {found.name}" if found else "is not known"
+        where = (
+            f"the route to {request.source} leads to {found.name}, where the director is not "
+            "attached"
+            if found
+            else f"there is no route to {request.source} ({route.error or 'no route'})"
+        )
         name = min(hooks) if hooks else ""
         if name not in links:
-            raise Problem(Code.INVALID, "name the interface (--interface)", "/interface")
-        chosen.append(
-            f"{name}: the route to {request.source} {where}, where the director is not attached"
-        )
+            raise Problem(Code.INVALID, f"{where}: name the interface (--interface)", "/interface")
+        chosen.append(f"{name}: {where}")
         return links[name]
     chosen.append(f"{found.name}: the route to {request.source} leads there")
     return found
@@ -125,6 +138,8 @@ def _carrier(link: Link, observed: Observed, hooks: dict[str, str]) -> tuple[Lin
 
 def _sender(request: ExplainRequest, observed: Observed, route: Route, link: Link) -> bytes:
     """The MAC address of whoever sends it to us; answers would go there."""
+    if link.name == LOOPBACK:
+        return bytes(6)  # what has one there was delivered by us
     known = observed.neighbours.get((link.ifindex, route.gateway or request.source))
     return known.mac if known is not None and known.usable else MADE_UP_MAC
 

@@ -446,8 +446,8 @@ class Story:
         for copy in trial.copies.get("local_ports", {}).values():
             if copy.was and self._unpack(records.LocalPorts, copy.was).cursor == 0:
                 yield "the first local port of a block is chosen at random"
-        if trial.copies.get("answers"):
-            yield "how many ICMP errors may be sent is counted for each CPU; this is CPU's own here"
+        if any(copy.now != copy.was for copy in trial.copies.get("answers", {}).values()):
+            yield "ICMP errors are limited on each CPU by itself: another one may answer otherwise"
         if service and service.flags & ServiceFlag.SIP:
             yield "--pe sip needs a datagram with a Call-ID, and this one has no content"
 
