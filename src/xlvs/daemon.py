@@ -80,7 +80,7 @@ class Daemon:
             lambda saved: statefile.save(place.state, saved),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
-        self.explainer = Explainer(kernel, self.surroundings)
+        self.explainer = Explainer(kernel, self.surroundings, lambda: self.director.desired.marks)
 
     async def start(self) -> None:
         """From what there is to a working director. Raises Problem."""

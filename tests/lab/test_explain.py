@@ -93,3 +93,12 @@ def test_what_cannot_be_explained_is_said(small):
     done = explain(small, "--tcp", CLIENT, "10.9.9.9:80")
     assert "neither 192.168.100.254 nor 10.9.9.9 is an address of a service" in done.stdout
     assert "(pass_no_service)" in done.stdout
+    rule = {"mark": 7, "to": f"{VIP}/32", "protocol": 6, "ports": [[80, 80]]}
+    fwm = {"protocol": "fwm", "fwmark": 7}
+    small.edit(
+        {"op": "mark.add", "rule": rule},
+        {"op": "service.add", "service": {"key": fwm, "scheduler": "rr"}},
+    )
+    done = explain(small, "--tcp", CLIENT, f"{VIP}:80")
+    assert "7 (0x7), by xlvs mark's rules 1" in done.stdout
+    assert "fwm 7, by the packet's mark" in done.stdout

@@ -104,7 +104,12 @@ def _ends(frame: Sequence[Layer]) -> tuple[str, str]:
 
 
 def _mark(e: Explanation) -> list[str]:
-    return [] if e.mark is None else [f"{e.mark} (0x{e.mark:x}), by the rules of xlvs mark"]
+    if e.mark is None:
+        return []
+    if not e.marked_by:
+        return [f"{e.mark} (0x{e.mark:x}), as it came: no rule of xlvs mark is for it"]
+    rules = ", ".join(map(str, e.marked_by))
+    return [f"{e.mark} (0x{e.mark:x}), by xlvs mark's rules {rules}"]
 
 
 def _known(e: Explanation) -> list[str]:

@@ -4,19 +4,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from xlvs.datapath.explain import frame as frames
 from xlvs.datapath.explain.arrival import Arrival, arrival
 from xlvs.io.kernel import Kernel
 from xlvs.io.surroundings import Surroundings
+from xlvs.model.mark import MarkRule, matching
 from xlvs.wire.explanation import ExplainRequest, Explanation, Packet
 
 
 class Explainer:
     """Explains one packet at a time; loading takes a second or two, and others go on."""
 
-    def __init__(self, kernel: Kernel, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        surroundings: Surroundings,
+        marks: Callable[[], Sequence[MarkRule]],
+    ) -> None:
         self._kernel = kernel
+        self._marks = marks
         self._surroundings = surroundings
         self._one = asyncio.Lock()
 
@@ -27,11 +37,18 @@ class Explainer:
         where = arrival(request, observed, route, self._kernel.attachments())
         frame = frames.make(where.wanted)
         names = {link.ifindex: link.name for link in observed.links.values()}
+        packet = _packet(where, frame)
         async with self._one:
-            return await asyncio.to_thread(
-                self._kernel.explain, frame, _packet(where, frame), where.link.ifindex,
-                request.mark, names,
-            )  # fmt: skip
+            found = await asyncio.to_thread(
+                self._kernel.explain, frame, packet, where.link.ifindex, request.mark, names
+            )
+        if found.mark is None:
+            return msgspec.structs.replace(found, mark=request.mark or None)
+        by = matching(
+            self._marks(), request.source, request.destination,
+            frames.NUMBERS[request.protocol], request.destination_port,
+        )  # fmt: skip
+        return msgspec.structs.replace(found, marked_by=by)
 
 
 def _packet(where: Arrival, frame: bytes) -> Packet:

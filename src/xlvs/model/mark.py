@@ -8,14 +8,14 @@ search, each changes what those before it made of the mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from xlvs.model.checks import PORT_MAX
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Family, Network, ServiceKey
+from xlvs.model.service import Address, Family, Network, ServiceKey
 
 MARK_MAX = 2**32 - 1
 
@@ -94,6 +94,21 @@ def settled_rule(rule: MarkRule) -> MarkRule:
         family=None if to or source else family,
         ports=merged(rule.ports),
     )
+
+
+def matching(
+    rules: Sequence[MarkRule], source: Address, to: Address, protocol: int, port: int
+) -> list[int]:
+    """The numbers of the rules that are for such a packet, counted from 1."""
+    return [
+        number
+        for number, rule in enumerate(rules, 1)
+        if rule.protocol in (0, protocol)
+        and (rule.family is None or (rule.family is Family.INET6) is (to.version == _IPV6))
+        and (rule.to is None or to in rule.to)
+        and (rule.source is None or source in rule.source)
+        and (not rule.ports or any(first <= port <= last for first, last in rule.ports))
+    ]
 
 
 def merged(ports: Iterable[tuple[int, int]]) -> Ports:

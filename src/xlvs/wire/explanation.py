@@ -111,7 +111,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What would happen, in the order in which it would.
 
-    ``roles``: of the two addresses. ``known``: the connection that was found, as it was;
+    ``roles``: of the two addresses. ``mark``: None if no service asks for it; ``marked_by``:
+    the numbers of the rules that changed it. ``known``: the connection that was found, as it was;
     ``opened`` the one that would begin, ``after`` the known one as it would be. ``ended``:
     connections that would end. ``changes``: what else would be written. ``reason``: the
     name of its counter; ``verdict``: send, pass or drop. ``frame``: as it would leave, if it
@@ -123,6 +124,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     verdict: str
     mark: int | None = None
+    marked_by: list[int] = []
     service: str = ""
     service_found: str = ""
     persistence: float = 0

@@ -70,6 +70,11 @@ def test_strangers() -> None:
     assert said(of(roles=["server"]), "addresses") == ["1.2.3.4 may be a real server"]
 
 
+def test_marks() -> None:
+    assert said(of(mark=16, marked_by=[2, 5]), "mark") == ["16 (0x10), by xlvs mark's rules 2, 5"]
+    assert said(of(mark=0), "mark") == ["0 (0x0), as it came: no rule of xlvs mark is for it"]
+
+
 def test_a_known_connection_moves_on() -> None:
     after = msgspec.structs.replace(
         CONNECTION, state="ESTABLISHED", expires=900.0, flags=["active"]

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
 from xlvs.model.desired import Desired, apply, apply_all
 from xlvs.model.edit import AddMark, Clear, ClearMarks, DeleteMark
-from xlvs.model.mark import MARK_MAX, MarkRule, marked, settled_rule
+from xlvs.model.mark import MARK_MAX, MarkRule, marked, matching, settled_rule
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Family, Network, Protocol, ServiceKey
 
@@ -130,3 +130,20 @@ def test_which_services_rules_lead_to() -> None:
     assert not found.has(_key(0x45))
     assert not marked([]).has(_key(1))
     assert MARK_MAX == 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "protocol", "port", "numbers"),
+    [
+        ("1.2.3.4", "10.9.1.1", 6, 80, [1, 2]),
+        ("1.2.3.4", "10.9.1.1", 6, 81, [1]),
+        ("1.2.3.4", "10.9.1.1", 17, 80, [1]),
+        ("1.2.3.4", "10.8.0.1", 6, 80, []),
+        ("fd00::1", "fd00::2", 6, 80, [3]),
+    ],
+)
+def test_which_rules_are_for_a_packet(
+    source: str, to: str, protocol: int, port: int, numbers: list[int]
+) -> None:
+    rules = [A, B, C]
+    assert matching(rules, ip_address(source), ip_address(to), protocol, port) == numbers

@@ -21,7 +21,9 @@ _ETHERNET = 14
 _VLAN = 0x8100
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TCP, _UDP, _SCTP, _GRE, _IPIP, _IP6IP, _ICMP, _ICMP6 = 6, 17, 132, 47, 4, 41, 1, 58
-_NUMBERS = {Protocol.TCP: _TCP, Protocol.UDP: _UDP, Protocol.SCTP: _SCTP}
+NUMBERS = {Protocol.TCP: _TCP, Protocol.UDP: _UDP, Protocol.SCTP: _SCTP}
+"""Protocol -> IP protocol number."""
+
 _FLAG_BITS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, "A": 0x10, "U": 0x20}
 _CHUNKS = {"S": 1, "SA": 2, "A": 0, "": 0, "F": 7, "FA": 7, "R": 6, "RA": 6}
 _CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT ACK", 6: "ABORT", 7: "SHUTDOWN"}
@@ -75,7 +77,7 @@ def make(wanted: Wanted) -> bytes:
         raise Problem(Code.INVALID, f"a packet has at most {LENGTH_MAX} IP bytes here", "/length")
     tag = struct.pack(">HH", _VLAN, wanted.vlan) if wanted.vlan else b""
     link = wanted.destination_mac + wanted.source_mac + tag
-    number = _NUMBERS[wanted.protocol]
+    number = NUMBERS[wanted.protocol]
     if v4:
         link += struct.pack(">H", _IPV4)
         ip = struct.pack(
