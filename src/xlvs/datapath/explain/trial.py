@@ -180,7 +180,9 @@ def _btf(image: Path) -> Btf:
 def _entries(path: DataPath, definition: libbpf.MapDefinition) -> int:
     if definition.pinned:
         return path.map(definition.name).info.max_entries
-    return path.sizes.destinations if _POOLS.get(definition.name) else 0
+    # A packet looks at the servers of one service: their positions have 16 bits.
+    most = min(path.sizes.destinations, records.CURSOR_HEAD)
+    return most if _POOLS.get(definition.name) else 0
 
 
 @contextmanager
