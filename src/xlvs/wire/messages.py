@@ -9,6 +9,7 @@
 ``GET  /v1/settings``     SettingList
 ``GET  /v1/drains``       DrainList
 ``GET  /v1/status``       Status
+``POST /v1/explain``      ExplainRequest -> Explanation, see ``xlvs.wire.explanation``
 Errors of any request: ``ErrorBody`` with an HTTP status of 4xx or 5xx.
 """
 

@@ -436,3 +436,13 @@ def test_drains_are_shown_and_wrong_ones_change_nothing(served):
     (only,) = shown["drains"]
     assert only["destination"]["address"] == str(real(2))
     assert (only["until"] - only["since"], only["weight_before"]) == (30, 1)
+
+
+def test_a_packet_is_explained(served):
+    packet = {"protocol": "tcp", "source": "1.2.3.4", "destination": "10.0.0.1",
+              "destination_port": 80}  # fmt: skip
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/explain", packet))
+    assert (status, answer["reason"], answer["packet"]["title"]) == (200, "fwd_nat", "10.0.0.1")
+    status, answer = served.talk(lambda ask: ask("POST", "/v1/explain", {**packet, "colour": 3}))
+    assert (status, answer["code"]) == (400, "invalid")
+    assert "colour" in answer["message"]
