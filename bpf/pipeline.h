@@ -59,6 +59,8 @@ static __noinline int pipeline_tell_server(hook_ctx *ctx, struct packet *p)
 	if (!i || p->tcp_flags & TCP_RST || p->ttl <= 1)
 		return XLVS_REASON_PASS_NO_SERVICE;
 	p->to.src = v4 ? i->address4 : i->address6;
+	/* To the server, not to the station that the frame came from; else back to that. */
+	e.routed = next_hop_route(ctx, p, &p->to.src, &p->tuple.src, 0) == NEXT_HOP_OK;
 	/* IPVS stands behind the stack's forwarding here. */
 	if (rewrite_ttl(ctx, p))
 		return XLVS_REASON_DROP_INTERNAL;

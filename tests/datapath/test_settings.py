@@ -74,11 +74,14 @@ def test_a_server_is_told_that_nobody_waits_for_its_answer(director: World, v6: 
     id_ = director.destination(number, 1, Method.NAT, v6=v6)
     real_server(director, id_, server, 80, w.TCP)
     interface(director)
+    # Not the station that the frame comes from, which is another server here.
+    neighbour = ("dev", "eth1", "lladdr", w.server_mac(1))
+    subprocess.run(["ip", "neigh", "replace", server, *neighbour], check=True)
     network = IPv6(src=server, dst=w.CLIENT6) if v6 else IP(src=server, dst=w.CLIENT)
     answer = network / TCP(sport=80, dport=40000, flags="SA")
     assert director.server(answer).reason == "pass_no_service"
     director.set(nat_icmp_send=1)
-    out = director.server(answer)
+    out = director.server(answer, 2)
     assert (out.verdict, out.reason) == ("send", "reply_no_connection")
     ip = out.packet[IPv6 if v6 else IP]
     assert (ip.src, ip.dst) == ("fd00:200::1" if v6 else "192.168.200.1", server)
