@@ -249,6 +249,7 @@ static __noinline bool pipeline_icmp_open(hook_ctx *ctx, struct packet *p, struc
 subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	struct xlvs_destination *d;
+	int why;
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -263,8 +264,10 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	d = destination_get(p->c.destination);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
-	account_packet(p, d);
-	return p->reply ? icmp_forward_out(ctx, p) : icmp_forward_in(ctx, p, d);
+	why = p->reply ? icmp_forward_out(ctx, p) : icmp_forward_in(ctx, p, d);
+	if (likely(why != XLVS_REASON_PASS_LOCAL_CLIENT))
+		account_packet(p, d);
+	return why;
 }
 
 /* A stateless service whose servers all have weight 0. */
@@ -429,17 +432,21 @@ static __always_inline int pipeline_answers(hook_ctx *ctx)
 	struct xlvs_settings *s = settings_get();
 	struct xlvs_destination *d;
 	struct packet *p;
+	int why;
 
 	if (!s || !s->services || !s->local_clients)
 		return HOOK_VERDICT_PASS;
 	p = packet_begin();
-	if (!p || parse(ctx, p) || p->icmp_type || !hook_for_host(ctx))
+	if (!p || parse(ctx, p) || !hook_for_host(ctx))
 		return HOOK_VERDICT_PASS;
 	p->now = clock_ticks();
 	if (!table_find(p) || !p->reply)
 		return HOOK_VERDICT_PASS;
 	d = destination_get(p->c.destination);
-	if (!d || pipeline_reply(ctx, p, d, s) != XLVS_REASON_FWD_REPLY)
+	if (!d)
+		return HOOK_VERDICT_PASS;
+	why = p->icmp_type ? pipeline_icmp(ctx, p, s) : pipeline_reply(ctx, p, d, s);
+	if (why != XLVS_REASON_FWD_REPLY && why != XLVS_REASON_FWD_ICMP_OUT)
 		return HOOK_VERDICT_PASS;
 	return next_hop_send(ctx, p);
 }

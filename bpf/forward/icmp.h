@@ -79,6 +79,7 @@ subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p, const struct xlv
 subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_tuple quoted = {};
+	int why;
 
 	if (!p)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -88,8 +89,11 @@ subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p)
 	quoted.dst = p->to.src;
 	quoted.sport = p->to.dport;
 	quoted.dport = p->to.sport;
-	if (next_hop_route(ctx, p, &p->to.src, &p->to.dst, 0))
-		return XLVS_REASON_DROP_NO_NEXT_HOP;
+	if (next_hop_route(ctx, p, &p->to.src, &p->to.dst, 0)) {
+		why = next_hop_local_client(p);
+		if (why)
+			return why;
+	}
 	if (rewrite_icmp_error(ctx, p, &p->to.src, &p->to.dst, &quoted))
 		return XLVS_REASON_DROP_INTERNAL;
 	return icmp_reframe(ctx, p, XLVS_REASON_FWD_ICMP_OUT);

@@ -119,6 +119,26 @@ static __noinline int next_hop_send_unresolved(const struct packet *p)
 }
 #endif
 
+/*
+ * No way to the client: is it on the director itself? It gets the answer by lo. From the
+ * device where it came in, its source would be a local address, which the stack refuses.
+ */
+static __always_inline int next_hop_local_client(struct packet *p)
+{
+	struct xlvs_settings *s = settings_get();
+
+	if (!s || !s->local_clients || p->unresolved)
+		return XLVS_REASON_DROP_NO_NEXT_HOP;
+#ifdef HOOK_TC
+	__builtin_memset(&p->next_hop, 0, sizeof(p->next_hop));
+	p->next_hop.ifindex = LOOPBACK_IFINDEX;
+	p->next_hop.src_mac[0] = LOOPBACK_DELIVERED;
+	return XLVS_REASON_NONE;
+#else
+	return XLVS_REASON_PASS_LOCAL_CLIENT; /* XDP sends nowhere up: xlvs_tc_answers does */
+#endif
+}
+
 /* Sends a finished frame. */
 static __always_inline int next_hop_send(hook_ctx *ctx, struct packet *p)
 {

@@ -64,27 +64,6 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_des
 }
 
 /*
- * No way to the client: is it on the director itself? It gets the answer by lo. From the
- * device where it came in, its source would be a local address, which the stack refuses.
- */
-static __always_inline int forward_out_local(struct packet *p)
-{
-	struct xlvs_settings *s = settings_get();
-
-	if (!s || !s->local_clients)
-		return XLVS_REASON_DROP_NO_NEXT_HOP;
-#ifdef HOOK_TC
-	__builtin_memset(&p->next_hop, 0, sizeof(p->next_hop));
-	p->next_hop.ifindex = LOOPBACK_IFINDEX;
-	p->next_hop.src_mac[0] = LOOPBACK_DELIVERED;
-	return XLVS_REASON_NONE;
-#else
-	(void)p;
-	return XLVS_REASON_PASS_LOCAL_CLIENT; /* XDP sends nowhere up: xlvs_tc_answers does */
-#endif
-}
-
-/*
  * May the answer leave, and where to? Decided before anything is counted: a NAT
  * answer that cannot is the stack's, which tells the real server why, as it would
  * beneath IPVS. A FULLNAT answer is addressed to us, so we tell it ourselves.
@@ -101,7 +80,7 @@ subprogram int forward_out_ready(hook_ctx *ctx, struct packet *p)
 		return full ? icmp_error_ttl(ctx, p) : XLVS_REASON_PASS_TTL_EXCEEDED;
 	rc = way_back(ctx, p);
 	if (unlikely(rc == NEXT_HOP_NONE))
-		return forward_out_local(p);
+		return next_hop_local_client(p);
 	if (rc == NEXT_HOP_TOO_BIG) {
 		if (!p->dont_fragment || full)
 			return XLVS_REASON_DROP_TOO_BIG;

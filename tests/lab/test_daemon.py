@@ -197,6 +197,13 @@ def test_interfaces_are_needed_and_must_be_there(small):
     assert said == ("xlvsd: there is no interface eth7 in this network namespace: see ip link\n")
 
 
+def test_lo_is_no_interface_of_clients_elsewhere(small):
+    status, said = small.refused(interfaces="eth0,lo")
+    assert status == 1
+    assert "--local-clients" in said
+    assert said.count("\n") == 1
+
+
 def test_without_privilege_it_says_what_it_needs(small):
     command = small.xlvsd()
     at = command.index("exec") + 2

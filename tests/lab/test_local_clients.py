@@ -159,3 +159,40 @@ def test_the_stack_that_would_drop_the_answers_is_told_of(director, prepared):
         )
     finally:
         set_accept(director, "lo", 1)
+
+
+@pytest.fixture
+def narrow(prepared):
+    """The way to the servers takes less than they tell clients that it does."""
+    prepared.director.namespace.ip(["link set eth1 mtu 1400"])
+    yield
+    prepared.director.namespace.ip(["link set eth1 mtu 1500"])
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_client_learns_that_its_packets_are_too_big(director, prepared, family):
+    address = service(prepared, "nat", family, "tcp", [1, 1, 1])
+    script = f"head -c 300000 /dev/zero | curl -sS -m 10 --data-binary @- {url(address, UPLOAD)}"
+    assert director.run(["sh", "-c", script], check=False).stdout.endswith("took 300000\n")
+
+
+REFUSED = """
+import socket, sys
+flow = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+flow.settimeout(3)
+flow.connect((sys.argv[1], 7))
+flow.send(b"?")
+flow.recv(100)
+"""
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_servers_icmp_error_reaches_the_client(director, prepared, family):
+    address = prepared.plan.vips["nat"][family == 6]
+    name = f"-u {bracket(address)}:{UDP_PORT}"
+    director.ipvsadm(f"-A {name} -s rr")
+    nobody = f"{bracket(prepared.servers_for('nat')[0].address(family))}:9"
+    director.ipvsadm(f"-a {name} -r {nobody} -m")
+    done = director.run([sys.executable, "-I", "-S", "-c", REFUSED, address], check=False)
+    assert "ConnectionRefusedError" in done.stderr, done.stderr

@@ -8,8 +8,6 @@ from pathlib import Path
 
 IPV4 = 4
 _CONF = Path("/proc/sys/net")
-_LOCAL = _CONF / "ipv4/conf/lo/accept_local"
-_ALL = _CONF / "ipv4/conf/all/accept_local"
 _SWITCH = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 
@@ -29,13 +27,15 @@ def missing(interfaces: Iterable[str], versions: Iterable[int]) -> Iterator[str]
                 )
 
 
-def refuses_local_clients(versions: Iterable[int]) -> Iterator[str]:
+def refuses_local_clients(versions: Iterable[int], conf: Path = _CONF) -> Iterator[str]:
     """In words: what keeps answers from clients on the director itself.
 
     An answer of another host that is delivered on lo has the virtual address as its source,
     a local one. IPv4 drops that unless told otherwise, IPv6 does not mind.
     """
-    if IPV4 in versions and not any(_is_on(path) for path in (_LOCAL, _ALL)):
+    if IPV4 in versions and not any(
+        _is_on(conf / "ipv4/conf" / name / "accept_local") for name in ("lo", "all")
+    ):
         yield (
             "answers to clients on the director itself are dropped by its stack "
             "(sysctl -w net.ipv4.conf.lo.accept_local=1)"
