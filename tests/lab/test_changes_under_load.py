@@ -34,6 +34,8 @@ CONNECTIONS = 24
 AGAIN = 3.0
 """Seconds: a few retransmissions, the first after 0.2 s, that all met a removed server."""
 FLUSHES = 10
+QUIET = 0.25
+"""Seconds: longer than an acknowledgement may be delayed, which is a packet too (tcp(7): 0.2)."""
 
 
 class Commands:
@@ -152,6 +154,7 @@ def test_clear_and_restore(director, prepared):
             assert len(set(first)) == len(prepared.servers_for("nat"))
             busy = start_clients(prepared, address, SECONDS / 3)
             for _ in range(FLUSHES):
+                time.sleep(QUIET)
                 for _ in range(SECONDS * RATE // 3 // FLUSHES // 8):
                     commands("-C")
                     commands("-R", stdin=saved)
