@@ -248,7 +248,8 @@ def test_two_cpus_remember_one_address_once(director: World, scheduler: Schedule
             packet = IP(src=f"198.51.100.{thread}", dst=w.VIP) / TCP(
                 sport=1024 + i, dport=80, flags="S"
             )
-            run_program(program, bytes(w.Ether(src=w.CLIENT_MAC, dst="00:00:00:00:00:00") / packet))
+            frame = bytes(w.Ether(src=w.CLIENT_MAC, dst=w.MAC0) / packet)
+            run_program(program, frame, ctx=director.context(frame))
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(flood, (1, 2)))

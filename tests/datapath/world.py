@@ -378,9 +378,7 @@ class World:
         data = bytes(frame)
         before = self.reasons()
         name = "xlvs_xdp" if self.hook == "xdp" else "xlvs_tc_ingress"
-        index = self.ifindex[side]
-        ctx = xdp_context(len(data), index) if self.hook == "xdp" else tc_context(index)
-        result = test_run(self.path.programs[name], data, ctx=ctx)
+        result = test_run(self.path.programs[name], data, ctx=self.context(data, side))
         after = self.reasons()
         counted = [k for k, v in after.items() if v != before[k]]
         assert len(counted) == 1, f"one reason per packet, got {counted}"
@@ -394,6 +392,11 @@ class World:
             ("tc", 7): "send",
         }[self.hook, result.retval]
         return Out(verdict, counted[0], Ether(result.data_out), result.data_out)
+
+    def context(self, frame: bytes, side: str = "eth0") -> bytes:
+        """The hook's context of a frame that arrives on an interface."""
+        index = self.ifindex[side]
+        return xdp_context(len(frame), index) if self.hook == "xdp" else tc_context(index)
 
     def client(self, packet: Packet, mac: str = MAC0, vlan: int | None = None) -> Out:
         """A client's IP packet, as its router delivers it on eth0."""
