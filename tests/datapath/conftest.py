@@ -80,6 +80,11 @@ def shared_path(_loaded: DataPath) -> Iterator[DataPath]:
     empty(_loaded)
 
 
+def forget_build(folder: Path) -> None:
+    """What is pinned is another version's from now on: the next start loads its own programs."""
+    (folder / "build").unlink()
+
+
 def empty(path: DataPath) -> None:
     """Clear every map, but for the timer, the ring buffer, and what the loader wrote once.
 

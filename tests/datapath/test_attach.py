@@ -31,7 +31,7 @@ from xlvs.datapath.points import POINTS, SIDES
 from xlvs.datapath.problems import DataPathProblem
 from xlvs.datapath.records import Settings
 
-from .conftest import SMALL, TCX_NEXT, occupy, somebodys, tc
+from .conftest import SMALL, TCX_NEXT, forget_build, occupy, somebodys, tc
 
 TC_ACT_SHOT = 2
 TCX_MOST = 63
@@ -226,6 +226,7 @@ def test_a_new_version_takes_over(
 
     before = program()
     data_path.close()
+    forget_build(pin_folder)
     again = DataPath.open(pin_folder, SMALL)
     wanted = "xlvs_tc_ingress" if hook == "tc" else "xlvs_xdp"
     expected = int.from_bytes(libbpf.info(again.programs[wanted])[4:8], "little")

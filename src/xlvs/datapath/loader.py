@@ -15,6 +15,7 @@ off, and is cleared away.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -242,22 +243,28 @@ class DataPath:
         try:
             for name in ("maps", "progs", "links"):
                 (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            maps, programs = _load(place, objects, sizes)
+            build = _build_of(objects)
+            same = adopted and _read_text(place / "build") == build
+            maps, programs = _opened(place) if same else _load(place, objects, sizes)
             if not adopted:
                 # Before anything is attached: it decides where connections are.
                 maps["geometry"].update(0, layout.pack(geometry(sizes)))
             path = cls(place, layout, maps, programs, adopted=adopted)
-            path._settle()
+            path._settle(build)
         except BaseException:
             if not adopted:
                 _remove(place)
             raise
         return path
 
-    def _settle(self) -> None:
-        """Pin what was loaded, and let it take over the hooks of its forerunner."""
+    def _settle(self, build: bytes) -> None:
+        """Pin what was loaded, and let it take over the hooks of its forerunner.
+
+        ``build`` comes last: where it is found, all of this was done.
+        """
         try:
             with explained(f"pinning in {self.pins}"):
+                (self.pins / "build").unlink(missing_ok=True)
                 for name, fd in self.programs.items():
                     pins.replace(fd, self.pins / "progs" / name)
                 remember(self.pins)
@@ -265,6 +272,8 @@ class DataPath:
                     _pin_layout(self.pins, self.layout)
             for found in self.attachments():
                 self.attach(found.ifname, found.hook)
+            with explained(f"pinning in {self.pins}"):
+                _pin_text(self.pins / "build", build)
         except BaseException:
             self.close()
             raise
@@ -387,6 +396,7 @@ def _remove(place: Path) -> None:
     with explained(f"removing {place}"):
         # The mark of completeness goes first, as it came last.
         (place / "layout").unlink(missing_ok=True)
+        (place / "build").unlink(missing_ok=True)
         pins.remove_tree(place)
 
 
@@ -426,12 +436,8 @@ def _check_pinned(place: Path, layout: Layout, shown: Path) -> bool:
     if not (place / "layout").exists():
         return False
     with explained(f"reading {shown}"):
-        fd = libbpf.get(str(place / "layout"))
-        try:
-            raw = libbpf.map_lookup(fd, bytes(4), map_info(fd).value_size) or b""
-        finally:
-            os.close(fd)
-    wrong = difference(layout.fingerprint(), raw.rstrip(b"\0"))
+        text = _read_text(place / "layout")
+    wrong = difference(layout.fingerprint(), text)
     if wrong:
         raise DataPathProblem(
             Code.NOT_SUPPORTED,
@@ -460,13 +466,57 @@ def _check_namespace(place: Path, shown: Path) -> None:
 
 
 def _pin_layout(place: Path, layout: Layout) -> None:
-    text = layout.fingerprint()
-    fd = libbpf.map_create(libbpf.BPF_MAP_TYPE_ARRAY, "xlvs_layout", 4, _LAYOUT_BYTES, 1)
+    _pin_text(place / "layout", layout.fingerprint())
+
+
+def _pin_text(path: Path, text: bytes) -> None:
+    """A map with the text as its one value, for bpffs has no plain files."""
+    fd = libbpf.map_create(libbpf.BPF_MAP_TYPE_ARRAY, f"xlvs_{path.name}", 4, _LAYOUT_BYTES, 1)
     try:
         libbpf.map_update(fd, bytes(4), text.ljust(_LAYOUT_BYTES, b"\0"))
-        libbpf.pin(fd, str(place / "layout"))
+        libbpf.pin(fd, str(path))
     finally:
         os.close(fd)
+
+
+def _read_text(path: Path) -> bytes:
+    """What ``_pin_text`` wrote; empty if there is nothing."""
+    if not path.exists():
+        return b""
+    fd = libbpf.get(str(path))
+    try:
+        raw = libbpf.map_lookup(fd, bytes(4), map_info(fd).value_size) or b""
+    finally:
+        os.close(fd)
+    return raw.rstrip(b"\0")
+
+
+def _build_of(objects: Path) -> bytes:
+    """Which programs these are: the same text, the same programs."""
+    lines = (
+        f"{name} {hashlib.sha256((objects / name).read_bytes()).hexdigest()}"
+        for name in OBJECT_FILES
+    )
+    return "\n".join(lines).encode()
+
+
+def _opened(place: Path) -> tuple[dict[str, Map], dict[str, int]]:
+    """What is pinned, as it is: a restart does not ask the verifier again."""
+    maps: dict[str, Map] = {}
+    programs: dict[str, int] = {}
+    try:
+        with explained(f"opening what is pinned in {place}"):
+            for pin in sorted((place / "maps").iterdir()):
+                maps[pin.name] = Map(pin.name, libbpf.get(str(pin)))
+            for pin in sorted((place / "progs").iterdir()):
+                programs[pin.name] = libbpf.get(str(pin))
+    except BaseException:
+        for fd in programs.values():
+            os.close(fd)
+        for each in maps.values():
+            each.close()
+        raise
+    return maps, programs
 
 
 def _load(place: Path, objects: Path, sizes: Sizes) -> tuple[dict[str, Map], dict[str, int]]:
