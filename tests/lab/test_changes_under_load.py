@@ -20,12 +20,15 @@ import sys
 import time
 from types import SimpleNamespace
 
+import pytest
 from tests.lab import clients
 from tests.lab.traffic import HTTP, NAT_HTTP, service
 
 from xlvs.cli.client import Client
 from xlvs.cli.ipvsadm.names import SystemNames
 from xlvs.cli.ipvsadm.program import Program
+
+pytestmark = pytest.mark.alone  # it says how long things take
 
 SECONDS = int(os.environ.get("XLVS_STORM_SECONDS", "15"))
 RATE = 100

@@ -19,6 +19,8 @@ from tests.lab.small import REAL, SERVICE, Small, destination, eventually
 
 from xlvs.datapath import pins
 
+pytestmark = pytest.mark.alone  # it says how long things take
+
 
 @pytest.fixture
 def small(tmp_path):

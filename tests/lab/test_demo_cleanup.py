@@ -17,6 +17,8 @@ import pytest
 from xlvs.lab.cleanup import PINS, namespaces, remove_abandoned
 from xlvs.lab.run import program, run_directory
 
+pytestmark = pytest.mark.alone  # it says how long things take
+
 Demo = subprocess.Popen[str]
 
 

@@ -13,6 +13,8 @@ from xlvs.lab.demo.survival import established, listed
 from xlvs.lab.director import Director
 from xlvs.lab.load import Load
 
+pytestmark = pytest.mark.alone  # it says how long things take
+
 CONNECTIONS = 16
 EACH_ONCE = {"rs1": 1, "rs2": 1, "rs3": 1}
 

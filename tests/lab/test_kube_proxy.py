@@ -14,6 +14,8 @@ from tests.lab.traffic import HTTP, NAT_HTTP, ask, service, who
 
 from xlvs.lab.servers import UDP_PORT
 
+pytestmark = pytest.mark.alone  # it says how long things take
+
 PORTS = 100
 SECONDS = 4
 THREADS = 8
