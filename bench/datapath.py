@@ -42,24 +42,29 @@ LIMIT, QUICK_LIMIT = 570, 52
 BAD_ROWS, INTERRUPTED = 1, 130
 
 
+def common_arguments(parser: argparse.ArgumentParser, rounds: int, quick_rounds: int) -> None:
+    """What every benchmark of programs is asked: how long, where, and where the figures go."""
+    parser.add_argument("--quick", action="store_true", help="few short rounds: less exact")
+    parser.add_argument("--rounds", type=int, help=f"default {rounds}, quick {quick_rounds}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--cpu", type=int, help="the CPU to run on (default: the last one)")
+    parser.add_argument(
+        "--hook", action="append", choices=HOOKS, help="only this hook (may be repeated)"
+    )
+
+
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(
         prog="script/bench",
         description="ns per packet of the director's XDP and TC programs, beside floors",
     )
-    parser.add_argument("--quick", action="store_true", help="few short rounds: less exact")
-    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    common_arguments(parser, ROUNDS, QUICK_ROUNDS)
     parser.add_argument("--plot", type=Path, metavar="DIR", help="write plots there (SVG)")
     parser.add_argument(
         "--seconds",
         type=int,
         help=f"rounds that take longer are left out (default {LIMIT}, quick {QUICK_LIMIT})",
-    )
-    parser.add_argument("--cpu", type=int, help="the CPU to run on (default: the last one)")
-    parser.add_argument(
-        "--hook", action="append", choices=HOOKS, help="only this hook (may be repeated)"
     )
     parser.add_argument(
         "--method",

@@ -22,9 +22,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.datapath import interrupt, machine, say
+from bench.datapath import BAD_ROWS, INTERRUPTED, common_arguments, interrupt, machine, say
 from bench.frames import SYN, Ends, Kind, Template, request
 from bench.harness import Flows, Forget, Harness, compiled
+from bench.measure import Wrong
 from bench.rows import HOOKS, PROGRAMS, RETURN_DROP
 from bench.world import CLIENT_MAC, DIRECTOR, MAC0, MAC1, PORT, SERVER_MAC, Interfaces, network
 from xlvs.datapath import pins
@@ -50,7 +51,6 @@ DESTINATIONS = (1, 10, 100, 1000)
 SERVICES = (1, 100, 10_000)
 PACKETS, QUICK_PACKETS = 1 << 14, 1 << 11
 ROUNDS, QUICK_ROUNDS = 9, 2
-BAD_ROWS, INTERRUPTED = 1, 130
 
 _FIRST_VIP = IPv4Address("10.1.0.1")
 _FIRST_SERVER = IPv4Address("172.16.0.1")
@@ -85,10 +85,6 @@ class Figure(NamedTuple):
     high: float
     net: float
     times: float
-
-
-class Wrong(Exception):  # noqa: N818 - it names what the run was
-    """A run was not what its row claims."""
 
 
 def rows(hooks: Iterable[str], schedulers: Sequence[str]) -> list[Row]:
@@ -334,11 +330,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="script/bench-schedulers",
         description="ns per new connection against the numbers of destinations and services",
     )
-    parser.add_argument("--quick", action="store_true", help="few short rounds: less exact")
-    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--cpu", type=int, help="the CPU to run on (default: the last one)")
-    parser.add_argument("--hook", action="append", choices=HOOKS, help="only this hook")
+    common_arguments(parser, ROUNDS, QUICK_ROUNDS)
     parser.add_argument(
         "--scheduler",
         action="append",

@@ -8,44 +8,20 @@
 #ifndef XLVS_LOCALITY_H
 #define XLVS_LOCALITY_H
 
+#include "lib/lock.h"
 #include "maps.h"
-
-/* Held for a walk over the servers at most: some ten microseconds for a thousand. */
-#define LOCALITY_LOCK_SPINS (1 << 16)
-
-struct locality_lock {
-	__u32 service, held;
-};
 
 static __always_inline struct xlvs_locality_table *locality_table(__u32 service)
 {
 	return bpf_map_lookup_elem(&locality_tables, &service);
 }
 
-static __always_inline bool locality_try_lock(struct xlvs_locality_table *t)
+/* False: it stayed locked. It is held for a walk over the servers at most. */
+static __always_inline bool locality_lock(__u32 service)
 {
-	return !__sync_val_compare_and_swap(&t->lock, 0, 1);
-}
+	struct xlvs_locality_table *t = locality_table(service);
 
-static long locality_lock_step(__u32 i, void *data)
-{
-	struct locality_lock *lock = data;
-	struct xlvs_locality_table *t = locality_table(lock->service);
-
-	(void)i;
-	if (!t)
-		return 1;
-	lock->held = locality_try_lock(t);
-	return lock->held;
-}
-
-/* False: it stayed locked. */
-static __noinline bool locality_take_lock(__u32 service)
-{
-	struct locality_lock lock = { .service = service };
-
-	bpf_loop(LOCALITY_LOCK_SPINS, locality_lock_step, &lock, 0);
-	return lock.held;
+	return t && lock_take(&t->lock);
 }
 
 static __always_inline void locality_unlock(__u32 service)
@@ -53,36 +29,32 @@ static __always_inline void locality_unlock(__u32 service)
 	struct xlvs_locality_table *t = locality_table(service);
 
 	if (t)
-		__sync_lock_test_and_set(&t->lock, 0);
+		lock_release(&t->lock);
 }
-
-struct locality_ending {
-	struct xlvs_locality_more_key key;
-};
 
 static long locality_end_step(__u32 i, void *data)
 {
-	struct locality_ending *e = data;
+	struct xlvs_locality_more_key *key = data;
 
-	e->key.index = i + 1;
-	bpf_map_delete_elem(&locality_more, &e->key);
+	key->index = i + 1;
+	bpf_map_delete_elem(&locality_more, key);
 	return 0;
 }
 
 /* Ends an entry and its set. The service's lock is held. */
 static __noinline void locality_end(const struct xlvs_locality_key *key, __u32 count)
 {
-	struct locality_ending e = { .key = { .of = *key } };
+	struct xlvs_locality_more_key more = { .of = *key };
 
 	if (count > 1)
-		bpf_loop(count - 1, locality_end_step, &e, 0);
-	bpf_map_delete_elem(&localities, &e.key.of);
+		bpf_loop(count - 1, locality_end_step, &more, 0);
+	bpf_map_delete_elem(&localities, &more.of);
 }
 
 /* All of the service's entries are forgotten; the sweep ends them. */
 static __always_inline void locality_forget(__u32 service)
 {
-	bool held = locality_take_lock(service);
+	bool held = locality_lock(service);
 	struct xlvs_locality_table *t = locality_table(service);
 
 	if (!t)

@@ -74,7 +74,7 @@ static long locality_sweep_entry(void *map, const void *key, void *value, void *
 
 	(void)map;
 	/* Who holds the lock uses the entry, or another one: there will be more rounds. */
-	if (!r || !t || !service || !locality_over(s, service, t, l) || !locality_try_lock(t)) {
+	if (!r || !t || !service || !locality_over(s, service, t, l) || !lock_try(&t->lock)) {
 		if (r)
 			r->used = 1;
 		return 0;

@@ -85,22 +85,6 @@ static __always_inline bool template_serves(__u32 destination, const struct xlvs
 }
 
 /*
- * Its template's time is over, but connections live under it: then it stays for another
- * minute, and from then on a minute is its time-out.
- */
-static __always_inline bool template_renew(struct xlvs_entry *e, const struct packet *t,
-					   struct xlvs_template *state)
-{
-	struct xlvs_geometry *g = geometry_get();
-
-	if (!g || !READ_ONCE(state->controlled))
-		return false;
-	state->timeout = TEMPLATE_RENEWED_SECONDS * g->hz;
-	WRITE_ONCE(e->expires, t->now + state->timeout);
-	return true;
-}
-
-/*
  * Finds the template with t's tuple, of the protocol in t->c.word: fills t->c. `only`: the
  * destination that it has to be to, -1: any.
  */
@@ -135,7 +119,7 @@ static __noinline bool template_find(struct packet *t, struct xlvs_settings *s, 
 	state = template_of(t, t->c.expires - t->now, call_id);
 	if (!state || state->call_id != call_id)
 		return false;
-	if (clock_over(t->now, t->c.expires) && !template_renew(e, t, state)) {
+	if (clock_over(t->now, t->c.expires) && !template_stays(state, e, t->now)) {
 		note(TEMPLATE, XLVS_NOTE_TEMPLATE_OVER, t->c.destination, w.found_at);
 		return false;
 	}
@@ -256,8 +240,7 @@ subprogram int persistence_opened(struct packet *p)
 		if (bpf_map_update_elem(&controlled, &mine, &above, BPF_ANY))
 			__sync_fetch_and_add(&state->controlled, -1);
 		/* sloppy_tcp: its first packet established it. */
-		if (word_state(p->c.word) == XLVS_STATE_ESTABLISHED ||
-		    word_state(p->c.word) == XLVS_STATE_SCTP_ESTABLISHED)
+		if (state_is_established(word_state(p->c.word)))
 			state->assured = 1;
 	}
 	table_touch(t, e, state->timeout);

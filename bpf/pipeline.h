@@ -93,13 +93,10 @@ static __always_inline int pipeline_call_out(hook_ctx *ctx, struct packet *p,
 		p->c.way_back_at = p->c.at;
 		p->c.way_back = 0;
 	}
-	/* Now to is what the packet was, and the tuple whom it is for, reversed. */
-	p->tuple.src = p->to.src;
-	p->tuple.sport = p->to.sport;
+	/* The packet is the server's again, and becomes the virtual service's. */
+	p->tuple = p->to;
 	p->to.src = service->key.address;
 	p->to.sport = service->key.port;
-	p->tuple.dst = p->to.dst;
-	p->tuple.dport = p->to.dport;
 	return why;
 }
 

@@ -27,29 +27,19 @@ struct sweep_walk {
 	__u32 rounds;
 	__u32 lines; /* read in this tick */
 	bool end_removed;
+	bool end_half_open; /* drop_entry: in the region being read */
 	/* the region being read */
 	__u32 line;
 	__u32 next; /* when it has to be read again */
 };
 
-/*
- * A template whose time is over stays while connections live under it: for a minute, which
- * is its time-out from then on.
- */
 static __noinline bool sweep_template(bool v6, __u32 at, __u32 word, __u32 now,
 				      struct xlvs_entry *e)
 {
 	struct xlvs_tenant tenant = tenant_of(v6, at, word);
 	struct xlvs_template *t = bpf_map_lookup_elem(&templates, &tenant);
-	struct xlvs_geometry *g = geometry_get();
 
-	if (!t || !g || !READ_ONCE(t->controlled))
-		return false;
-	if (clock_over(now, READ_ONCE(e->expires))) {
-		t->timeout = TEMPLATE_RENEWED_SECONDS * g->hz;
-		WRITE_ONCE(e->expires, now + t->timeout);
-	}
-	return true;
+	return t && template_stays(t, e, now);
 }
 
 /* Ends the connection at `at` if its time is over, else says when it will be. */
@@ -61,7 +51,8 @@ static __always_inline void sweep_entry(struct sweep_walk *w, bool v6, __u32 at,
 	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER)) != XLVS_CONNECTION_LIVE)
 		return;
 	if (clock_over(w->now, expires) ||
-	    (w->end_removed && table_removed(READ_ONCE(e->destination)))) {
+	    (w->end_removed && table_removed(READ_ONCE(e->destination))) ||
+	    (w->end_half_open && word & XLVS_CONNECTION_HALF_OPEN)) {
 		if (unlikely(word & WORD_TEMPLATE) && sweep_template(v6, at, word, w->now, e))
 			expires = READ_ONCE(e->expires);
 		else if (table_end(v6, at, word, 0))
@@ -106,7 +97,7 @@ static __always_inline void sweep_region(struct sweep_walk *w, bool v6, __u32 re
 	if (!due)
 		return;
 	was = READ_ONCE(*due);
-	if (was == REGION_NEVER || !(w->end_removed || clock_over(w->now, was)))
+	if (was == REGION_NEVER || !(w->end_removed || w->end_half_open || clock_over(w->now, was)))
 		return;
 	/* First forgotten, then read: what packets add meanwhile lowers it again. */
 	__sync_lock_test_and_set(due, REGION_NEVER);
@@ -118,6 +109,15 @@ static __always_inline void sweep_region(struct sweep_walk *w, bool v6, __u32 re
 		region_lower(due, w->next);
 }
 
+/* IPv4's regions, then IPv6's. */
+static __always_inline void sweep_region_at(struct sweep_walk *w, __u32 at)
+{
+	if (at < w->end4)
+		sweep_region(w, false, at);
+	else
+		sweep_region(w, true, at - w->end4);
+}
+
 static long sweep_step(__u32 i, void *data)
 {
 	struct sweep_walk *w = data;
@@ -127,10 +127,7 @@ static long sweep_step(__u32 i, void *data)
 		w->at = 0;
 		w->rounds++;
 	}
-	if (w->at < w->end4)
-		sweep_region(w, false, w->at);
-	else
-		sweep_region(w, true, w->at - w->end4);
+	sweep_region_at(w, w->at);
 	w->at++;
 	return w->lines >= SWEEP_LINES_MAX;
 }
@@ -142,57 +139,19 @@ static long sweep_step(__u32 i, void *data)
  */
 #define SWEEP_DROP_ROUND (32 * (1000000000ULL / SWEEP_TICK_NS))
 
-static __always_inline void sweep_drop_entry(bool v6, __u32 at, struct xlvs_entry *e)
-{
-	__u32 word = READ_ONCE(e->word);
-
-	if ((word & (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_ANSWER | XLVS_CONNECTION_HALF_OPEN)) ==
-	    (XLVS_CONNECTION_LIVE | XLVS_CONNECTION_HALF_OPEN))
-		table_end(v6, at, word, 0);
-}
-
-static long sweep_drop_line4(__u32 i, void *data)
-{
-	struct sweep_walk *w = data;
-	__u32 line = w->line + i;
-	struct xlvs_line4 *l = line4_get(line);
-
-	if (!l)
-		return 1;
-	sweep_drop_entry(false, line * XLVS_WAYS4, &l->way[0].entry);
-	sweep_drop_entry(false, line * XLVS_WAYS4 + 1, &l->way[1].entry);
-	return 0;
-}
-
-static long sweep_drop_line6(__u32 i, void *data)
-{
-	struct sweep_walk *w = data;
-	struct xlvs_line6 *l = line6_get(w->line + i);
-
-	if (!l)
-		return 1;
-	sweep_drop_entry(true, w->line + i, &l->way[0].entry);
-	return 0;
-}
-
 static long sweep_drop_region(__u32 i, void *data)
 {
 	struct sweep_walk *w = data;
 	__u32 region = bpf_get_prandom_u32() % w->end;
 
 	(void)i;
-	if (region < w->end4) {
-		w->line = region * XLVS_REGION_LINES;
-		bpf_loop(XLVS_REGION_LINES, sweep_drop_line4, w, 0);
-	} else {
-		w->line = (region - w->end4) * XLVS_REGION_LINES;
-		bpf_loop(XLVS_REGION_LINES, sweep_drop_line6, w, 0);
-	}
+	sweep_region_at(w, region);
 	return 0;
 }
 
 static __noinline void sweep_drop(struct sweep_walk *w)
 {
+	w->end_half_open = true;
 	if (w->end)
 		bpf_loop(w->end / SWEEP_DROP_ROUND + 1, sweep_drop_region, w, 0);
 }

@@ -43,6 +43,11 @@ static __always_inline struct xlvs_table_counts *table_counts_get(void)
 	return bpf_map_lookup_elem(&table_counts, &zero);
 }
 
+static __always_inline bool state_is_established(__u32 state)
+{
+	return state == XLVS_STATE_ESTABLISHED || state == XLVS_STATE_SCTP_ESTABLISHED;
+}
+
 /* IPVS: TCP in ESTABLISHED, SYN_SENT, SYN_RECV, SYNACK is active, SCTP in ESTABLISHED only. */
 static __always_inline bool state_is_active(__u32 state)
 {

@@ -44,6 +44,23 @@ static __always_inline void table_count_connection(__u32 destination, __u32 word
 }
 
 /*
+ * Does the template stay, whatever its time says? It does while connections live under it:
+ * when the time is over for another minute, which is its time-out from then on.
+ */
+static __always_inline bool template_stays(struct xlvs_template *t, struct xlvs_entry *e, __u32 now)
+{
+	struct xlvs_geometry *g = geometry_get();
+
+	if (!g || !READ_ONCE(t->controlled))
+		return false;
+	if (clock_over(now, READ_ONCE(e->expires))) {
+		t->timeout = TEMPLATE_RENEWED_SECONDS * g->hz;
+		WRITE_ONCE(e->expires, now + t->timeout);
+	}
+	return true;
+}
+
+/*
  * A template has ended, or a connection that one counts. A template that ended first is
  * not found, and nothing is left to do.
  */
@@ -180,7 +197,7 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 	/* Read before the place is somebody else's; right if the word was the same then. */
 	destination = READ_ONCE(e->destination);
 	extra = READ_ONCE(*(const __u32 *)&e->block);
-	vport = v6 ? ((struct xlvs_entry6 *)e)->dport : READ_ONCE(((struct xlvs_entry4 *)e)->dport);
+	vport = entry_vport(v6, e);
 	home = entry_home(g, v6, e);
 	if (__sync_val_compare_and_swap(&e->word, word, next) != word)
 		return 0;

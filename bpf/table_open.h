@@ -6,6 +6,7 @@
 #ifndef XLVS_TABLE_OPEN_H
 #define XLVS_TABLE_OPEN_H
 
+#include "lib/lock.h"
 #include "table_end.h"
 
 enum table_opened {
@@ -16,8 +17,6 @@ enum table_opened {
 	TABLE_OCCUPIED,  /* open_find() only: the place is to be ended first */
 };
 
-/* A lock is held for some hundred instructions, without calls that could wait. */
-#define TABLE_LOCK_SPINS (1 << 16)
 #define TABLE_OPEN_RETRIES 8
 /* With too many half-open connections: lines that are searched for an old one. */
 #define TABLE_EVICT_LINES 16
@@ -31,29 +30,12 @@ enum table_crowd {
 
 #define PLACE_NONE 0xffffffffu
 
-struct table_lock {
-	__u32 v6, line, held;
-};
-
-static long table_lock_try(__u32 i, void *data)
-{
-	struct table_lock *lock = data;
-	__u32 *word = lock_get(lock->v6, lock->line);
-
-	(void)i;
-	if (!word)
-		return 1;
-	lock->held = !__sync_val_compare_and_swap(word, 0, 1);
-	return lock->held;
-}
-
 /* Locks what connections with this first line need to begin. False: it stayed locked. */
-static __noinline bool table_lock_take(__u32 v6, __u32 line)
+static __always_inline bool table_lock(bool v6, __u32 line)
 {
-	struct table_lock lock = { .v6 = v6, .line = line };
+	__u32 *word = lock_get(v6, line);
 
-	bpf_loop(TABLE_LOCK_SPINS, table_lock_try, &lock, 0);
-	return lock.held;
+	return word && lock_take(word);
 }
 
 static __always_inline void table_unlock(bool v6, __u32 line)
@@ -61,7 +43,7 @@ static __always_inline void table_unlock(bool v6, __u32 line)
 	__u32 *word = lock_get(v6, line);
 
 	if (word)
-		__sync_lock_test_and_set(word, 0);
+		lock_release(word);
 }
 
 /* What the lines of a chain have for a new connection. */
@@ -392,7 +374,7 @@ static __always_inline void open_shadow(bool v6, const struct packet *p, __u32 s
 	if (!e)
 		return;
 	word = READ_ONCE(e->word);
-	vport = v6 ? ((struct xlvs_entry6 *)e)->dport : READ_ONCE(((struct xlvs_entry4 *)e)->dport);
+	vport = entry_vport(v6, e);
 	old = destination_get(READ_ONCE(e->destination));
 	new = destination_get(p->c.destination);
 	if (word & XLVS_CONNECTION_LIVE && old &&
@@ -490,10 +472,10 @@ static __always_inline int open_plain4(struct packet *p, __u32 home)
 	struct xlvs_line4 *l = line4_get(home);
 	bool opened;
 
-	if (!p || !l || __sync_val_compare_and_swap(&l->lock, 0, 1))
+	if (!p || !l || !lock_try(&l->lock))
 		return TABLE_CONTENDED;
 	opened = open_first4(p, l, home);
-	__sync_lock_test_and_set(&l->lock, 0);
+	lock_release(&l->lock);
 	return opened ? TABLE_OPENED : TABLE_CONTENDED;
 }
 
@@ -569,7 +551,7 @@ static __always_inline int table_open(struct packet *p, __u32 v6)
 	if (!v6 && !crowd && likely(open_plain4(p, line) == TABLE_OPENED))
 		return TABLE_OPENED;
 	open_old(p, g);
-	if (!table_lock_take(v6, line))
+	if (!table_lock(v6, line))
 		return TABLE_CONTENDED;
 	rc = open_locked(p, v6, line, crowd);
 	table_unlock(v6, line);

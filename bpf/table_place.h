@@ -87,6 +87,13 @@ static __always_inline struct xlvs_entry *entry_get(bool v6, __u32 at)
 	return line_field(line4_get(at / XLVS_WAYS4), way[at % XLVS_WAYS4].entry);
 }
 
+/* The port that the client of the connection asked for. */
+static __always_inline __be16 entry_vport(bool v6, const struct xlvs_entry *e)
+{
+	return v6 ? READ_ONCE(((const struct xlvs_entry6 *)e)->dport) :
+		    READ_ONCE(((const struct xlvs_entry4 *)e)->dport);
+}
+
 static __always_inline __u32 *passed_get(bool v6, __u32 line)
 {
 	return v6 ? line_field(line6_get(line), passed) : line_field(line4_get(line), passed);

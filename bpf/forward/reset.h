@@ -8,13 +8,6 @@
 
 #include "forward/icmp_error.h"
 
-/* The sum that TCP's checksum begins with: addresses as they are, and the length. */
-static __always_inline sum_t reset_pseudo(struct packet *p, __u32 length)
-{
-	return (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&p->tuple, 2 * sizeof(struct xlvs_addr), 0) +
-	       (sum_t)bpf_htons(IPPROTO_TCP) + bpf_htonl(length);
-}
-
 /* Back to who sent the segment, in the name of whom it was for. */
 subprogram int reset_back(hook_ctx *ctx, struct packet *p)
 {
@@ -43,10 +36,10 @@ subprogram int reset_back(hook_ctx *ctx, struct packet *p)
 		tcp.ack = 1;
 		tcp.ack_seq = bpf_htonl(bpf_ntohl(was->seq) + payload);
 	}
-	/* As in icmp_error_quote_sum(): what the device completes needs the seed only. */
-	seed = sum_fold16(reset_pseudo(p, p->length - headers));
+	/* As in wire_sum(): what the device completes needs the seed only. */
+	seed = sum_fold16(wire_pseudo(p, p->length - headers));
 	partial = hook_checksum_partial(ctx, seed, was->check);
-	sum = sum_fold16(reset_pseudo(p, sizeof(tcp)));
+	sum = sum_fold16(wire_pseudo(p, sizeof(tcp)));
 	tcp.check = partial ? sum :
 			      (__u16)~sum_fold16((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&tcp,
 								      sizeof(tcp), sum));

@@ -6,6 +6,13 @@
 #include "lib/ranged_sum.h"
 #include "packet.h"
 
+/* The sum that a transport checksum begins with: p's addresses, and `length` bytes of it. */
+static __always_inline sum_t wire_pseudo(const struct packet *p, __u32 length)
+{
+	return (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&p->tuple, 2 * sizeof(struct xlvs_addr), 0) +
+	       (sum_t)bpf_htons(p->protocol) + bpf_htonl(length);
+}
+
 /*
  * Adds `length` bytes at `at` to *sum: the packet p from its IP header on, or the one that
  * an ICMP error in p quotes. A TC frame whose transport checksum is still to be completed
@@ -20,9 +27,7 @@ static __always_inline int wire_sum(hook_ctx *ctx, const struct packet *p, __u32
 		__u32 header = p->l4 - p->l3;
 		__u16 seed, field = 0;
 
-		seed = sum_fold16((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&p->tuple,
-						       2 * sizeof(struct xlvs_addr), 0) +
-				  (sum_t)bpf_htons(p->protocol) + bpf_htonl(p->length - header));
+		seed = sum_fold16(wire_pseudo(p, p->length - header));
 		if (!hook_load(ctx,
 			       p->l4 + (udp ? offsetof(struct udphdr, check) :
 					      offsetof(struct tcphdr, check)),

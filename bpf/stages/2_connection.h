@@ -108,9 +108,7 @@ subprogram int connection_advance(struct packet *p, const struct xlvs_settings *
 	}
 	table_touch(p, e, connection_timeout(p, s, state));
 	if (unlikely(p->c.word & XLVS_CONNECTION_CONTROLLED) &&
-	    (state == XLVS_STATE_UDP ?
-		     p->reply :
-		     state == XLVS_STATE_ESTABLISHED || state == XLVS_STATE_SCTP_ESTABLISHED) &&
+	    (state == XLVS_STATE_UDP ? p->reply : state_is_established(state)) &&
 	    (word_state(word) != state || word & clear))
 		persistence_assure(p);
 	return 0;

@@ -153,7 +153,7 @@ static __noinline int schedule_locality(const struct packet *p, struct schedule_
 		if (id >= 0)
 			return id;
 	}
-	if (!locality_take_lock(service))
+	if (!locality_lock(service))
 		return SCHEDULE_CONTENDED;
 	known = locality_recall(w, service);
 	note(LOCALITY, w->entry.first.destination, known, w->entry.count);

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -13,7 +12,6 @@ from scapy.layers.inet import IP, TCP
 
 from xlvs.datapath import records as r
 from xlvs.datapath.records import Method, Scheduler
-from xlvs.datapath.testrun import test_run as run_program
 
 from . import world as w
 from .world import World
@@ -239,20 +237,8 @@ def test_rounds_come_by_the_minute_and_only_while_there_is_something(director: W
 def test_two_cpus_remember_one_address_once(director: World, scheduler: Scheduler) -> None:
     """Weights so low that nearly every connection looks for another server."""
     numbers = set_up(director, scheduler, [1] * 6)
-    name = "xlvs_xdp" if director.hook == "xdp" else "xlvs_tc_ingress"
-    program = director.path.programs[name]
     each = 400
-
-    def flood(thread: int) -> None:
-        for i in range(each):
-            packet = IP(src=f"198.51.100.{thread}", dst=w.VIP) / TCP(
-                sport=1024 + i, dport=80, flags="S"
-            )
-            frame = bytes(w.Ether(src=w.CLIENT_MAC, dst=w.MAC0) / packet)
-            run_program(program, frame, ctx=director.context(frame))
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(flood, (1, 2)))
+    director.flood(each)
     assert sum(sum(director.load(n)) for n in numbers) == 2 * each
     assert table(director)._replace(epoch=0) == r.LocalityTable(entries=1)
     found = entry(director)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
 import pytest
@@ -12,7 +11,6 @@ from scapy.layers.inet import IP, TCP
 
 from xlvs.datapath import records as r
 from xlvs.datapath.records import Method, Scheduler
-from xlvs.datapath.testrun import test_run as run_program
 from xlvs.schedulers import buckets, maglev
 
 from . import world as w
@@ -273,20 +271,8 @@ def test_two_cpus_share_one_cursor(director: World, scheduler: Scheduler) -> Non
     """However packets interleave, each decision takes the cursor that the last one left."""
     weights = [1, 1, 1, 1] if scheduler is Scheduler.RR else [4, 3, 2, 1]
     numbers = set_up(director, scheduler, weights)
-    name = "xlvs_xdp" if director.hook == "xdp" else "xlvs_tc_ingress"
-    program = director.path.programs[name]
     each = 500
-
-    def flood(thread: int) -> None:
-        for i in range(each):
-            packet = IP(src=f"198.51.100.{thread}", dst=w.VIP) / TCP(
-                sport=1024 + i, dport=80, flags="S"
-            )
-            frame = bytes(w.Ether(src=w.CLIENT_MAC, dst=w.MAC0) / packet)
-            run_program(program, frame, ctx=director.context(frame))
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(flood, (1, 2)))
+    director.flood(each)
     got = Counter({n: sum(director.load(n)) for n in numbers})
     total = sum(got.values())
     assert total == director.table().used

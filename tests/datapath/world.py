@@ -16,6 +16,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import ip_address
 from math import gcd
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyroute2 import netns
+from scapy.layers import inet
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
@@ -404,6 +406,21 @@ class World:
         if vlan is not None:
             link /= Dot1Q(vlan=vlan)
         return self.run(link / packet)
+
+    def flood(self, each: int) -> None:
+        """Two threads open ``each`` connections at once, from a client of their own."""
+        name = "xlvs_xdp" if self.hook == "xdp" else "xlvs_tc_ingress"
+
+        def run(thread: int) -> None:
+            for i in range(each):
+                syn = IP(src=f"198.51.100.{thread}", dst=VIP) / inet.TCP(
+                    sport=1024 + i, dport=80, flags="S"
+                )
+                frame = bytes(Ether(src=CLIENT_MAC, dst=MAC0) / syn)
+                test_run(self.path.programs[name], frame, ctx=self.context(frame))
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(run, (1, 2)))
 
     def server(self, packet: Packet, n: int = 1) -> Out:
         """A real server's IP packet, on eth1."""

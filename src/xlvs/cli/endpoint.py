@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, ip_address
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
 
-_PORT_MAX = 65535
+PORT_MAX = 65535
 
 
 def endpoint(text: str) -> tuple[Address, int]:
@@ -19,12 +19,16 @@ def endpoint(text: str) -> tuple[Address, int]:
         address = ip_address(host[1:-1] if bracketed else host)
     except ValueError:
         raise _problem(text) from None
-    plain = port.isascii() and port.isdecimal() and len(port) <= len(str(_PORT_MAX))
-    if not colon or not plain or int(port) > _PORT_MAX:
+    number = port_number(port)
+    if not colon or number is None or isinstance(address, IPv6Address) is not bracketed:
         raise _problem(text)
-    if isinstance(address, IPv6Address) is not bracketed:
-        raise _problem(text)
-    return address, int(port)
+    return address, number
+
+
+def port_number(text: str) -> int | None:
+    """A port in plain digits, None if it is none."""
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(PORT_MAX))
+    return int(text) if plain and int(text) <= PORT_MAX else None
 
 
 def _problem(text: str) -> Problem:

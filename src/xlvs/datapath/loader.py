@@ -245,7 +245,7 @@ class DataPath:
                 (place / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             build = _build_of(objects)
             same = adopted and _read_text(place / "build") == build
-            maps, programs = _opened(place) if same else _load(place, objects, sizes)
+            maps, programs = _gathered(place, objects, sizes, pinned=same)
             if not adopted:
                 # Before anything is attached: it decides where connections are.
                 maps["geometry"].update(0, layout.pack(geometry(sizes)))
@@ -500,16 +500,18 @@ def _build_of(objects: Path) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _opened(place: Path) -> tuple[dict[str, Map], dict[str, int]]:
-    """What is pinned, as it is: a restart does not ask the verifier again."""
+def _gathered(
+    place: Path, objects: Path, sizes: Sizes, *, pinned: bool
+) -> tuple[dict[str, Map], dict[str, int]]:
+    """Maps and programs, by name: those that are pinned, or loaded anew on top of their maps."""
     maps: dict[str, Map] = {}
     programs: dict[str, int] = {}
     try:
-        with explained(f"opening what is pinned in {place}"):
-            for pin in sorted((place / "maps").iterdir()):
-                maps[pin.name] = Map(pin.name, libbpf.get(str(pin)))
-            for pin in sorted((place / "progs").iterdir()):
-                programs[pin.name] = libbpf.get(str(pin))
+        if pinned:
+            _open_pinned(place, maps, programs)
+        else:
+            for name in OBJECT_FILES:
+                _load_object(objects / name, place / "maps", sizes, maps, programs)
     except BaseException:
         for fd in programs.values():
             os.close(fd)
@@ -519,19 +521,13 @@ def _opened(place: Path) -> tuple[dict[str, Map], dict[str, int]]:
     return maps, programs
 
 
-def _load(place: Path, objects: Path, sizes: Sizes) -> tuple[dict[str, Map], dict[str, int]]:
-    maps: dict[str, Map] = {}
-    programs: dict[str, int] = {}
-    try:
-        for name in OBJECT_FILES:
-            _load_object(objects / name, place / "maps", sizes, maps, programs)
-    except BaseException:
-        for fd in programs.values():
-            os.close(fd)
-        for each in maps.values():
-            each.close()
-        raise
-    return maps, programs
+def _open_pinned(place: Path, maps: dict[str, Map], programs: dict[str, int]) -> None:
+    """What is there as it is: a restart does not ask the verifier again."""
+    with explained(f"opening what is pinned in {place}"):
+        for pin in sorted((place / "maps").iterdir()):
+            maps[pin.name] = Map(pin.name, libbpf.get(str(pin)))
+        for pin in sorted((place / "progs").iterdir()):
+            programs[pin.name] = libbpf.get(str(pin))
 
 
 def _load_object(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 FAILURE = 1
 USAGE_ERROR = 2
-_PORT_MAX = 65535
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -92,6 +91,7 @@ def endpoint(text: str) -> tuple[Address, int | None]:
     """``10.0.0.1``, ``10.0.0.1:80``, ``fd00::1`` or ``[fd00::1]:80``. Raises Problem."""
     from ipaddress import IPv6Address, ip_address
 
+    from xlvs.cli.endpoint import PORT_MAX, port_number
     from xlvs.model.problem import Code, Problem
 
     host, port = text, ""
@@ -111,9 +111,10 @@ def endpoint(text: str) -> tuple[Address, int | None]:
     has_port = text.endswith(":") or bool(port)
     if not has_port:
         return address, None
-    if not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
-        raise Problem(Code.INVALID, f"{text}: {port!r} is no port, 0 to {_PORT_MAX}")
-    return address, int(port)
+    number = port_number(port)
+    if number is None:
+        raise Problem(Code.INVALID, f"{text}: {port!r} is no port, 0 to {PORT_MAX}")
+    return address, number
 
 
 def _number(text: str) -> int:
