@@ -66,6 +66,12 @@ static __always_inline bool hook_for_host(hook_ctx *ctx)
 	return ctx->pkt_type == 0; /* PACKET_HOST, <linux/if_packet.h> */
 }
 
+/* No VLAN tag, and for us? */
+static __always_inline bool hook_plain(hook_ctx *ctx, const struct ethhdr *eth)
+{
+	return eth->h_proto == bpf_htons(ETH_P_IP) && !ctx->vlan_present && hook_for_host(ctx);
+}
+
 static __always_inline __be16 hook_link_layer(hook_ctx *ctx, struct packet *p)
 {
 	p->l3 = ETH_HLEN;
@@ -77,23 +83,24 @@ static __always_inline __u32 hook_frame_length(hook_ctx *ctx)
 	return ctx->len;
 }
 
-static __always_inline void hook_measure(hook_ctx *ctx, struct packet *p, __u32 headers)
+/* A frame with `length` IP bytes, of which `headers` are in front of the payload. */
+static __always_inline struct packet_wire hook_measure(hook_ctx *ctx, __u32 length, __u32 headers)
 {
+	struct packet_wire w = { .packets = 1, .bytes = length, .segment = length };
 	__u32 size = ctx->gso_size;
 
-	p->wire_packets = 1;
-	p->wire_bytes = p->length;
-	p->segment = p->length;
+	if (likely(!size))
+		return w;
 	if (size == GSO_BY_FRAGS) {
-		p->wire_packets = ctx->gso_segs ? ctx->gso_segs : 1;
-		p->wire_bytes += (p->wire_packets - 1) * headers;
-		p->segment = headers; /* they were made to fit the way; their sizes differ */
-	} else if (size && p->length > headers) {
+		w.packets = ctx->gso_segs ? ctx->gso_segs : 1;
+		w.segment = headers; /* they were made to fit the way; their sizes differ */
+	} else if (length > headers) {
 		/* gso_segs is 0 for frames of untrusted origin: count ourselves. */
-		p->wire_packets = (p->length - headers + size - 1) / size;
-		p->wire_bytes += (p->wire_packets - 1) * headers;
-		p->segment = headers + size;
+		w.packets = (length - headers + size - 1) / size;
+		w.segment = headers + size;
 	}
+	w.bytes += (w.packets - 1) * headers;
+	return w;
 }
 
 static __always_inline int hook_checksum_update(hook_ctx *ctx, __u32 off, sum_t pseudo,
@@ -135,11 +142,8 @@ static __always_inline bool hook_crc_to_come(hook_ctx *ctx, __le32 field)
 	return !field;
 }
 
-static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,
-					enum hook_room kind)
+static __always_inline int hook_make_room(hook_ctx *ctx, int room, enum hook_room kind)
 {
-	const struct xlvs_next_hop *nh = &p->next_hop;
-	struct ethhdr *eth;
 	__u64 flags = 0;
 
 	/* FIXED_GSO: the segments leave as they came, and forward_in() has seen that they fit. */
@@ -151,7 +155,16 @@ static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int roo
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
 	else if (kind & HOOK_ROOM_GRE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
-	if (room && bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags))
+	return bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags);
+}
+
+static __always_inline int hook_reframe(hook_ctx *ctx, struct packet *p, int room, __be16 protocol,
+					enum hook_room kind)
+{
+	const struct xlvs_next_hop *nh = &p->next_hop;
+	struct ethhdr *eth;
+
+	if (room && hook_make_room(ctx, room, kind))
 		return -1;
 	if (ctx->vlan_present && bpf_skb_vlan_pop(ctx))
 		return -1;
@@ -203,11 +216,8 @@ static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 	return len < ctx->len ? bpf_skb_change_tail(ctx, len, 0) : 0;
 }
 
-static __always_inline int hook_send(hook_ctx *ctx, const struct packet *p)
+static __always_inline int hook_send(__u32 ifindex)
 {
-	__u32 ifindex = p->next_hop.ifindex;
-
-	(void)ctx;
 	return bpf_redirect(ifindex, unlikely(ifindex == LOOPBACK_IFINDEX) ? BPF_F_INGRESS : 0);
 }
 

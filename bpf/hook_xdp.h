@@ -64,6 +64,13 @@ static __always_inline bool hook_for_host(hook_ctx *ctx)
 	return (void *)(frame + 1) <= hook_data_end(ctx) && !(frame[0] & 1);
 }
 
+/* No VLAN tag, and for us? */
+static __always_inline bool hook_plain(hook_ctx *ctx, const struct ethhdr *eth)
+{
+	(void)ctx;
+	return eth->h_proto == bpf_htons(ETH_P_IP) && !(eth->h_dest[0] & 1);
+}
+
 struct vlan_header {
 	__be16 tci;
 	__be16 protocol;
@@ -94,14 +101,12 @@ static __always_inline __be16 hook_link_layer(hook_ctx *ctx, struct packet *p)
 	return protocol;
 }
 
-/* What a frame counts as on the wire. `headers`: bytes from IP to payload. */
-static __always_inline void hook_measure(hook_ctx *ctx, struct packet *p, __u32 headers)
+/* A packet of `length` IP bytes, of which `headers` are in front of the payload. */
+static __always_inline struct packet_wire hook_measure(hook_ctx *ctx, __u32 length, __u32 headers)
 {
 	(void)ctx;
 	(void)headers;
-	p->wire_packets = 1;
-	p->wire_bytes = p->length;
-	p->segment = p->length;
+	return (struct packet_wire){ .packets = 1, .bytes = length, .segment = length };
 }
 
 static __always_inline __u32 hook_frame_length(hook_ctx *ctx)
@@ -141,6 +146,13 @@ static __always_inline bool hook_crc_to_come(hook_ctx *ctx, __le32 field)
 	(void)ctx;
 	(void)field;
 	return false;
+}
+
+/* Makes room in front of the IP header; the Ethernet header is to be written anew. */
+static __always_inline int hook_make_room(hook_ctx *ctx, __u32 room, enum hook_room kind)
+{
+	(void)kind;
+	return bpf_xdp_adjust_head(ctx, -(int)room);
 }
 
 /*
@@ -210,10 +222,9 @@ static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
  * its peer only if that has an XDP program of its own (drivers/net/veth.c, 6.18),
  * and the frame would lie there until something else does.
  */
-static __always_inline int hook_send(hook_ctx *ctx, const struct packet *p)
+static __always_inline int hook_send(__u32 ifindex)
 {
-	(void)ctx;
-	return bpf_redirect(p->next_hop.ifindex, 0);
+	return bpf_redirect(ifindex, 0);
 }
 
 #endif

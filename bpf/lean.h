@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The lean way, XDP only: what nearly all packets are. IPv4 without options in a plain
+ * The lean way: what nearly all packets are. IPv4 without options in a plain
  * Ethernet frame, TCP or UDP, of an established connection that lives in its first line,
  * or the first of a new one, and whatever is not ours. It decides and counts as the
  * pipeline does, in one pass over 54 bytes and without struct packet; whenever something
- * is not plain it has changed nothing, and the packet goes the pipeline's way. (At the TC
- * hook an skb costs ten times what this saves.)
+ * is not plain it has changed nothing, and the packet goes the pipeline's way.
  */
 #ifndef XLVS_LEAN_H
 #define XLVS_LEAN_H
@@ -15,10 +14,11 @@
 #include "stages/6_account.h"
 #include "table.h"
 
-#define LEAN_NOT (-1) /* not plain: the pipeline's */
+/* Below any hook's verdict, of which TC_ACT_UNSPEC is -1. */
+#define LEAN_NOT (-2) /* not plain: the pipeline's */
 /* Plain; what follows needs struct packet, by lean_describe(): */
-#define LEAN_NEW (-2)       /* surely of no connection: open one */
-#define LEAN_STATELESS (-3) /* for an address that has a stateless service */
+#define LEAN_NEW (-3)       /* surely of no connection: open one */
+#define LEAN_STATELESS (-4) /* for an address that has a stateless service */
 
 /* The headers, one behind the other. (In a packed struct each byte would be a load.) */
 #define LEAN_BYTES (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
@@ -47,23 +47,32 @@ struct lean {
 	__be32 vip; /* out, of an answer */
 	__be16 vport;
 	__u16 length; /* IP bytes */
+	struct packet_wire wire;
 };
 
-/* A plain TCP or UDP header? Fills l->word and l->length. */
-static __always_inline bool lean_plain(struct ethhdr *h, __u32 frame, struct lean *l)
+/* The headers' length. */
+static __always_inline __u32 lean_headers(const struct ethhdr *h)
 {
-	if (h->h_proto != bpf_htons(ETH_P_IP) || h->h_dest[0] & 1 || *(__u8 *)lean_ip(h) != 0x45 ||
+	return sizeof(struct iphdr) + (lean_ip(h)->protocol == IPPROTO_TCP ?
+					       lean_tcp(h)->doff * 4 :
+					       (__u32)sizeof(struct udphdr));
+}
+
+/* A plain TCP or UDP header? Fills l->word and l->length. */
+static __always_inline bool lean_plain(hook_ctx *ctx, struct ethhdr *h, struct lean *l)
+{
+	if (!hook_plain(ctx, h) || *(__u8 *)lean_ip(h) != 0x45 ||
 	    lean_ip(h)->frag_off & bpf_htons(IPV4_FRAGMENT_MASK) || lean_ip(h)->ttl <= 1)
 		return false;
 	l->length = bpf_ntohs(lean_ip(h)->tot_len);
-	if (ETH_HLEN + l->length > frame || checksum_of_ipv4_header(lean_ip(h)))
+	if (ETH_HLEN + l->length > hook_frame_length(ctx) || checksum_of_ipv4_header(lean_ip(h)))
 		return false;
 	if (lean_ip(h)->protocol == IPPROTO_TCP) {
 		__u8 flags = ((__u8 *)lean_tcp(h))[13];
 
 		flags &= TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK;
 		if ((flags != TCP_ACK && flags != TCP_SYN) || lean_tcp(h)->doff < 5 ||
-		    sizeof(struct iphdr) + lean_tcp(h)->doff * 4 > l->length)
+		    lean_headers(h) > l->length)
 			return false;
 		/* No connection is live and only claimed: to a SYN all are odd. */
 		l->word = XLVS_CONNECTION_LIVE |
@@ -72,8 +81,7 @@ static __always_inline bool lean_plain(struct ethhdr *h, __u32 frame, struct lea
 		return true;
 	}
 	if (lean_ip(h)->protocol != IPPROTO_UDP ||
-	    bpf_ntohs(lean_udp(h)->len) < sizeof(struct udphdr) ||
-	    sizeof(struct iphdr) + sizeof(struct udphdr) > l->length)
+	    bpf_ntohs(lean_udp(h)->len) < sizeof(struct udphdr) || lean_headers(h) > l->length)
 		return false;
 	l->word = XLVS_CONNECTION_LIVE | XLVS_STATE_UDP |
 		  XLVS_PROTOCOL_UDP << XLVS_CONNECTION_PROTOCOL_SHIFT;
@@ -143,7 +151,7 @@ static __always_inline enum lean_found lean_find(struct ethhdr *h, struct lean *
 }
 
 /* The packet's counters, all of them or none. */
-static __always_inline bool lean_account(const struct lean *l, const struct xlvs_destination *d,
+static __always_inline void lean_account(const struct lean *l, const struct xlvs_destination *d,
 					 bool answer, bool opened, __u32 reason)
 {
 	__u32 service = d->service, destination = l->destination;
@@ -152,43 +160,70 @@ static __always_inline bool lean_account(const struct lean *l, const struct xlvs
 	struct xlvs_reason_stats *r = bpf_map_lookup_elem(&reasons, &reason);
 
 	if (!a || !b || !r)
-		return false;
+		return;
 	if (answer) {
-		a->out_packets++;
-		a->out_bytes += l->length;
-		b->out_packets++;
-		b->out_bytes += l->length;
+		a->out_packets += l->wire.packets;
+		a->out_bytes += l->wire.bytes;
+		b->out_packets += l->wire.packets;
+		b->out_bytes += l->wire.bytes;
 	} else {
-		a->in_packets++;
-		a->in_bytes += l->length;
-		b->in_packets++;
-		b->in_bytes += l->length;
+		a->in_packets += l->wire.packets;
+		a->in_bytes += l->wire.bytes;
+		b->in_packets += l->wire.packets;
+		b->in_bytes += l->wire.bytes;
 	}
 	if (opened) {
 		a->connections++;
 		b->connections++;
 	}
-	r->packets++;
-	r->bytes += l->length;
-	return true;
+	r->packets += l->wire.packets;
+	r->bytes += l->wire.bytes;
 }
 
-/* Gives the packet other addresses and ports, and one hop less. */
-static __always_inline void lean_rewrite(struct ethhdr *h, __be32 src, __be32 dst, __be16 source,
-					 __be16 dest)
+/*
+ * Gives the transport checksum the differences that the packet is about to make. Returns
+ * the headers, which TC's helpers move, or null and nothing was changed.
+ */
+static __always_inline struct ethhdr *lean_sum(hook_ctx *ctx, struct ethhdr *h, sum_t addresses,
+					       sum_t ports)
+{
+	bool udp = lean_ip(h)->protocol == IPPROTO_UDP;
+
+#ifdef HOOK_XDP
+	(void)ctx;
+	if (udp) {
+		lean_udp(h)->check = checksum_update(lean_udp(h)->check, addresses + ports);
+		if (!lean_udp(h)->check)
+			lean_udp(h)->check = 0xffff; /* RFC 768: zero would mean "none" */
+	} else {
+		lean_tcp(h)->check = checksum_update(lean_tcp(h)->check, addresses + ports);
+	}
+#else
+	if (hook_checksum_update(ctx,
+				 ETH_HLEN + sizeof(struct iphdr) +
+					 (udp ? offsetof(struct udphdr, check) :
+						offsetof(struct tcphdr, check)),
+				 addresses, ports, udp))
+		return NULL;
+	h = hook_data(ctx);
+	if ((void *)h + LEAN_BYTES > hook_data_end(ctx))
+		return NULL;
+#endif
+	return h;
+}
+
+/* Gives the packet other addresses and ports, and one hop less. Returns as lean_sum(). */
+static __always_inline struct ethhdr *lean_rewrite(hook_ctx *ctx, struct ethhdr *h, __be32 src,
+						   __be32 dst, __be16 source, __be16 dest)
 {
 	sum_t addresses = sum_replace32(sum_replace32(0, lean_ip(h)->saddr, src), lean_ip(h)->daddr,
 					dst);
 	sum_t ports = sum_replace16(sum_replace16(0, lean_ports(h)->source, source),
 				    lean_ports(h)->dest, dest);
 
-	if (lean_ip(h)->protocol == IPPROTO_TCP) {
-		lean_tcp(h)->check = checksum_update(lean_tcp(h)->check, addresses + ports);
-	} else {
-		lean_udp(h)->check = checksum_update(lean_udp(h)->check, addresses + ports);
-		if (!lean_udp(h)->check)
-			lean_udp(h)->check = 0xffff; /* RFC 768: zero would mean "none" */
-	}
+	h = lean_sum(ctx, h, addresses, ports);
+	if (!h)
+		return NULL;
 	lean_ip(h)->check = checksum_update(lean_ip(h)->check,
 					    sum_replace16(addresses, bpf_htons(0x0100), 0));
 	lean_ip(h)->ttl--;
@@ -196,6 +231,7 @@ static __always_inline void lean_rewrite(struct ethhdr *h, __be32 src, __be32 ds
 	lean_ip(h)->daddr = dst;
 	lean_ports(h)->source = source;
 	lean_ports(h)->dest = dest;
+	return h;
 }
 
 static __always_inline void lean_hop(struct ethhdr *h)
@@ -210,7 +246,24 @@ static __always_inline int lean_send(struct ethhdr *eth, const struct xlvs_next_
 	__builtin_memcpy(eth->h_dest, nh->dst_mac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, nh->src_mac, ETH_ALEN);
 	eth->h_proto = bpf_htons(ETH_P_IP);
-	return bpf_redirect(nh->ifindex, 0);
+	return hook_send(nh->ifindex);
+}
+
+/* What is between a tunnel's headers, without a checksum. */
+static __always_inline int lean_shim(hook_ctx *ctx, const struct lean *l,
+				     const struct xlvs_destination *d, __u32 flow)
+{
+	__u32 at = ETH_HLEN + sizeof(struct tun_header4);
+
+	if (d->tunnel_type == XLVS_TUNNEL_GUE) {
+		struct tun_gue gue = tun_gue(d, AF_INET, l->length, flow);
+
+		return hook_put(ctx, at, &gue);
+	} else {
+		struct tun_gre gre = tun_gre(AF_INET, false);
+
+		return hook_put(ctx, at, &gre);
+	}
 }
 
 /*
@@ -224,6 +277,7 @@ static __always_inline struct ethhdr *lean_tunnel(hook_ctx *ctx, struct ethhdr *
 {
 	bool df = s->pmtu_disc && lean_ip(h)->frag_off & bpf_htons(IPV4_DF);
 	__be32 source = d->tunnel_source.word[3];
+	enum hook_room kind = HOOK_ROOM_TUNNEL_V4;
 	struct tun_header4 outer;
 	struct ethhdr *inner;
 	__u32 flow = 0;
@@ -237,7 +291,10 @@ static __always_inline struct ethhdr *lean_tunnel(hook_ctx *ctx, struct ethhdr *
 	outer = tun_header4(
 		d, source, lean_ip(h)->tos, l->length + between,
 		tun_ttl_protocol(lean_ip(h)->ttl - 1, tun_protocol(d->tunnel_type, AF_INET)), df);
-	if (bpf_xdp_adjust_head(ctx, -(int)(sizeof(outer) + between)))
+	if (unlikely(between))
+		kind |= d->tunnel_type == XLVS_TUNNEL_GUE ? HOOK_ROOM_UDP : HOOK_ROOM_GRE;
+	if (hook_make_room(ctx, sizeof(outer) + between, kind) ||
+	    (unlikely(between) && lean_shim(ctx, l, d, flow)))
 		return NULL;
 	h = hook_data(ctx);
 	opaque(between); /* or the compiler adds what becomes a huge number on its way */
@@ -246,13 +303,8 @@ static __always_inline struct ethhdr *lean_tunnel(hook_ctx *ctx, struct ethhdr *
 	    (void *)(lean_ip(inner) + 1) > hook_data_end(ctx))
 		return NULL; /* cannot be */
 	lean_hop(inner);
+	/* TC: skb->csum covers it, and a header with its checksum adds nothing. */
 	*(struct tun_header4 *)lean_ip(h) = outer;
-	if (unlikely(between)) {
-		if (d->tunnel_type == XLVS_TUNNEL_GUE)
-			*(struct tun_gue *)(lean_ip(h) + 1) = tun_gue(d, AF_INET, l->length, flow);
-		else
-			*(struct tun_gre *)(lean_ip(h) + 1) = tun_gre(AF_INET, false);
-	}
 	return h;
 }
 
@@ -284,7 +336,7 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 		   !lean_udp(h)->check) {
 		return LEAN_NOT;
 	}
-	if (l->length + room > d->next_hop.mtu)
+	if (l->wire.segment + room > d->next_hop.mtu)
 		return LEAN_NOT;
 	if (method == XLVS_METHOD_FULLNAT) {
 		index = extra_block(l->extra);
@@ -293,22 +345,25 @@ static __always_inline int lean_leave(hook_ctx *ctx, struct ethhdr *h, struct le
 			return LEAN_NOT;
 	}
 	if (method == XLVS_METHOD_TUN) {
-		h = lean_tunnel(ctx, h, l, d, s, between);
+		/* Twice, for what is known of the usual one. */
+		h = likely(!between) ? lean_tunnel(ctx, h, l, d, s, 0) :
+				       lean_tunnel(ctx, h, l, d, s, between);
 		if (!h)
 			return LEAN_NOT;
 		lean_account(l, d, false, opened, XLVS_REASON_FWD_TUN);
 		return lean_send(h, &d->next_hop);
 	}
-	if (!lean_account(l, d, false, opened, XLVS_REASON_FWD_NAT + method))
-		return LEAN_NOT;
 	if (method == XLVS_METHOD_DR)
 		lean_hop(h);
 	else if (block)
-		lean_rewrite(h, block->local.word[3], d->address.word[3], extra_port(l->extra),
-			     destination_port(d, lean_ports(h)->dest));
+		h = lean_rewrite(ctx, h, block->local.word[3], d->address.word[3],
+				 extra_port(l->extra), destination_port(d, lean_ports(h)->dest));
 	else
-		lean_rewrite(h, lean_ip(h)->saddr, d->address.word[3], lean_ports(h)->source,
-			     destination_port(d, lean_ports(h)->dest));
+		h = lean_rewrite(ctx, h, lean_ip(h)->saddr, d->address.word[3],
+				 lean_ports(h)->source, destination_port(d, lean_ports(h)->dest));
+	if (!h)
+		return LEAN_NOT;
+	lean_account(l, d, false, opened, XLVS_REASON_FWD_NAT + method);
 	return lean_send(h, &d->next_hop);
 }
 
@@ -327,7 +382,8 @@ static __always_inline int lean_in(hook_ctx *ctx, struct ethhdr *h, struct lean 
 }
 
 /* From a NAT server. */
-static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const struct xlvs_settings *s)
+static __always_inline int lean_out(hook_ctx *ctx, struct ethhdr *h, struct lean *l,
+				    const struct xlvs_settings *s)
 {
 	struct xlvs_next_hop_row *row;
 	struct xlvs_destination *d;
@@ -341,11 +397,12 @@ static __always_inline int lean_out(struct ethhdr *h, struct lean *l, const stru
 	    destination_port(d, l->vport) != lean_ports(h)->source)
 		return LEAN_NOT;
 	row = way_back_known(l->extra, lean_ip(h)->daddr, l->now);
-	if (!row || l->length > row->next_hop.mtu || row->next_hop.vlan)
+	if (!row || l->wire.segment > row->next_hop.mtu || row->next_hop.vlan)
 		return LEAN_NOT;
-	if (!lean_account(l, d, true, false, XLVS_REASON_FWD_REPLY))
+	h = lean_rewrite(ctx, h, l->vip, lean_ip(h)->daddr, l->vport, lean_ports(h)->dest);
+	if (!h)
 		return LEAN_NOT;
-	lean_rewrite(h, l->vip, lean_ip(h)->daddr, l->vport, lean_ports(h)->dest);
+	lean_account(l, d, true, false, XLVS_REASON_FWD_REPLY);
 	return lean_send(h, &row->next_hop);
 }
 
@@ -362,8 +419,8 @@ static __always_inline void lean_describe(hook_ctx *ctx, struct packet *p,
 	p->l3 = ETH_HLEN;
 	p->l4 = ETH_HLEN + sizeof(struct iphdr);
 	p->family = AF_INET;
-	p->length = p->wire_bytes = p->segment = bpf_ntohs(lean_ip(h)->tot_len);
-	p->wire_packets = 1;
+	p->length = bpf_ntohs(lean_ip(h)->tot_len);
+	p->wire = hook_measure(ctx, p->length, lean_headers(h));
 	p->protocol = p->tuple.protocol = lean_ip(h)->protocol;
 	p->ttl = lean_ip(h)->ttl;
 	p->tos = lean_ip(h)->tos;
@@ -394,6 +451,7 @@ subprogram int lean_forward(hook_ctx *ctx, struct packet *p, const struct xlvs_s
 	l.destination = p->c.destination;
 	l.extra = p->c.extra;
 	l.length = p->length;
+	l.wire = p->wire;
 	return lean_leave(ctx, h, &l, s, p->opened);
 }
 
@@ -407,8 +465,9 @@ subprogram int lean(hook_ctx *ctx, const struct xlvs_settings *s)
 	__u8 roles;
 
 	if (!s || !s->services || (void *)h + LEAN_BYTES > hook_data_end(ctx) ||
-	    !lean_plain(h, hook_frame_length(ctx), &l))
+	    !lean_plain(ctx, h, &l))
 		return LEAN_NOT;
+	l.wire = hook_measure(ctx, l.length, lean_headers(h));
 	roles = table_roles(address_slot_v4(lean_ip(h)->saddr), address_slot_v4(lean_ip(h)->daddr));
 	l.now = clock_ticks();
 	switch (roles) {
@@ -417,7 +476,7 @@ subprogram int lean(hook_ctx *ctx, const struct xlvs_settings *s)
 	case XLVS_ADDRESS_VIRTUAL:
 		return lean_in(ctx, h, &l, s);
 	case XLVS_ADDRESS_SERVER:
-		return lean_out(h, &l, s);
+		return lean_out(ctx, h, &l, s);
 	case XLVS_ADDRESS_VIRTUAL | XLVS_ADDRESS_STATELESS:
 		return LEAN_STATELESS;
 	default:

@@ -54,6 +54,13 @@ enum packet_fragment {
 	FRAGMENT_LATER, /* without a transport header: the tuple is its first one's */
 };
 
+/* What a frame is on the wire: the packets that a GSO frame stands for. */
+struct packet_wire {
+	__u32 packets;
+	__u32 bytes;   /* IP bytes of all of them */
+	__u32 segment; /* IP bytes of the largest */
+};
+
 struct packet {
 	/* parse: as seen on the wire. For an ICMP error the tuple is the quoted
 	 * packet's, reversed: the key under which its connection is known. */
@@ -94,10 +101,7 @@ struct packet {
 	__u8 templated;     /* 1: packet_template() is the template that its server comes from */
 	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */
-	/* parse: what is accounted, counting the packets that a GSO frame stands for */
-	__u32 wire_packets;
-	__u32 wire_bytes;
-	__u32 segment; /* IP bytes of the largest of them */
+	struct packet_wire wire; /* parse */
 	__u32 fragment_id;
 	/* pipeline: read once per packet */
 	__u32 now; /* tick, lib/clock.h */

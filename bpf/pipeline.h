@@ -26,17 +26,17 @@
 #include "stages/stateless.h"
 
 /* Counts the packet under its reason and turns the reason into the hook's verdict. */
-static __always_inline int finish(hook_ctx *ctx, struct packet *p, int why)
+static __always_inline int finish(const struct packet *p, int why)
 {
-	account_reason(why, p->wire_packets ? p->wire_packets : 1,
-		       p->wire_packets ? p->wire_bytes : p->length);
+	account_reason(why, p->wire.packets ? p->wire.packets : 1,
+		       p->wire.packets ? p->wire.bytes : p->length);
 	if (why >= XLVS_REASON_PASS_NOT_IP && why <= XLVS_REASON_PASS_TOO_BIG)
 		return HOOK_VERDICT_PASS;
 	if (why >= XLVS_REASON_DROP_DESTINATION_REMOVED)
 		return HOOK_VERDICT_DROP;
 	if (why == XLVS_REASON_FWD_LOCAL || why == XLVS_REASON_FWD_FRAGMENTED)
 		return HOOK_VERDICT_PASS;
-	return next_hop_send(ctx, p);
+	return next_hop_send(p);
 }
 
 /*
@@ -384,7 +384,7 @@ static __always_inline int pipeline(hook_ctx *ctx, struct packet *p, struct xlvs
 {
 	int why = pipeline_classify(ctx, p, s);
 
-	return finish(ctx, p, why ? why : pipeline_forward(ctx, p, s));
+	return finish(p, why ? why : pipeline_forward(ctx, p, s));
 }
 
 #ifdef HOOK_TC
@@ -413,7 +413,7 @@ static __always_inline int pipeline_egress(hook_ctx *ctx)
 	if (!d || (p->fragment == FRAGMENT_FIRST && fragments_remember(p, d)))
 		return HOOK_VERDICT_PASS;
 	p->from_director = 1;
-	verdict = finish(ctx, p, pipeline_reply(ctx, p, d, s));
+	verdict = finish(p, pipeline_reply(ctx, p, d, s));
 	/* To a client on the director as well: it comes in by lo, and has been seen. */
 	if (unlikely(hook_ingress(ctx) == LOOPBACK_IFINDEX))
 		hook_set_delivered(ctx);
@@ -445,7 +445,7 @@ static __always_inline int pipeline_answers(hook_ctx *ctx)
 	why = p->icmp_type ? pipeline_icmp(ctx, p, s) : pipeline_reply(ctx, p, d, s);
 	if (why != XLVS_REASON_FWD_REPLY && why != XLVS_REASON_FWD_ICMP_OUT)
 		return HOOK_VERDICT_PASS;
-	return next_hop_send(ctx, p);
+	return next_hop_send(p);
 }
 #endif
 

@@ -4,17 +4,14 @@
  */
 #include "hook_tc.h"
 
-#include "pipeline.h"
+#include "director.h"
 
 SEC("tc")
 int xlvs_tc_ingress(struct __sk_buff *ctx)
 {
-	struct packet *p;
-
 	if (unlikely(ctx->ifindex == LOOPBACK_IFINDEX && hook_delivered(ctx)))
 		return HOOK_VERDICT_PASS;
-	p = packet_begin();
-	return p ? pipeline(ctx, p, settings_get()) : HOOK_VERDICT_PASS;
+	return director(ctx);
 }
 
 SEC("tc")

@@ -140,13 +140,13 @@ static __always_inline int next_hop_local_client(struct packet *p)
 }
 
 /* Sends a finished frame. */
-static __always_inline int next_hop_send(hook_ctx *ctx, struct packet *p)
+static __always_inline int next_hop_send(const struct packet *p)
 {
 #ifdef HOOK_TC
 	if (unlikely(p->unresolved))
 		return next_hop_send_unresolved(p);
 #endif
-	return hook_send(ctx, p);
+	return hook_send(p->next_hop.ifindex);
 }
 
 #endif

@@ -162,7 +162,7 @@ subprogram int rewrite_transport(hook_ctx *ctx, struct packet *p, __u32 hop)
 	if (rewrite_ip(ctx, p->l3, p->family, src, dst, hop))
 		return -1;
 	/* Of a GSO frame each packet would need its own; of a fragment the rest is not here. */
-	return absent && p->wire_packets == 1 && !p->fragment ?
+	return absent && p->wire.packets == 1 && !p->fragment ?
 		       rewrite_udp_checksum(ctx, p, src, dst) :
 		       0;
 }

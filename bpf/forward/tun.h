@@ -181,7 +181,7 @@ static __always_inline struct tun_gre tun_gre(__u8 inner, bool checksum)
 static __noinline int tun_shim(hook_ctx *ctx, struct packet *p, const struct xlvs_destination *d,
 			       const struct xlvs_addr *source, union tun_shim *s)
 {
-	bool checksum = tun_has_checksum(d) && p->wire_packets <= 1;
+	bool checksum = tun_has_checksum(d) && p->wire.packets <= 1;
 	__u32 sum = 0;
 
 	if (d->tunnel_type == XLVS_TUNNEL_GUE) {
@@ -256,7 +256,7 @@ subprogram int tun_forward(hook_ctx *ctx, struct packet *p, const struct xlvs_de
 		return XLVS_REASON_DROP_INTERNAL;
 	tun_source(p, d, &source);
 	protocol = tun_protocol(d->tunnel_type, p->family);
-	between = tun_shim_length(d->tunnel_type, tun_has_checksum(d) && p->wire_packets <= 1);
+	between = tun_shim_length(d->tunnel_type, tun_has_checksum(d) && p->wire.packets <= 1);
 	if (between) {
 		if (tun_shim(ctx, p, d, &source, &shim))
 			return XLVS_REASON_DROP_INTERNAL;

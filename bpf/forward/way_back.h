@@ -101,11 +101,11 @@ static __always_inline int way_back(hook_ctx *ctx, struct packet *p)
 	struct xlvs_entry *e;
 	int rc;
 
-	if (row && p->segment <= row->next_hop.mtu) {
+	if (row && p->wire.segment <= row->next_hop.mtu) {
 		p->next_hop = row->next_hop;
 		return NEXT_HOP_OK;
 	}
-	rc = next_hop_route(ctx, p, way_back_source(p), &p->to.dst, p->segment);
+	rc = next_hop_route(ctx, p, way_back_source(p), &p->to.dst, p->wire.segment);
 	if (rc || p->unresolved)
 		return rc;
 	row_number = way_back_store(p);

@@ -287,7 +287,7 @@ static __always_inline bool parse_ipv4_sum(hook_ctx *ctx, __u32 l3, __u32 header
 static __always_inline enum xlvs_reason parse_later(hook_ctx *ctx, struct packet *p,
 						    const struct ip_view *v)
 {
-	hook_measure(ctx, p, v->l4 - p->l3);
+	p->wire = hook_measure(ctx, p->length, v->l4 - p->l3);
 	if (parse_follows(v->protocol)) {
 		parse_key_exchange(p);
 		p->fragment = FRAGMENT_NOT;
@@ -356,7 +356,7 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 		p->tuple.sport = tcp->source;
 		p->tuple.dport = tcp->dest;
 		p->tcp_flags = ((__u8 *)tcp)[13];
-		hook_measure(ctx, p, v.l4 - p->l3 + tcp->doff * 4);
+		p->wire = hook_measure(ctx, p->length, v.l4 - p->l3 + tcp->doff * 4);
 		return XLVS_REASON_NONE;
 	}
 	if (v.protocol == IPPROTO_UDP) {
@@ -368,10 +368,10 @@ subprogram int parse(hook_ctx *ctx, struct packet *p)
 		p->tuple.sport = udp->source;
 		p->tuple.dport = udp->dest;
 		p->udp_checksum_absent = !udp->check;
-		hook_measure(ctx, p, v.l4 - p->l3 + sizeof(*udp));
+		p->wire = hook_measure(ctx, p->length, v.l4 - p->l3 + sizeof(*udp));
 		return XLVS_REASON_NONE;
 	}
-	hook_measure(ctx, p, v.l4 - p->l3);
+	p->wire = hook_measure(ctx, p->length, v.l4 - p->l3);
 	if (v.protocol == (p->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		if (v.fragment)
 			return why;

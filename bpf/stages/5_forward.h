@@ -38,7 +38,7 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_des
 	if (method == XLVS_METHOD_NAT || method == XLVS_METHOD_FULLNAT)
 		if (nat_to_server(p, d))
 			return XLVS_REASON_DROP_INTERNAL;
-	if (unlikely(p->segment > mtu)) {
+	if (unlikely(p->wire.segment > mtu)) {
 		/* Only the stack can fragment, and it routes what NAT made of the packet.
 		 * By the other methods it would meet an address of its own: that is lost. */
 		if (!p->dont_fragment && method == XLVS_METHOD_NAT)

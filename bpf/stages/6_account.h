@@ -12,11 +12,11 @@ static __always_inline void account_one(struct xlvs_stats *s, const struct packe
 		return;
 	s->connections += p->opened;
 	if (p->reply) {
-		s->out_packets += p->wire_packets;
-		s->out_bytes += p->wire_bytes;
+		s->out_packets += p->wire.packets;
+		s->out_bytes += p->wire.bytes;
 	} else {
-		s->in_packets += p->wire_packets;
-		s->in_bytes += p->wire_bytes;
+		s->in_packets += p->wire.packets;
+		s->in_bytes += p->wire.bytes;
 	}
 }
 

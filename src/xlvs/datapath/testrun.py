@@ -13,6 +13,7 @@ _SK_BUFF_BYTES = 192  # sizeof(struct __sk_buff)
 _SK_BUFF_MARK = 8
 _SK_BUFF_INGRESS_IFINDEX = 36
 _SK_BUFF_IFINDEX = 40
+_SK_BUFF_GSO_SIZE = 176
 _GROWTH = 256  # room for what a program may put in front of the packet
 
 
@@ -50,10 +51,14 @@ def xdp_context(length: int, ifindex: int, rx_queue: int = 0) -> bytes:
     return _XDP_MD.pack(0, length, 0, ifindex, rx_queue, 0)
 
 
-def tc_context(ifindex: int, mark: int = 0) -> bytes:
-    """A struct __sk_buff for a frame on an interface of this namespace."""
+def tc_context(ifindex: int, mark: int = 0, gso_size: int = 0) -> bytes:
+    """A struct __sk_buff for a frame on an interface of this namespace.
+
+    ``gso_size``: bytes of payload in each packet that a GSO frame stands for, 0: it is one.
+    """
     context = bytearray(_SK_BUFF_BYTES)
     struct.pack_into("=I", context, _SK_BUFF_MARK, mark)
     struct.pack_into("=I", context, _SK_BUFF_INGRESS_IFINDEX, 0)
     struct.pack_into("=I", context, _SK_BUFF_IFINDEX, ifindex)
+    struct.pack_into("=I", context, _SK_BUFF_GSO_SIZE, gso_size)
     return bytes(context)
