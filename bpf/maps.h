@@ -130,6 +130,14 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } events SEC(".maps");
 
+/* Of 16 bytes each in the ring. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} sync_events SEC(".maps");
+XLVS_MAP_ARRAY(synced, struct xlvs_synced, XLVS_SYNCED_BATCH, BPF_F_MMAPABLE);
+
 /* Enums and structs that no map names would be missing in BTF: these keep them. */
 struct xlvs_anchor {
 	enum xlvs_method method;
@@ -147,6 +155,9 @@ struct xlvs_anchor {
 	struct xlvs_commit commit;
 	struct xlvs_now now;
 	struct xlvs_event event;
+	enum xlvs_synced_flags synced_flags;
+	enum xlvs_synced_result synced_result;
+	struct xlvs_sync sync;
 };
 const volatile struct xlvs_anchor xlvs_abi_anchor = {};
 

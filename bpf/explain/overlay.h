@@ -313,9 +313,8 @@ static __always_inline void *overlay_event(void *ring, __u64 size)
 {
 	__u32 zero = 0;
 
-	(void)ring;
 	(void)size;
-	return live_lookup(&asked, &zero);
+	return ring == &sync_events ? NULL : live_lookup(&asked, &zero);
 }
 
 #endif
