@@ -38,6 +38,7 @@ OBJECT_FILES = ("xdp.bpf.o", "tc.bpf.o", "control.bpf.o")
 COMMIT_PROGRAM = "xlvs_commit"
 SWEEP_PROGRAM = "xlvs_start_sweep"
 NOW_PROGRAM = "xlvs_now"
+SYNC_PROGRAM = "xlvs_sync"
 
 _LAYOUT_BYTES = 1 << 16
 _CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
@@ -358,6 +359,14 @@ class DataPath:
         with explained("reading the data path's clock"):
             run = libbpf.test_run(self.programs[NOW_PROGRAM], None, codec.pack(records.Now()), 0, 0)
         return codec.unpack(run.ctx_out).ticks % _TICKS
+
+    def take_synced(self, count: int) -> None:
+        """Put the first ones of the map ``synced`` into the table."""
+        codec = self.layout.codec(records.Sync)
+        with explained("taking another director's connections"):
+            libbpf.test_run(
+                self.programs[SYNC_PROGRAM], None, codec.pack(records.Sync(count)), 0, 0
+            )
 
     def close(self) -> None:
         """Close the descriptors; the data path goes on."""
