@@ -123,13 +123,17 @@ class Rehearsal:
             each.close()
         self._object.close()
 
+    def programs(self) -> Mapping[str, int]:
+        """Descriptors of its programs, by name."""
+        return self._object.program_fds()
+
     def run(self, frame: bytes, ifindex: int, mark: int = 0) -> Trial:
         """One packet. Raises DataPathProblem."""
         if self._used:
             for each in self._maps.values():
                 each.clear()
         self._used = True
-        program = self._object.program_fds()[f"xlvs_explain_{self._kind}"]
+        program = self.programs()[f"xlvs_explain_{self._kind}"]
         xdp = self._kind == "xdp"
         context = xdp_context(len(frame), ifindex) if xdp else tc_context(ifindex, mark)
         wants = " (for XDP the interface has to have a receive queue)" if xdp else ""
