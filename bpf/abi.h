@@ -143,7 +143,7 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_HEADROOM,           /* the kernel refused to grow or shrink the frame */
 	XLVS_REASON_DROP_CONTENDED,          /* scheduler state kept changing under us */
 	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
-	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* about a connection whose method carries no such ICMP */
+	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* its TTL, or no server: no error about an error */
 	XLVS_REASON_DROP_ICMP_CHECKSUM,      /* about a connection of ours, and damaged */
 	XLVS_REASON_DROP_LOADED,             /* drop_packet: memory is short */
 	XLVS_REASON_DROP_NO_CALL_ID,         /* pe sip: a datagram without a Call-ID */
