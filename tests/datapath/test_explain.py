@@ -13,8 +13,9 @@ import pytest
 from xlvs.datapath import libbpf
 from xlvs.datapath import records as r
 from xlvs.datapath.addresses import text
+from xlvs.datapath.explain import trial
 from xlvs.datapath.libbpf.calls import library, ptr, u32
-from xlvs.datapath.loader import OBJECTS
+from xlvs.datapath.loader import OBJECTS, DataPath
 
 from .explaining import Explained, Explainer, frame
 from .marks import load, rule
@@ -55,6 +56,41 @@ def it(director: World, explainers: Explainer) -> Explainer:
 
 def syn(port: int = 1024, flags: str = "S", **more: object) -> bytes:
     return frame(CLIENT, port, VIP, 80, flags, **more)  # type: ignore[arg-type]
+
+
+# ---- loading
+
+
+def test_it_is_loaded_for_the_first_packet_only(
+    director: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    class Counted(trial.Rehearsal):
+        def __init__(self, path: DataPath, hook: str) -> None:
+            loaded.append(hook)
+            super().__init__(path, hook)
+
+    monkeypatch.setattr(trial, "Rehearsal", Counted)
+    rehearsals = trial.Rehearsals(director.path)
+    director.destination(director.service(), 1, r.Method.DR)
+
+    def answer() -> tuple[object, ...]:
+        found = rehearsals.run(syn(), director.hook, director.ifindex["eth0"])
+        return found.verdict, found.reason, found.frame, found.looked, found.note("choose")
+
+    try:
+        first = answer()
+        assert first[:2] == ("send", "fwd_dr")
+        assert answer() == first
+        director.change(0, method=r.Method.NAT)
+        assert answer()[1] == "fwd_nat"
+        assert loaded == [director.hook]
+        rehearsals.close()
+        assert answer()[1] == "fwd_nat"
+        assert loaded == [director.hook] * 2
+    finally:
+        rehearsals.close()
 
 
 # ---- nothing is written

@@ -15,9 +15,12 @@ from xlvs.io.surroundings import Surroundings
 from xlvs.model.mark import MarkRule, matching
 from xlvs.wire.explanation import ExplainRequest, Explanation, Packet
 
+KEEP_SECONDS = 60.0
+"""How long after a packet the next one is explained at once."""
+
 
 class Explainer:
-    """Explains one packet at a time; loading takes a second or two, and others go on."""
+    """Explains one packet at a time; the first takes a second or two, and others go on."""
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Explainer:
         self._marks = marks
         self._surroundings = surroundings
         self._one = asyncio.Lock()
+        self._end: asyncio.TimerHandle | None = None
 
     async def explain(self, request: ExplainRequest) -> Explanation:
         """What would happen to the packet. Raises Problem."""
@@ -39,9 +43,15 @@ class Explainer:
         names = {link.ifindex: link.name for link in observed.links.values()}
         packet = _packet(where, frame)
         async with self._one:
-            found = await asyncio.to_thread(
-                self._kernel.explain, frame, packet, where.link.ifindex, request.mark, names
-            )
+            if self._end:
+                self._end.cancel()
+            try:
+                found = await asyncio.to_thread(
+                    self._kernel.explain, frame, packet, where.link.ifindex, request.mark, names
+                )
+            finally:
+                loop = asyncio.get_running_loop()
+                self._end = loop.call_later(KEEP_SECONDS, self._kernel.explained)
         if found.mark is None:
             return msgspec.structs.replace(found, mark=request.mark or None)
         by = matching(

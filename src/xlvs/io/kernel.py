@@ -48,6 +48,7 @@ class Kernel:
         self._layout = path.layout
         self._views: dict[str, memoryview] = {}
         self._marks = MarkMaps(path)
+        self._rehearsals = trials.Rehearsals(path)
 
     @property
     def adopted(self) -> bool:
@@ -388,9 +389,10 @@ class Kernel:
     ) -> Explanation:
         """What would happen to a frame; ``names`` of interfaces. Nothing is changed.
 
-        Takes a second or two; may be called from another thread. Raises Problem.
+        The first one takes a second or two, and holds memory until ``explained``. May be
+        called from another thread. Raises Problem.
         """
-        trial = trials.run(self._path, frame, packet.hook, ifindex, mark)
+        trial = self._rehearsals.run(frame, packet.hook, ifindex, mark)
         door = Door(
             self._layout,
             self._path.geometry.hz,
@@ -398,6 +400,10 @@ class Kernel:
             lambda index: names.get(index, f"interface {index}"),
         )
         return Story(door, trial).tell(packet)
+
+    def explained(self) -> None:
+        """Nothing more is to be explained for now: give the memory back."""
+        self._rehearsals.close()
 
     # ---- hooks
 
@@ -430,6 +436,7 @@ class Kernel:
         for view in self._views.values():
             view.release()
         self._views.clear()
+        self._rehearsals.close()
         self._path.close()
 
     # ---- bytes
