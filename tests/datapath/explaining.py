@@ -97,8 +97,10 @@ def frame(  # a packet
     protocol: str = "tcp",
     length: int = 0,
     side: str = "eth0",
+    error: str = "",
+    sender: str = "",
 ) -> bytes:
-    """A packet as ``xlvs explain`` makes it."""
+    """A packet as ``xlvs explain`` makes it, or an ``error`` about it."""
     return frames.make(
         frames.Wanted(
             protocol=Protocol(protocol),
@@ -110,5 +112,7 @@ def frame(  # a packet
             length=length,
             source_mac=mac_bytes(CLIENT_MAC),
             destination_mac=mac_bytes(MAC0 if side == "eth0" else MAC1),
+            error=error,
+            sender=ip_address(sender) if sender else None,
         )
     )

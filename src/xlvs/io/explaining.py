@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from xlvs.datapath.explain import frame as frames
-from xlvs.datapath.explain.arrival import Arrival, arrival
+from xlvs.datapath.explain.arrival import Arrival, arrival, sender
 from xlvs.io.kernel import Kernel
 from xlvs.io.surroundings import Surroundings
 from xlvs.model.mark import MarkRule, matching
@@ -36,7 +36,7 @@ class Explainer:
 
     async def explain(self, request: ExplainRequest) -> Explanation:
         """What would happen to the packet. Raises Problem."""
-        route = await self._surroundings.route(request.source)
+        route = await self._surroundings.route(sender(request))
         observed = self._surroundings.observed
         where = arrival(request, observed, route, self._kernel.attachments())
         frame = frames.make(where.wanted)
@@ -54,10 +54,11 @@ class Explainer:
                 self._end = loop.call_later(KEEP_SECONDS, self._kernel.explained)
         if found.mark is None:
             return msgspec.structs.replace(found, mark=request.mark or None)
-        by = matching(
-            self._marks(), request.source, request.destination,
-            frames.NUMBERS[request.protocol], request.destination_port,
-        )  # fmt: skip
+        ends = (request.source, request.destination, request.destination_port)
+        if request.error:  # it counts as the answer to what it quotes
+            ends = (request.destination, request.source, request.source_port or 0)
+        source, destination, port = ends
+        by = matching(self._marks(), source, destination, frames.NUMBERS[request.protocol], port)
         return msgspec.structs.replace(found, marked_by=by)
 
 
