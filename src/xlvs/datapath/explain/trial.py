@@ -164,7 +164,7 @@ class Rehearsals:
     """Both hooks' objects, each loaded at the first packet that needs it.
 
     The verifier takes a second or two, and a loaded object holds room for a copy of every
-    destination: 60 MB by the usual sizes. So it is kept as long as packets come, not for ever.
+    destination: 70 MB by the usual sizes. So it is kept as long as packets come, not for ever.
     """
 
     def __init__(self, path: DataPath) -> None:
