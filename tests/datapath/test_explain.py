@@ -36,6 +36,7 @@ RDONLY_PROG = 1 << 7
 HOST = b"\xff" * 16
 NETWORK = b"\xff" * 15 + b"\0"
 PROPERTY_SECONDS = 25
+PROPERTY_PACKETS = 50
 ERRORS = ("host-unreachable", "port-unreachable", "too-big", "ttl-exceeded")
 ALL = [each for each in r.Scheduler if each is not r.Scheduler.NONE]
 
@@ -527,7 +528,8 @@ def test_what_is_said_happens(it: Explainer) -> None:
     deadline = time.monotonic() + PROPERTY_SECONDS
     reasons: set[str] = set()
     packets = 0
-    while time.monotonic() < deadline:
+    # A busy machine takes longer to see enough.
+    while time.monotonic() < deadline or packets <= PROPERTY_PACKETS:
         it.world.reset()
         configured(it.world, chance)
         begin_ports(it.world)
@@ -540,7 +542,6 @@ def test_what_is_said_happens(it: Explainer) -> None:
             check(it.world, found, seed)
             reasons.add(found.story.reason)
             packets += 1
-    assert packets > 50, packets
     assert len(reasons) > 5, reasons
 
 
