@@ -161,7 +161,8 @@ def hashing(port=None, **more):
 
 def slots_of(world, key=KEY):
     """Whose the slots are, and what they remember."""
-    return world.port.hashed(world.director.effective.service_ids[key])
+    owners, pasts = world.port.hashed(world.director.effective.service_ids[key])
+    return tuple(owners), pasts
 
 
 def timeout_passes(world):
