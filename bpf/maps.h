@@ -54,7 +54,8 @@ XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
 /*
  * Pages of slots, which the daemon makes as services need them: ten thousand tables of mh are
  * 650 MB, and most directors have none. All pages are alike, so that the verifier knows how
- * long they are and both look-ups are a few instructions in the program.
+ * long they are and both look-ups are a few instructions in the program. (They have sizes and
+ * no types: to kernels before 6.2 a map with BTF is not alike one without, which the daemon's are.)
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -66,8 +67,8 @@ struct {
 			__uint(type, BPF_MAP_TYPE_ARRAY);
 			__uint(map_flags, BPF_F_MMAPABLE);
 			__uint(max_entries, XLVS_SLOT_PAGE);
-			__type(key, __u32);
-			__type(value, struct xlvs_hash_slot);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct xlvs_hash_slot));
 		});
 } hash_slots SEC(".maps");
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from xlvs.datapath import libbpf
-from xlvs.datapath.loader import DataPath
+from xlvs.datapath.libbpf.calls import library, ptr, u32
+from xlvs.datapath.loader import OBJECTS, DataPath
 from xlvs.datapath.problems import DataPathProblem
 from xlvs.datapath.records import NO_DESTINATION, SLOT_PAGE
 from xlvs.datapath.slots import Past
@@ -131,6 +132,20 @@ def test_a_started_daemon_finds_the_pages_of_the_one_before(build: str) -> None:
 
 
 # ---- the maps themselves
+
+
+def test_pages_are_defined_without_types(tmp_path: Path) -> None:
+    """Before Linux 6.2 a map with BTF is not alike one without, so no page would be taken."""
+    of = library()
+    for name in ("bpf_map__inner_map", "bpf_map__btf_value_type_id", "bpf_map__btf_key_type_id"):
+        function = getattr(of, name)
+        function.argtypes = (ptr,)
+        function.restype = ptr if name.endswith("inner_map") else u32
+    made = libbpf.Object(str(OBJECTS / "xdp.bpf.o"), str(tmp_path))
+    (outer,) = (each.handle for each in made.maps() if each.name == "hash_slots")
+    page = of.bpf_map__inner_map(outer)
+    assert (of.bpf_map__btf_key_type_id(page), of.bpf_map__btf_value_type_id(page)) == (0, 0)
+    made.close()
 
 
 def test_what_is_written_is_read(shared_path: DataPath) -> None:
