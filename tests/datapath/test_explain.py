@@ -102,10 +102,15 @@ def opened_read_only(name: str, folder: Path) -> libbpf.Object:
     """An object whose shared maps no program may write."""
     set_flags = library().bpf_map__set_map_flags
     set_flags.argtypes, set_flags.restype = (ptr, u32), int
+    inner = library().bpf_map__inner_map
+    inner.argtypes, inner.restype = (ptr,), ptr
+    flags = library().bpf_map__map_flags
     made = libbpf.Object(str(OBJECTS / name), str(folder))
     for each in made.maps():
         if each.pinned and each.name not in {"events", "sweepers"}:
-            set_flags(each.handle, each.flags | RDONLY_PROG)
+            # No program can write an array of maps: what it could write are the maps in it.
+            handle = inner(each.handle) or each.handle
+            set_flags(handle, flags(handle) | RDONLY_PROG)
     return made
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from xlvs.datapath import slots
 from xlvs.datapath.records import (
     CURSOR_HEAD,
+    SLOT_PAGE,
     Destination,
     DestinationFlag,
     PortBlock,
@@ -25,6 +26,7 @@ from xlvs.datapath.records import (
     State,
 )
 from xlvs.datapath.slots import Moment
+from xlvs.datapath.space import NOWHERE, Space, page_of, slots_read
 from xlvs.datapath.tables import EMPTY, Capacity, Have, Region, Servers, Tables
 from xlvs.datapath.writes import (
     ClearBlock,
@@ -44,14 +46,13 @@ from xlvs.datapath.writes import (
     PutRoles,
     PutService,
     PutSettings,
+    PutSlotPages,
     Write,
     WriteList,
     WriteMarks,
     WriteSlots,
 )
-from xlvs.model.problem import Code, Problem
 
-NOWHERE = Region(0, 0)
 IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _USED = int(ServiceFlag.USED)
@@ -81,17 +82,25 @@ def diff(
 
     Raises Problem when the lists do not fit.
     """
-    return tuple(_Plan(have, want, capacity, renewal).writes())
+    writes = tuple(_Plan(have, want, capacity, renewal).writes())
+    # All at once, because the kernel waits a moment for each time; and first, because this
+    # is where memory may be short.
+    regions = {write.region for write in writes if isinstance(write, WriteSlots)}
+    pages = {page_of(region) for region in regions} - have.slot_pages
+    return (PutSlotPages(tuple(sorted(pages))), *writes) if pages else writes
 
 
 def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     """What the maps hold when all writes were done."""
     regions, slot_regions, pasts = dict(have.regions), dict(have.slot_regions), dict(have.pasts)
     committed = dict(have.committed)
+    pages = have.slot_pages
     written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}
     for write in writes:
         if isinstance(write, WriteSlots):
             written[write.region] = write.pasts
+        elif isinstance(write, PutSlotPages):
+            pages |= frozenset(write.numbers)
         elif isinstance(write, Commit):
             current, _ = regions.get(write.service, (NOWHERE, NOWHERE))
             regions[write.service] = (write.region, current)
@@ -107,6 +116,7 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
         pasts={id_: found for id_, found in pasts.items() if found},
         roles=want.roles(),
         egress=_egress(want),
+        slot_pages=pages,
     )
 
 
@@ -165,15 +175,16 @@ class _Plan:
         self._there = have.tables
         self._want = want
         self._renewal = renewal
-        self._space = _Space(
-            have.regions,
+        self._space = Space(
+            lambda: (region for both in have.regions.values() for region in both),
             capacity.service_destinations,
             "there is no room for the servers' lists",
         )
-        self._slot_space = _Space(
-            _slots_read(have),
+        self._slot_space = Space(
+            lambda: slots_read(have),
             capacity.hash_slots,
             "there is no room for the slots of more services with the schedulers mh and sh",
+            page=SLOT_PAGE,
         )
         self._roles = want.roles()
         self._suspended: set[int] = set()
@@ -440,48 +451,6 @@ class _Plan:
             return slots.of_a_table(others, new.owners, moment)
         pasts = self._have.pasts.get(id_, EMPTY)
         return slots.after_change(old.owners, pasts, new.owners, moment)
-
-
-class _Space:
-    """Free regions of a map of lists: no packet may still be reading there."""
-
-    def __init__(
-        self, regions: Mapping[int, tuple[Region, Region]], size: int, complaint: str
-    ) -> None:
-        self._complaint = complaint
-        # Gaps, not what is taken: ten thousand new services take theirs one by one.
-        self._free: list[Region] = []
-        base = 0
-        for region in sorted({region for both in regions.values() for region in both}):
-            if region.base > base and region.size:
-                self._free.append(Region(base, region.base - base))
-            base = max(base, region.base + region.size)
-        if size > base:
-            self._free.append(Region(base, size - base))
-
-    def take(self, count: int) -> Region:
-        if not count:
-            return NOWHERE
-        for place, gap in enumerate(self._free):
-            if gap.size < count:
-                continue
-            rest = Region(gap.base + count, gap.size - count)
-            self._free[place : place + 1] = [rest] if rest.size else []
-            return Region(gap.base, count)
-        raise Problem(Code.NO_SPACE, self._complaint)
-
-
-def _slots_read(have: Have) -> dict[int, tuple[Region, Region]]:
-    """Regions of slots that packets may be reading.
-
-    Those before are not kept for as long as lists are: they are large, also those of
-    services that are gone.
-    """
-    found = {}
-    for id_, (current, before) in have.slot_regions.items():
-        age = (have.now - have.committed.get(id_, have.now)) % slots.TICKS
-        found[id_] = (current, NOWHERE if age >= have.hz else before)
-    return found
 
 
 def _egress(want: Tables) -> bool:

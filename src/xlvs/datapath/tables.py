@@ -26,7 +26,7 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
 )
-from xlvs.datapath.slots import Pasts
+from xlvs.datapath.slots import NO_OWNERS, Owners, Pasts
 from xlvs.model.problem import Code, Problem
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
@@ -53,7 +53,7 @@ class Servers(NamedTuple):
     ids: tuple[int, ...] = ()
     gcd: int = 1
     max_weight: int = 0
-    owners: tuple[int, ...] = ()
+    owners: Owners = NO_OWNERS
 
 
 class BlockKey(NamedTuple):
@@ -205,7 +205,7 @@ class Tables(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A range of the map service_destinations or hash_slots."""
+    """A range of the map service_destinations, or of the slots in one page of hash_slots."""
 
     base: int
     size: int
@@ -223,7 +223,7 @@ class Have(NamedTuple):
     service's last change; soon after it nobody reads the slots before. ``pasts``: per
     service, what the slots in use remember. ``now``: the tick. ``busy``: destinations
     with connections, as far as slots remember them. ``unseen``: those that never had a
-    packet, as far as they lose slots.
+    packet, as far as they lose slots. ``slot_pages``: pages of slots that take memory.
     """
 
     tables: Tables = Tables()
@@ -238,6 +238,7 @@ class Have(NamedTuple):
     now: int = 0
     busy: frozenset[int] = frozenset()
     unseen: frozenset[int] = frozenset()
+    slot_pages: frozenset[int] = frozenset()
 
     def remembered(self) -> set[int]:
         """Destinations that slots remember: their ids must be nobody else's."""

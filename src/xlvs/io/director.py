@@ -18,8 +18,9 @@ from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
 from xlvs.datapath.records import DestinationFlag, DestinationLoad
 from xlvs.datapath.renewal import renewal
+from xlvs.datapath.space import spare_pages
 from xlvs.datapath.tables import Have, Release
-from xlvs.datapath.writes import PutSettings, Write
+from xlvs.datapath.writes import DropSlotPages, PutSettings, Write
 from xlvs.engine import defence
 from xlvs.engine.defence import Defence
 from xlvs.io import clock
@@ -34,6 +35,8 @@ from xlvs.model.problem import Code, Problem
 REST = 120.0
 """Seconds that a removed destination is kept after its last connection (IPVS's
 IP_VS_DEST_TRASH_PERIOD): added again by then, its counters go on."""
+
+_PAGES_AT_ONCE = 8
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +183,16 @@ class Director:
         forgets = bool(forgetting(self._now(), self.effective.tables))
         if any(release) or forgets:
             self._change(self.desired, NO_CHANGES, release, forget=forgets)
+        self._drop_pages()
+
+    def _drop_pages(self) -> None:
+        """Pages of slots that nobody needs any more; each takes the kernel some 15 ms."""
+        # The last ones first: free regions are taken from the beginning.
+        spare = spare_pages(self._have._replace(now=self.port.ticks()))[-_PAGES_AT_ONCE:]
+        if spare:
+            self.port.write(DropSlotPages(tuple(spare)))
+            left = self._have.slot_pages.difference(spare)
+            self._have = self._have._replace(slot_pages=left)
 
     def _zero(self, changes: Changes) -> None:
         for key in changes.zeroed:
