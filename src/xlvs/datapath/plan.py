@@ -23,6 +23,7 @@ from xlvs.datapath.records import (
     Scheduler,
     Service,
     ServiceFlag,
+    ServiceKey,
     Settings,
     State,
 )
@@ -107,10 +108,12 @@ def diff(
 
 
 def _shared(have: Have, want: Tables, capacity: Capacity) -> Shared:
-    wanted = want.roles()
-    changed = compress(zip(range(len(wanted)), have.roles, wanted), map(ne, have.roles, wanted))
+    there, wanted = have.roles, want.roles()
+    places: Iterable[int] = ()
+    if there != wanted:
+        places = compress(range(len(wanted)), map(ne, there, wanted))
     return Shared(
-        tuple(changed) if have.roles != wanted else (),
+        [(at, there[at], wanted[at]) for at in places],
         have.tables.real_servers(),
         want.real_servers(),
         lists_space(have, capacity),

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -30,29 +28,18 @@ from xlvs.engine.defence import Defence
 from xlvs.io import clock
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
-from xlvs.io.statefile import Saved, SavedChange, SavedDrain, SavedService
+from xlvs.io.notebook import Notebook, Store
 from xlvs.model import service as model
 from xlvs.model.desired import Bounds, Desired, Entry
 from xlvs.model.drain import Drained, due
 from xlvs.model.edit import AnyEdit, DeleteDestination
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import ServiceKey
 
 REST = 120.0
 """Seconds that a removed destination is kept after its last connection (IPVS's
 IP_VS_DEST_TRASH_PERIOD): added again by then, its counters go on."""
 
 log = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """Where what is wanted outlives the daemon (``statefile.StateFile``)."""
-
-    def save(self, saved: Saved) -> None:
-        """Keep this. Raises OSError."""
-
-    def append(self, change: SavedChange) -> bool:
-        """Keep what was kept last, and this; False if that cannot be. Raises OSError."""
 
 
 class Director:
@@ -76,11 +63,10 @@ class Director:
         self.observed = Observed()
         self.available = sys.maxsize
         """Free pages of memory, as far as known: what the defence goes by."""
-        self._store = store
+        self._notebook = Notebook(store)
         self._wall = wall
         self._have = Have()
         self._whole: Whole | None = None
-        self._saved_baselines = -1
         self._idle_since: dict[int, float] = {}
         self._sweeps = -1
         self.expiry_stands_still = False
@@ -93,7 +79,7 @@ class Director:
         self.desired = adopted.desired
         self.ledger = adopted.ledger
         # What was read off the maps is in the file from now on.
-        self._remember(adopted.desired)
+        self._notebook.save(adopted.desired, self.ledger)
         writes = self._change(adopted.desired, NO_CHANGES)
         self.ledger.adopt(self.port, self.effective.tables)
         return writes
@@ -221,7 +207,7 @@ class Director:
                     ids = self.effective.destination_ids[each]
                     self.ledger.zero(self.port, service, ids)
         if changes.zeroed:
-            self._remember(self.desired)
+            self._notebook.save(self.desired, self.ledger)
 
     def _change(
         self,
@@ -239,7 +225,7 @@ class Director:
         self._have = have
         writes = diff(have, want.tables, self.port.capacity, renewal)
         if desired != self.desired:
-            self._remember(desired)
+            self._notebook.save(desired, self.ledger)
         self._write(writes, desired)
         self._have = after(have, want.tables, writes)
         self.desired = desired
@@ -283,7 +269,7 @@ class Director:
         renewed = renewal(want, part, changes)
         shared = whole.shared(part, want.tables)
         writes = diff(part, want.tables, self.port.capacity, renewed, shared)
-        self._remember_some(desired, changes, listed)
+        self._notebook.change(self.desired, desired, changes, self.ledger)
         self._write(writes, desired)
         whole.replace(keys, part, want, writes)
         self._whole, self._have, self.effective = whole, whole.have, whole.want
@@ -370,7 +356,7 @@ class Director:
         """Some writes were done, then one failed: back to what was wanted before."""
         log.error("a step of a change failed; going back to what was there before")
         if refused != self.desired:
-            self._remember(self.desired)
+            self._notebook.save(self.desired, self.ledger)
         self._have = self.port.have()
         writes = diff(self._have, self.effective.tables, self.port.capacity)
         for write in writes:
@@ -378,67 +364,11 @@ class Director:
         self.ledger.follow(writes)
         self._have = self.port.have()
 
-    def _remember(self, desired: Desired) -> None:
-        saved = Saved(
-            services=[_saved(entry) for entry in desired.services.values()],
-            timeouts=desired.timeouts,
-            marks=list(desired.marks),
-            settings=dict(desired.settings),
-            drains=_saved_drains(desired),
-            service_baselines=self.ledger.service_baselines,
-            destination_baselines=self.ledger.destination_baselines,
-        )
-        with _saving():
-            self._store.save(saved)
-        self._saved_baselines = self.ledger.revision
-
-    def _remember_some(
-        self, desired: Desired, changes: Changes, listed: Mapping[ServiceKey, Entry]
-    ) -> None:
-        """Only some services are otherwise, and drains with them."""
-        there = self.desired.services
-        gone = [key for key in changes.services if key in there and key not in listed]
-        gone += [key for key in changes.begun if key in there]
-        if not gone and all(there.get(key) == entry for key, entry in listed.items()):
-            if desired.drains == self.desired.drains:
-                return
-        change = SavedChange(
-            gone=gone,
-            services=[_saved(entry) for entry in listed.values()],
-            drains=_saved_drains(desired),
-        )
-        with _saving():
-            appended = self._saved_baselines == self.ledger.revision and self._store.append(change)
-        if not appended:
-            self._remember(desired)
-
     def _counted(self) -> tuple[list[int], list[int]]:
         """Ids of services and destinations whose rates are estimated."""
         services = list(self.effective.service_ids.values())
         destinations = [id_ for ids in self.effective.destination_ids.values() for id_ in ids]
         return services, destinations
-
-
-@contextmanager
-def _saving() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Problem(
-            Code.INTERNAL, f"what is wanted cannot be saved, so nothing was changed: {error}"
-        ) from error
-
-
-def _saved(entry: Entry) -> SavedService:
-    service, destinations = entry
-    return SavedService(service=service, destinations=list(destinations))
-
-
-def _saved_drains(desired: Desired) -> list[SavedDrain]:
-    return [
-        SavedDrain(service=service, destination=destination, drain=drain)
-        for (service, destination), drain in desired.drains.items()
-    ]
 
 
 def _fullnat(entry: Entry) -> bool:

@@ -147,9 +147,10 @@ class Draft:
     def __init__(self, desired: Desired, bounds: Bounds = BOUNDLESS) -> None:
         self._bounds = bounds
         self.services: dict[ServiceKey, Entry] = dict(desired.services)
-        self._destinations = bounds.listed
-        if self._destinations is None:
-            self._destinations = sum(len(entry[1]) for entry in desired.services.values())
+        listed = bounds.listed
+        if listed is None:
+            listed = sum(len(entry[1]) for entry in desired.services.values())
+        self._destinations = listed
         self.timeouts = desired.timeouts
         # A list once they change: there may be thousands, each an edit of its own.
         self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks
