@@ -91,8 +91,7 @@ class Director:
         """
         desired, results, changes = fold(self.desired, edits, go_on=go_on, bounds=self._bounds())
         try:
-            if changes.everything or not self._change_some(desired, changes):
-                self._change(desired, changes)
+            self._change_edited(desired, changes)
         except Problem:
             if not go_on or len(edits) == 1:
                 raise
@@ -126,15 +125,19 @@ class Director:
     def observe(self, observed: Observed) -> tuple[Write, ...]:
         """The surroundings may have changed; what was written. Raises Problem."""
         self.observed = observed
-        have, want = self._have.tables, self.effective
+        have, ways = self._have.tables, self.effective.ways
+        if have.interfaces != interfaces(observed) or have is not self.effective.tables:
+            return self._change(self.desired, NO_CHANGES)
         # Most of what the kernel tells is of no interest: neighbours come of age all the time.
-        if (
-            have is want.tables
-            and have.interfaces == interfaces(observed)
-            and all(way_to(observed, address) == way for address, way in want.ways.items())
-        ):
+        moved = {address for address, way in ways.items() if way_to(observed, address) != way}
+        if not moved:
             return ()
-        return self._change(self.desired, NO_CHANGES)
+        services = {
+            key: None
+            for key, (_, listed) in self.desired.services.items()
+            if any(each.key.address in moved for each in listed)
+        }
+        return self._change_edited(self.desired, Changes(services=services))
 
     @property
     def defence(self) -> Defence:
@@ -232,23 +235,28 @@ class Director:
         self.effective = want
         return writes
 
-    def _change_some(self, desired: Desired, changes: Changes) -> bool:
-        """Make ``desired`` true where it differs, in a few services, or raise Problem.
+    def _change_edited(self, desired: Desired, changes: Changes) -> tuple[Write, ...]:
+        """Make ``desired`` true, which differs as ``changes`` say, or raise Problem."""
+        writes = None if changes.everything else self._change_some(desired, changes)
+        return self._change(desired, changes) if writes is None else writes
 
-        False, and nothing is changed, if that cannot be done without looking at the others:
+    def _change_some(self, desired: Desired, changes: Changes) -> tuple[Write, ...] | None:
+        """The same for a few services.
+
+        None, and nothing is changed, if that cannot be done without looking at the others:
         a local port is taken from all services with the same addresses.
         """
         keys = tuple(changes.services)
         listed = {key: desired.services[key] for key in keys if key in desired.services}
         if self._have.tables is not self.effective.tables or any(map(_fullnat, listed.values())):
-            return False
+            return None
         whole = self._whole
         if whole is None or not self._is_whole():
             whole = Whole(self._have, self.effective, self.port.capacity)
         part = whole.part(keys)
         if any(d.method == Method.FULLNAT for d in part.tables.destinations.values()):
             self._whole = whole
-            return False
+            return None
         self._whole = None  # until all is done
         part = self._timed(part)
         try:
@@ -262,7 +270,7 @@ class Director:
             )
         except Problem as problem:
             if problem.code is Code.NO_SPACE:  # what only rests makes room, but not here
-                return False
+                return None
             raise
         want = whole.complete(part, want)
         part = self._with_unseen(part, want.tables)
@@ -274,7 +282,7 @@ class Director:
         whole.replace(keys, part, want, writes)
         self._whole, self._have, self.effective = whole, whole.have, whole.want
         self.desired = desired
-        return True
+        return writes
 
     def _is_whole(self) -> bool:
         """Whether nothing was changed beside what is arranged for small changes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from ipaddress import ip_address
+from itertools import zip_longest
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from tests.unit.datapath_plan.build import (
     change,
     drain,
     drop,
+    observed,
     real,
     undrain,
 )
@@ -26,6 +28,7 @@ from tests.unit.datapath_plan.fake import FakePort, Sizes
 from xlvs.datapath.addresses import slot
 from xlvs.datapath.effective import Options
 from xlvs.datapath.history import NO_CHANGES
+from xlvs.datapath.observed import Neighbour
 from xlvs.datapath.records import DestinationLoad
 from xlvs.datapath.whole import Whole
 from xlvs.io.director import REST
@@ -106,6 +109,18 @@ def test_small_changes_leave_what_everything_anew_would(sequence):
         world.director.edit(batch, go_on=True)
         agree(world.director)
     nothing_is_left_to_do(world)
+
+
+@given(batches, st.lists(st.sets(st.integers(1, 4)), max_size=3))
+def test_neighbours_come_and_go(sequence, silent):
+    world = World(options=OPTIONS)
+    for batch, gone in zip_longest(sequence, silent, fillvalue=()):
+        world.director.edit(batch, go_on=True)
+        seen = observed()
+        lost = {(3, real(n)): Neighbour(b"", 0) for n in gone}
+        world.director.observe(seen._replace(neighbours={**seen.neighbours, **lost}))
+        agree(world.director)
+        nothing_is_left_to_do(world)
 
 
 @given(mixed, st.sets(st.integers(0, 12)))
