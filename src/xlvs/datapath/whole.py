@@ -17,8 +17,9 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.effective import Effective, service_key
 from xlvs.datapath.identity import Free, FreeIds
 from xlvs.datapath.observed import Way
-from xlvs.datapath.plan import NOWHERE, Shared, after, lists_space
+from xlvs.datapath.plan import Shared, after, lists_space
 from xlvs.datapath.records import ADDRESS_SLOTS, AddressRole, DestinationFlag, ServiceKey
+from xlvs.datapath.space import NOWHERE
 from xlvs.datapath.tables import EMPTY, EVERYWHERE, Capacity, Have, Tables
 from xlvs.datapath.writes import Commit, Write
 from xlvs.model import service as model
