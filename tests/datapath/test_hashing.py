@@ -11,6 +11,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
+from tests.unit.datapath_plan.build import Store
 
 from xlvs.datapath.effective import Options
 from xlvs.datapath.maps import Map
@@ -20,7 +21,6 @@ from xlvs.datapath.space import page_of
 from xlvs.io.adoption import adopt
 from xlvs.io.director import Director
 from xlvs.io.kernel import Kernel
-from xlvs.io.statefile import Saved
 from xlvs.model import edit
 from xlvs.model.service import (
     Destination,
@@ -48,12 +48,12 @@ class Controlled:
     def __init__(self, world: World) -> None:
         self.world = world
         self.kernel = Kernel(world.path)
-        self._saved: list[Saved] = []
+        self._store = Store()
         self.director = self._start(running=False)
 
     def _start(self, *, running: bool) -> Director:
-        made = Director(self.kernel, Options(), self._saved.append)
-        saved = self._saved[-1] if self._saved else None
+        made = Director(self.kernel, Options(), self._store)
+        saved = self._store.saved[-1] if self._store.saved else None
         adopted = adopt(self.kernel.have(), lambda: saved, running=running)
         self.repairs = made.start(adopted, _observed(self.world.ifindex["eth1"]))
         return made

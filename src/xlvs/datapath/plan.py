@@ -7,7 +7,7 @@ step says which packet another order would misroute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import ne
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from xlvs.datapath.records import (
     Scheduler,
     Service,
     ServiceFlag,
+    ServiceKey,
     Settings,
     State,
 )
@@ -75,14 +76,34 @@ class Renewal(NamedTuple):
 NOTHING_RENEWED = Renewal()
 
 
+class Shared(NamedTuple):
+    """What services have in common, as far as it changes.
+
+    ``roles``: bytes of ``addresses`` by their place, as they are and as they will be.
+    ``answering``, ``will_answer``: NAT servers by where their packets come from.
+    ``space``: where no list of servers is.
+    """
+
+    roles: Sequence[tuple[int, int, int]]
+    answering: Mapping[ServiceKey, int]
+    will_answer: Mapping[ServiceKey, int]
+    space: Space
+
+
 def diff(
-    have: Have, want: Tables, capacity: Capacity, renewal: Renewal = NOTHING_RENEWED
+    have: Have,
+    want: Tables,
+    capacity: Capacity,
+    renewal: Renewal = NOTHING_RENEWED,
+    shared: Shared | None = None,
 ) -> tuple[Write, ...]:
     """The writes that lead from ``have`` to ``want``; none if they are equal.
 
-    Raises Problem when the lists do not fit.
+    ``shared`` says of a part what it has in common with the rest; without it ``have``
+    and ``want`` are everything. Raises Problem when the lists do not fit.
     """
-    writes = tuple(_Plan(have, want, capacity, renewal).writes())
+    found = shared or _shared(have, want, capacity)
+    writes = tuple(_Plan(have, want, capacity, renewal, found).writes())
     # All at once, because the kernel waits a moment for each time; and first, because this
     # is where memory may be short.
     regions = {write.region for write in writes if isinstance(write, WriteSlots)}
@@ -90,11 +111,34 @@ def diff(
     return (PutSlotPages(tuple(sorted(pages))), *writes) if pages else writes
 
 
+def _shared(have: Have, want: Tables, capacity: Capacity) -> Shared:
+    there, wanted = have.roles, want.roles()
+    places: Iterable[int] = ()
+    if there != wanted:
+        places = compress(range(len(wanted)), map(ne, there, wanted))
+    return Shared(
+        [(at, there[at], wanted[at]) for at in places],
+        have.tables.real_servers(),
+        want.real_servers(),
+        lists_space(have, capacity),
+    )
+
+
+def lists_space(have: Have, capacity: Capacity) -> Space:
+    """Where no packet looks for servers."""
+    return Space(
+        lambda: (region for both in have.regions.values() for region in both),
+        capacity.service_destinations,
+        "there is no room for the servers' lists",
+    )
+
+
 def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     """What the maps hold when all writes were done."""
     regions, slot_regions, pasts = dict(have.regions), dict(have.slot_regions), dict(have.pasts)
     committed = dict(have.committed)
     pages = have.slot_pages
+    roles: bytearray | None = None
     written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}
     for write in writes:
         if isinstance(write, WriteSlots):
@@ -108,13 +152,17 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
             slot_regions[write.service] = (write.slots, current)
             committed[write.service] = have.now
             pasts[write.service] = written.get(write.slots, pasts.get(write.service, EMPTY))
+        elif isinstance(write, PutRoles):
+            roles = roles or bytearray(have.roles)
+            for at, role in write.slots:
+                roles[at] = role
     return have._replace(
         tables=want,
         regions=regions,
         slot_regions=slot_regions,
         committed=committed,
         pasts={id_: found for id_, found in pasts.items() if found},
-        roles=want.roles(),
+        roles=bytes(roles) if roles else have.roles,
         egress=_egress(want),
         slot_pages=pages,
     )
@@ -170,26 +218,21 @@ _COUNTS = ("services", "local_destinations", "zero_ports", "ftp_services", "sip_
 
 
 class _Plan:
-    def __init__(self, have: Have, want: Tables, capacity: Capacity, renewal: Renewal) -> None:
+    def __init__(
+        self, have: Have, want: Tables, capacity: Capacity, renewal: Renewal, shared: Shared
+    ) -> None:
         self._have = have
         self._there = have.tables
         self._want = want
         self._renewal = renewal
-        self._space = Space(
-            lambda: (region for both in have.regions.values() for region in both),
-            capacity.service_destinations,
-            "there is no room for the servers' lists",
-        )
+        self._shared = shared
         self._slot_space = Space(
             lambda: slots_read(have),
             capacity.hash_slots,
             "there is no room for the slots of more services with the schedulers mh and sh",
             page=SLOT_PAGE,
         )
-        self._roles = want.roles()
         self._suspended: set[int] = set()
-        self._there_real_servers = have.tables.real_servers()
-        self._wanted_real_servers = want.real_servers()
         # New to packets: the key is not there, or it was deleted in between.
         self._new = {
             id_
@@ -199,8 +242,7 @@ class _Plan:
 
     def writes(self) -> Iterator[Write]:
         # A packet between addresses without a role is not looked at any further.
-        roles = _union(self._have.roles, self._roles)
-        yield from _roles(self._have.roles, roles)
+        yield from _roles((at, old, old | new) for at, old, new in self._shared.roles)
         # A reply's next hop must find its interface.
         yield from self._interfaces_added()
         # A server on the director itself answers the first packet that it gets.
@@ -247,7 +289,7 @@ class _Plan:
         # Nobody is left who could answer.
         yield from self._egress(on=False)
         # Last: until here packets of what goes were still ours.
-        yield from _roles(roles, self._roles)
+        yield from _roles((at, old | new, new) for at, old, new in self._shared.roles)
 
     def _port_blocks_assigned(self) -> Iterator[Write]:
         for block, local in self._want.port_blocks.items():
@@ -338,7 +380,7 @@ class _Plan:
 
     def _real_servers(self, *, there: bool) -> Iterator[Write]:
         """Those that come, or those that are ``there`` and go."""
-        before, wanted = self._there_real_servers, self._wanted_real_servers
+        before, wanted = self._shared.answering, self._shared.will_answer
         if there:
             for key in before.keys() - wanted.keys():
                 yield DropRealServer(key)
@@ -404,7 +446,7 @@ class _Plan:
             del steps[:-1]  # only wrr remembers the way
         region, _ = self._have.regions.get(id_, (NOWHERE, NOWHERE))
         if old.ids != new.ids:
-            region = self._space.take(len(new.ids))
+            region = self._shared.space.take(len(new.ids))
             if new.ids:
                 yield WriteList(region, new.ids)
         slots_region, _ = self._have.slot_regions.get(id_, (NOWHERE, NOWHERE))
@@ -467,12 +509,8 @@ def _available(flags: int) -> bool:
     return bool(flags & _AVAILABLE)
 
 
-def _union(old: bytes, new: bytes) -> bytes:
-    both = int.from_bytes(old, "little") | int.from_bytes(new, "little")
-    return both.to_bytes(len(new), "little")
-
-
-def _roles(old: bytes, new: bytes) -> Iterator[Write]:
-    """The bytes of ``addresses`` that change, if any."""
-    if old != new:
-        yield PutRoles(tuple(compress(enumerate(new), map(ne, old, new))))
+def _roles(changes: Iterable[tuple[int, int, int]]) -> Iterator[Write]:
+    """Those bytes of ``addresses`` that change, if any."""
+    found = tuple((at, new) for at, old, new in changes if old != new)
+    if found:
+        yield PutRoles(found)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
@@ -43,6 +44,27 @@ class Space:
                 self._begin[count] = place
                 return Region(gap.base, count)
         raise Problem(Code.NO_SPACE, self._complaint)
+
+    @property
+    def gaps(self) -> tuple[Region, ...]:
+        """What is free, in order."""
+        return tuple(gap for gap in self._gaps if gap.size)
+
+    def give(self, region: Region) -> None:
+        """Nobody reads there any more; of a space without pages."""
+        if not region.size:
+            return
+        free = list(self.gaps)
+        place = bisect(free, region)
+        base, end = region.base, region.base + region.size
+        first, last = place, place
+        if place and sum(free[place - 1]) == base:
+            first, base = place - 1, free[place - 1].base
+        if place < len(free) and free[place].base == end:
+            last, end = place + 1, sum(free[place])
+        free[first:last] = [Region(base, end - base)]
+        self._gaps = free
+        self._begin.clear()
 
     @cached_property
     def _gaps(self) -> list[Region]:
