@@ -143,7 +143,7 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_HEADROOM,           /* the kernel refused to grow or shrink the frame */
 	XLVS_REASON_DROP_CONTENDED,          /* scheduler state kept changing under us */
 	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
-	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* about a connection whose method carries no such ICMP */
+	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* its TTL, or no server: no error about an error */
 	XLVS_REASON_DROP_ICMP_CHECKSUM,      /* about a connection of ours, and damaged */
 	XLVS_REASON_DROP_LOADED,             /* drop_packet: memory is short */
 	XLVS_REASON_DROP_NO_CALL_ID,         /* pe sip: a datagram without a Call-ID */
@@ -182,16 +182,18 @@ struct xlvs_server_list {
 	__u32 count;
 	__u32 gcd;        /* wrr: greatest common divisor of the weights above 0, 1 if none */
 	__u32 max_weight; /* wrr: greatest weight minus (gcd - 1), 0 if none */
-	__u32 hash_base;  /* mh, sh: first index in hash_slots */
+	__u32 hash_base;  /* mh, sh: number of the first slot in hash_slots */
 	__u32 hash_size;  /* their number of slots; 0: no server, mh: none has a weight */
 };
 
 /*
- * hash_slots: ARRAY; a server list names a range of it. Writer: daemon, before the
- * list that names it is committed. `previous` and `changed_at` are for stateless
+ * hash_slots: ARRAY_OF_MAPS, of ARRAYs of XLVS_SLOT_PAGE slots each; slot n is in page
+ * n / XLVS_SLOT_PAGE. A server list names a range within one page. Writer: daemon, before
+ * the list that names it is committed. `previous` and `changed_at` are for stateless
  * services: packets of connections that are older than the change go on to where
  * they went before.
  */
+#define XLVS_SLOT_PAGE 65536
 struct xlvs_hash_slot {
 	__u32 destination; /* id */
 	__u32 previous;    /* id of the owner before, or XLVS_NO_DESTINATION */

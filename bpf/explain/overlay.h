@@ -12,6 +12,8 @@
 #ifndef XLVS_OVERLAY_H
 #define XLVS_OVERLAY_H
 
+#define inner_map_lookup_elem live_lookup
+
 #include "explain/notes.h"
 
 static void *(*const live_lookup)(void *, const void *) = (void *)BPF_FUNC_map_lookup_elem;

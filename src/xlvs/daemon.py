@@ -77,7 +77,7 @@ class Daemon:
                 config.tunnel_sources,
                 local_clients=config.local_clients,
             ),
-            lambda saved: statefile.save(place.state, saved),
+            statefile.StateFile(place.state),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
         self.explainer = Explainer(kernel, self.surroundings, lambda: self.director.desired.marks)
@@ -133,19 +133,17 @@ class Daemon:
     async def prepare(self, edits: Sequence[AnyEdit]) -> None:
         """Before edits: know the routes to new destinations."""
         await self.surroundings.learn(_destinations(edits))
-        if self.surroundings.revision != self._seen:
-            self._seen = self.surroundings.revision
-            self.director.observed = self.surroundings.observed
+        self._observe()
+        self.director.observed = self.surroundings.observed
 
     async def settle(self, edits: Sequence[AnyEdit]) -> None:
         """After edits: know the neighbours on the way to new destinations."""
-        self.surroundings.forget_others(addresses(self.director.desired))
-        self._keep_alive()
         await self._settled(_destinations(edits))
 
     async def _settled(self, wanted: set[Address]) -> None:
         ways = self.director.effective.ways
         targets = keepalive.targets({a: ways[a] for a in wanted if a in ways})
+        self.surroundings.want_too(targets)
         await self.surroundings.resolved(targets, SETTLE)
         self._observe()
 
@@ -218,6 +216,9 @@ class Daemon:
 
     def _reap(self) -> None:
         self._try(lambda: self.director.reap(clock.monotonic()))
+        # Not with each edit: it would have to look at all destinations.
+        self.surroundings.forget_others(self.director.effective.ways)
+        self._keep_alive()
 
     def _try(self, work: Callable[[], object]) -> None:
         """What nobody asked for has nobody to tell but the log."""

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from math import gcd
-from socket import IPPROTO_TCP
 from typing import NamedTuple
 
 from xlvs.datapath import slots, support
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
-from xlvs.datapath.identity import Identities
+from xlvs.datapath.identity import FreeIds, Identities
 from xlvs.datapath.marks import Compiler, Marks
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
 from xlvs.datapath.records import (
@@ -176,18 +175,21 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     have: Have,
     capacity: Capacity,
     release: Release = NOTHING_RELEASED,
+    *,
+    free: FreeIds | None = None,
 ) -> Effective:
     """What the maps should hold.
 
     ``have`` decides ids and the clock's rate only: what is there keeps its id.
-    ``release``: what no connection names and need not be kept any longer.
+    ``release``: what no connection names and need not be kept any longer. ``free``: ids
+    for what is new, if ``have`` is not all that there is.
     Raises Problem: no room, or FULLNAT without local addresses.
     """
     there = have.tables
     pools = {s.key: _pool(s, d, options) for s, d in desired.services.values()}
     there_pools = there.pools()
     moved = _moved(pools, there, there_pools)
-    ids = Identities(have, capacity, release.destinations, moved)
+    ids = Identities(have, capacity, release.destinations, moved, free)
     work = _Work(desired, observed, options, ids, have)
     work.pools = pools
     work.there_pools = there_pools
@@ -409,13 +411,13 @@ class _Work:
             destinations=self._destinations,
             port_blocks=self._port_blocks,
             interfaces=interfaces(self._observed),
-            settings=self._settings(marks),
             marks=marks,
         )
+        tables = tables._replace(settings=self._settings(marks, tables.counts()))
         check_blocks(tables.blocks().values())
         return Effective(tables, self._service_ids, self._destination_ids, self._ways)
 
-    def _settings(self, marks: Marks) -> Settings:
+    def _settings(self, marks: Marks, counts: Mapping[str, int]) -> Settings:
         seconds = dict(TIMEOUTS)
         timeouts = self._desired.timeouts
         seconds[State.ESTABLISHED] = timeouts.tcp
@@ -427,16 +429,7 @@ class _Work:
         spread6, source6 = _spread(self._options, 6)
         there = self._there.settings.mark_set
         return Settings(
-            services=len(self._keys),
-            zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
-            sip_services=sum(1 for s in self._services.values() if s.flags & ServiceFlag.SIP),
-            ftp_services=sum(
-                1
-                for key in self._keys
-                if key.port == support.FTP_PORT and key.protocol == IPPROTO_TCP
-            ),
-            marks=sum(1 for key in self._keys if key.fwmark),
-            local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
+            **counts,
             conn_reuse_mode=values["conn_reuse_mode"] & _U32,  # bits: 2 is one of its own
             expire_nodest_conn=on["expire_nodest_conn"],
             sloppy_tcp=on["sloppy_tcp"],

@@ -16,10 +16,12 @@ from xlvs.datapath.effective import servers
 from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
 from xlvs.model.edit import (
     AddDestination,
+    AddLocalAddress,
     AddService,
     AnyEdit,
     Clear,
     DeleteDestination,
+    DeleteLocalAddress,
     DeleteService,
     DrainDestination,
     EditDestination,
@@ -39,7 +41,9 @@ class Changes:
     servers, since the scheduler was last bound. ``begun``: services added (so their
     counters and cursors begin anew). ``rebound``: services that got another scheduler.
     ``deleted``: destinations deleted, also if they were added again.
-    ``zeroed``: whose counters begin at zero; None means all.
+    ``zeroed``: whose counters begin at zero; None means all. ``services``: those that
+    were added, changed or deleted, new ones in their order. ``everything``: more may have
+    changed than they.
     """
 
     weights: dict[ServiceKey, list[tuple[int, int]]] = field(default_factory=dict)
@@ -47,6 +51,8 @@ class Changes:
     rebound: set[ServiceKey] = field(default_factory=set)
     deleted: dict[ServiceKey, set[DestinationKey]] = field(default_factory=dict)
     zeroed: list[ServiceKey | None] = field(default_factory=list)
+    services: dict[ServiceKey, None] = field(default_factory=dict)
+    everything: bool = False
 
 
 NO_CHANGES = Changes()
@@ -99,9 +105,12 @@ def _note(
 ) -> None:
     match edit:
         case AddService(service=service):
+            changes.services.pop(service.key, None)
+            changes.services[service.key] = None
             changes.begun.add(service.key)
             changes.weights[service.key] = [_numbers(services, service.key)]
         case EditService(service=service):
+            changes.services[service.key] = None
             if bound != service.scheduler:
                 changes.rebound.add(service.key)
                 changes.weights[service.key] = [_numbers(services, service.key)]
@@ -111,16 +120,21 @@ def _note(
             | DrainDestination(service=key)
             | UndrainDestination(service=key)
         ):
+            changes.services[key] = None
             changes.weights.setdefault(key, []).append(_numbers(services, key))
         case DeleteDestination(service=key, destination=destination):
+            changes.services[key] = None
             changes.weights.setdefault(key, []).append(_numbers(services, key))
             changes.deleted.setdefault(key, set()).add(destination)
         case DeleteService(key=key):
+            changes.services[key] = None
             _forget(changes, key)
         case Zero(service=zeroed):
             changes.zeroed.append(zeroed)
+        case AddLocalAddress(service=key) | DeleteLocalAddress(service=key):
+            changes.services[key] = None
         case _:
-            pass
+            changes.everything = True
 
 
 def _forget(changes: Changes, key: ServiceKey) -> None:
