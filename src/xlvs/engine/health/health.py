@@ -8,7 +8,7 @@ with the servers of a service when its quorum changes.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from xlvs.engine.health import reconfigure, tell
 from xlvs.engine.health.effects import (
@@ -19,6 +19,7 @@ from xlvs.engine.health.effects import (
     StopProbe,
 )
 from xlvs.engine.health.outcome import Heard, Outcome, of_bfd, of_file
+from xlvs.engine.health.report import ServiceReport, report
 from xlvs.engine.health.saved import SavedHealth, restore, save
 from xlvs.engine.health.schedule import Draw
 from xlvs.engine.health.standing import Standings
@@ -144,6 +145,10 @@ class Health:
     def restore(self, saved: SavedHealth, now: float) -> None:
         """Take over what was saved, before the first ``reconfigured``. Nobody is told."""
         restore(self.state, saved, now)
+
+    def report(self) -> Iterator[ServiceReport]:
+        """What ``xlvs status`` says of each virtual service, or of each group's."""
+        return report(self.state)
 
     def _start(self, watch: Watch, now: float, out: Effects) -> None:
         unit, server = watch.server.unit, watch.server
