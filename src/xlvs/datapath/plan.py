@@ -53,6 +53,7 @@ from xlvs.datapath.writes import (
     WriteMarks,
     WriteSlots,
 )
+from xlvs.model.copied import copied
 
 IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
@@ -135,8 +136,8 @@ def lists_space(have: Have, capacity: Capacity) -> Space:
 
 def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     """What the maps hold when all writes were done."""
-    regions, slot_regions, pasts = dict(have.regions), dict(have.slot_regions), dict(have.pasts)
-    committed = dict(have.committed)
+    regions, slot_regions = copied(have.regions), copied(have.slot_regions)
+    pasts, committed = copied(have.pasts), copied(have.committed)
     pages = have.slot_pages
     roles: bytearray | None = None
     written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}

@@ -36,7 +36,7 @@ class Space:
         if not count:
             return NOWHERE
         gaps = self._gaps
-        # Gaps only shrink: those that were too small for as many stay so.
+        # Unless some are given back gaps only shrink: those that were too small stay so.
         for place in range(self._begin.get(count, 0), len(gaps)):
             gap = gaps[place]
             if gap.size >= count:
@@ -45,26 +45,26 @@ class Space:
                 return Region(gap.base, count)
         raise Problem(Code.NO_SPACE, self._complaint)
 
+    def give(self, region: Region) -> None:
+        """It is free again."""
+        if not region.size:
+            return
+        gaps, (base, size) = self._gaps, region
+        end = base + size
+        first = last = bisect(gaps, region)
+        if base % self._page and first and sum(gaps[first - 1]) == base:
+            first -= 1
+            base = gaps[first].base
+        if end % self._page and last < len(gaps) and gaps[last].base == end:
+            end = sum(gaps[last])
+            last += 1
+        gaps[first:last] = [Region(base, end - base)]
+        self._begin.clear()
+
     @property
     def gaps(self) -> tuple[Region, ...]:
         """What is free, in order."""
         return tuple(gap for gap in self._gaps if gap.size)
-
-    def give(self, region: Region) -> None:
-        """Nobody reads there any more; of a space without pages."""
-        if not region.size:
-            return
-        free = list(self.gaps)
-        place = bisect(free, region)
-        base, end = region.base, region.base + region.size
-        first, last = place, place
-        if place and sum(free[place - 1]) == base:
-            first, base = place - 1, free[place - 1].base
-        if place < len(free) and free[place].base == end:
-            last, end = place + 1, sum(free[place])
-        free[first:last] = [Region(base, end - base)]
-        self._gaps = free
-        self._begin.clear()
 
     @cached_property
     def _gaps(self) -> list[Region]:

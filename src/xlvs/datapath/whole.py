@@ -23,6 +23,7 @@ from xlvs.datapath.space import NOWHERE
 from xlvs.datapath.tables import EMPTY, EVERYWHERE, Capacity, Have, Tables
 from xlvs.datapath.writes import Commit, Write
 from xlvs.model import service as model
+from xlvs.model.copied import copied
 from xlvs.model.service import Address
 
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
@@ -204,7 +205,7 @@ def _patched(
     """With ``then`` in the place of ``before``; the same object if they are equal."""
     if before == then:
         return mapping
-    found = dict(mapping)
+    found = copied(mapping)
     for key in before.keys() - then.keys():
         found.pop(key, None)
     found.update(then)

@@ -21,6 +21,7 @@ from xlvs.model.checks import (
     check_unicast,
     settled,
 )
+from xlvs.model.copied import copied
 from xlvs.model.drain import Drained, Drains, drain, emptied, refilled
 from xlvs.model.edit import (
     AddDestination,
@@ -146,7 +147,7 @@ class Draft:
 
     def __init__(self, desired: Desired, bounds: Bounds = BOUNDLESS) -> None:
         self._bounds = bounds
-        self.services: dict[ServiceKey, Entry] = dict(desired.services)
+        self.services: dict[ServiceKey, Entry] = copied(desired.services)
         listed = bounds.listed
         if listed is None:
             listed = sum(len(entry[1]) for entry in desired.services.values())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -135,3 +136,17 @@ def test_pages_are_spare_when_packets_have_let_go_of_them(now: int, spare: list[
     assert spare_pages(have(now, frozenset(range(5)))) == spare
     assert spare_pages(have(now, frozenset())) == []
     assert Region(0, 9) in set(slots_read(have(now, frozenset())))
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=40), st.sampled_from([0, 16]))
+def test_what_is_given_back_is_free_in_one_piece(steps: list[tuple[int, bool]], page: int) -> None:
+    space = Space(lambda: taken, 64, "full", page)
+    taken: list[Region] = []
+    assert space.gaps == Space(lambda: taken, 64, "full", page).gaps
+    for count, back in steps:
+        if back and taken:
+            space.give(taken.pop(count % len(taken)))
+        else:
+            with suppress(Problem):
+                taken.append(space.take(count))
+        assert space.gaps == Space(lambda: taken, 64, "full", page).gaps
