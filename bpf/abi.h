@@ -787,7 +787,7 @@ struct xlvs_synced {
 
 /* ctx of xlvs_sync. */
 struct xlvs_sync {
-	__u32 count; /* of `synced`'s first ones */
+	__u32 entries; /* of `synced`, its first ones */
 };
 
 /* events: RINGBUF. A reply's next hop that XDP could not resolve. */

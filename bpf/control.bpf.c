@@ -101,7 +101,7 @@ int xlvs_now(struct xlvs_now *ctx)
 SEC("syscall")
 int xlvs_sync(struct xlvs_sync *ctx)
 {
-	bpf_loop(READ_ONCE(ctx->count), sync_step, NULL, 0);
+	bpf_loop(READ_ONCE(ctx->entries), sync_step, NULL, 0);
 	return 0;
 }
 

@@ -9,8 +9,8 @@ place of a server in rr's round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from xlvs.datapath.effective import servers
 from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
@@ -91,6 +91,41 @@ def fold(
                 _forget(changes, key)
         results.append(None)
     return draft.desired(), results, changes
+
+
+def turned(keys: Iterable[ServiceKey], before: Desired, then: Desired) -> Changes:
+    """The changes, if servers of these services came and went without being asked for."""
+    changes = Changes()
+    for key in keys:
+        if key not in then.services:
+            continue
+        changes.services[key] = None
+        changes.weights[key] = [_numbers(then.services, key)]
+        if key in before.services:
+            gone = _listed(before, key) - _listed(then, key)
+            if gone:
+                changes.deleted[key] = gone
+    return changes
+
+
+def with_turned(changes: Changes, rotated: Changes) -> Changes:
+    """``changes`` of what is asked for, of which ``rotated`` knows what becomes of it.
+
+    Their order tells wrr nothing then: its servers are others than those asked for.
+    """
+    weights, deleted = dict(changes.weights), dict(changes.deleted)
+    for key, numbers in rotated.weights.items():
+        if key in weights:
+            weights[key] = numbers
+    for key, gone in rotated.deleted.items():
+        deleted[key] = deleted.get(key, set()) | gone
+    return replace(
+        changes, weights=weights, deleted=deleted, services={**changes.services, **rotated.services}
+    )
+
+
+def _listed(desired: Desired, key: ServiceKey) -> set[DestinationKey]:
+    return {each.key for each in desired.services[key][1]}
 
 
 def _scheduler(services: Mapping[ServiceKey, Entry], edit: AnyEdit) -> str:

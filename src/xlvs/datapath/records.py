@@ -664,7 +664,7 @@ class Synced(NamedTuple):
 class Sync(NamedTuple):
     """Input of the program xlvs_sync."""
 
-    count: int = 0
+    entries: int = 0
 
 
 class Event(NamedTuple):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
-from xlvs.datapath.history import NO_CHANGES, Changes, fold
+from xlvs.datapath.history import NO_CHANGES, Changes, fold, turned, with_turned
 from xlvs.datapath.observed import Observed, interfaces, way_to
 from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
@@ -26,6 +26,8 @@ from xlvs.datapath.whole import Whole
 from xlvs.datapath.writes import DropSlotPages, PutSettings, Write
 from xlvs.engine import defence
 from xlvs.engine.defence import Defence
+from xlvs.engine.health.rotation import Rotation, rotate
+from xlvs.engine.health.standing import Standing
 from xlvs.io import clock
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
@@ -61,6 +63,9 @@ class Director:
         self.port = port
         self.options = options
         self.desired = Desired()
+        """What is asked for."""
+        self.standing: Mapping[model.ServiceKey, Standing] = {}
+        """What health says of it; for changes see ``stand``."""
         self.effective = Effective()
         self.ledger = Ledger()
         self.observed = Observed()
@@ -68,6 +73,7 @@ class Director:
         """Free pages of memory, as far as known: what the defence goes by."""
         self._notebook = Notebook(store)
         self._wall = wall
+        self._rotation = Rotation(self.desired, self.desired)
         self._have = Have()
         self._whole: Whole | None = None
         self._idle_since: dict[int, float] = {}
@@ -86,6 +92,17 @@ class Director:
         writes = self._change(adopted.desired, NO_CHANGES)
         self.ledger.adopt(self.port, self.effective.tables)
         return writes
+
+    @property
+    def rotated(self) -> Desired:
+        """What is in rotation of what is asked for: ``effective`` is of this."""
+        return self._rotation.desired
+
+    def stand(self, services: Collection[model.ServiceKey]) -> tuple[Write, ...]:
+        """``standing`` is another for these services; what was written. Raises Problem."""
+        then = self._rotate(self.desired, services)
+        changes = turned(services, self.rotated, then.desired)
+        return self._change_edited(self.desired, changes) if changes.services else ()
 
     def edit(self, edits: Sequence[AnyEdit], *, go_on: bool) -> list[Problem | None]:
         """Apply edits: all or, with ``go_on``, those that are not refused.
@@ -137,7 +154,7 @@ class Director:
             return ()
         services = {
             key: None
-            for key, (_, listed) in self.desired.services.items()
+            for key, (_, listed) in self.rotated.services.items()
             if any(each.key.address in moved for each in listed)
         }
         return self._change_edited(self.desired, Changes(services=services))
@@ -177,9 +194,12 @@ class Director:
         return found
 
     def load(self, drained: Drained) -> DestinationLoad:
-        """Connections of a destination that there is."""
-        _, listed = self.desired.services[drained.service]
-        at = [each.key for each in listed].index(drained.destination)
+        """Connections of a destination that there is; none of one that is not in rotation."""
+        _, listed = self.rotated.services[drained.service]
+        keys = [each.key for each in listed]
+        if drained.destination not in keys:
+            return DestinationLoad()
+        at = keys.index(drained.destination)
         id_ = self.effective.destination_ids[drained.service][at]
         return self.port.load([id_])[id_]
 
@@ -234,8 +254,9 @@ class Director:
         forget: bool = False,
     ) -> tuple[Write, ...]:
         """Make ``desired`` true, or leave everything as it was and raise Problem."""
-        found = self._effective(desired, changes, release)
-        want, renewal, have = found
+        rotation = self._rotate(desired, None)
+        changes = self._with_turned(changes, rotation)
+        want, renewal, have = self._effective(rotation.desired, changes, release)
         if forget:
             renewal = renewal._replace(forgetting=forgetting(have, want.tables))
         self._have = have
@@ -244,7 +265,7 @@ class Director:
             self._notebook.save(desired, self.ledger)
         self._write(writes, desired)
         self._have = after(have, want.tables, writes)
-        self.desired = desired
+        self.desired, self._rotation = desired, rotation
         self.effective = want
         return writes
 
@@ -260,7 +281,10 @@ class Director:
         a local port is taken from all services with the same addresses.
         """
         keys = tuple(changes.services)
-        listed = {key: desired.services[key] for key in keys if key in desired.services}
+        rotation = self._rotate(desired, keys)
+        changes = self._with_turned(changes, rotation)
+        shown = rotation.desired.services
+        listed = {key: shown[key] for key in keys if key in shown}
         if self._have.tables is not self.effective.tables or any(map(_fullnat, listed.values())):
             return None
         whole = self._whole
@@ -274,7 +298,7 @@ class Director:
         part = self._timed(part)
         try:
             want = effective(
-                replace(desired, services=listed),
+                replace(rotation.desired, services=listed),
                 self.observed,
                 self._options(desired),
                 part,
@@ -294,8 +318,26 @@ class Director:
         self._write(writes, desired)
         whole.replace(keys, part, want, writes)
         self._whole, self._have, self.effective = whole, whole.have, whole.want
-        self.desired = desired
+        self.desired, self._rotation = desired, rotation
         return writes
+
+    def _rotate(self, asked: Desired, services: Collection[model.ServiceKey] | None) -> Rotation:
+        """What would be in rotation; ``services``: of which it may be otherwise, None: any."""
+        before = self._rotation
+        if not self.standing and before.asked is before.desired:
+            return Rotation(asked, asked)  # nobody has said anything
+        return rotate(asked, self.standing, before, services)
+
+    def _with_turned(self, changes: Changes, then: Rotation) -> Changes:
+        if then.asked is then.desired:
+            return changes
+        before = self.rotated.services
+        keys = [
+            key
+            for key, entry in then.desired.services.items()
+            if entry is not then.asked.services[key] and entry is not before.get(key)
+        ]
+        return with_turned(changes, turned(keys, self.rotated, then.desired))
 
     def _is_whole(self) -> bool:
         """Whether nothing was changed beside what is arranged for small changes."""
