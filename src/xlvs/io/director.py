@@ -101,6 +101,8 @@ class Director:
     def stand(self, services: Collection[model.ServiceKey]) -> tuple[Write, ...]:
         """``standing`` is another for these services; what was written. Raises Problem."""
         then = self._rotate(self.desired, services)
+        if then.desired is self.rotated:
+            return ()
         changes = turned(services, self.rotated, then.desired)
         return self._change_edited(self.desired, changes) if changes.services else ()
 
