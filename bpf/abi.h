@@ -212,6 +212,7 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_HASH_PORT = 1 << 5,   /* mh-port, sh-port: the client's port counts too */
 	XLVS_SERVICE_SIP = 1 << 6,         /* persistence by the SIP Call-ID (--pe sip) */
 	XLVS_SERVICE_OWN_TIMEOUTS = 1 << 7,
+	XLVS_SERVICE_STANDBY = 1 << 8, /* its address is another director's: no role tells it */
 };
 
 /*

@@ -100,6 +100,7 @@ class Options(NamedTuple):
     flow, one at most of each family. ``drop_rate``, ``drop_entry`` and ``secure_tcp`` are
     what the defence does now (``xlvs.engine.defence``), as in the settings map.
     ``local_clients``: packets that the director sends to a virtual address count too.
+    ``standby``: virtual addresses that another director holds now.
     """
 
     local_addresses: tuple[Address, ...] = ()
@@ -108,6 +109,7 @@ class Options(NamedTuple):
     drop_entry: int = 0
     secure_tcp: int = 0
     local_clients: bool = False
+    standby: frozenset[Address] = frozenset()
 
 
 class Effective(NamedTuple):
@@ -287,6 +289,8 @@ class _Work:
         pool = self._pool(service.key, id_)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
+        if service.key.address in self._options.standby:
+            flags |= ServiceFlag.STANDBY
         if self._fallback and support.scheduler(service) in support.FALLING_BACK:
             flags |= ServiceFlag.HASH_FALLBACK
         own = service.timeouts

@@ -135,6 +135,7 @@ class ServiceFlag(IntFlag):
     HASH_PORT = 32
     SIP = 64
     OWN_TIMEOUTS = 128
+    STANDBY = 256
 
 
 class DestinationFlag(IntFlag):

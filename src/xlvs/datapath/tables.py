@@ -42,6 +42,7 @@ EVERYWHERE = -1
 
 # Plain numbers: there may be thousands of destinations.
 _STATELESS = int(ServiceFlag.STATELESS)
+_STANDBY = int(ServiceFlag.STANDBY)
 _SIP = int(ServiceFlag.SIP)
 _VIRTUAL = int(AddressRole.VIRTUAL)
 _LOCAL_ROLE = int(AddressRole.LOCAL)
@@ -225,6 +226,8 @@ class Tables(NamedTuple):
         removed are here as long as connections name them, and so are blocks of ports.
         """
         for service in self.services.values():
+            if service.flags & _STANDBY:
+                continue
             at = slot(service.key.address)
             # Any address may be a mark's.
             yield EVERYWHERE if service.key.fwmark else at, _VIRTUAL

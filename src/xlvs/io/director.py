@@ -37,6 +37,7 @@ from xlvs.model.desired import Bounds, Desired, Entry
 from xlvs.model.drain import Drained, due
 from xlvs.model.edit import AnyEdit, DeleteDestination
 from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Address
 
 REST = 120.0
 """Seconds that a removed destination is kept after its last connection (IPVS's
@@ -105,6 +106,20 @@ class Director:
             return ()
         changes = turned(services, self.rotated, then.desired)
         return self._change_edited(self.desired, changes) if changes.services else ()
+
+    def hold(self, standby: frozenset[Address]) -> tuple[Write, ...]:
+        """These virtual addresses are other directors' now, all others ours. Raises Problem."""
+        before = self.options
+        moved = standby ^ before.standby
+        services = {key: None for key in self.rotated.services if key.address in moved}
+        self.options = before._replace(standby=standby)
+        if not services:
+            return ()
+        try:
+            return self._change_edited(self.desired, Changes(services=services))
+        except Problem:
+            self.options = before
+            raise
 
     def edit(self, edits: Sequence[AnyEdit], *, go_on: bool) -> list[Problem | None]:
         """Apply edits: all or, with ``go_on``, those that are not refused.

@@ -342,14 +342,16 @@ class FakePort:
         def check(address: bytes, role: AddressRole) -> None:
             assert self.roles[slot(address)] & role, f"{write}: {role.name} is missed"
 
-        for key in self.keys:
-            if key.fwmark:
-                continue  # any address may be its clients'
+        for key, id_ in self.keys.items():
+            service = self.services.get(id_)
+            if key.fwmark or (service is not None and service.flags & ServiceFlag.STANDBY):
+                continue  # any address may be its clients', or it is another director's
             check(key.address, AddressRole.VIRTUAL)
         for destination in self.destinations.values():
             check(destination.address, AddressRole.SERVER)
             service = self.services.get(destination.service)
-            if service is not None and not service.key.fwmark:
+            standby = service is not None and service.flags & ServiceFlag.STANDBY
+            if service is not None and not service.key.fwmark and not standby:
                 check(service.key.address, AddressRole.VIRTUAL)
                 if service.flags & ServiceFlag.STATELESS:
                     check(service.key.address, AddressRole.STATELESS)

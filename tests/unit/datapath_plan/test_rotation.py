@@ -15,6 +15,7 @@ from tests.unit.datapath_plan.build import (
     observed,
 )
 
+from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.records import DestinationLoad
 from xlvs.engine.health.standing import OUT, Standing
 from xlvs.io.adoption import adopt
@@ -119,3 +120,16 @@ def test_what_changes_nothing_writes_nothing(world):
     stand(world, {key(1): OUT})
     assert stand(world, {key(1): OUT}) == ()
     assert world.director.stand([]) == ()
+
+
+def test_an_address_that_another_director_holds_is_nobody_s_here(world):
+    address = KEY.address
+    role = world.port.roles[slot(packed(address))]
+    assert role
+    assert world.director.hold(frozenset({address}))
+    assert not world.port.roles[slot(packed(address))]
+    assert world.director.hold(frozenset({address})) == ()
+    world.do(change(1, 5))
+    assert not world.port.roles[slot(packed(address))]
+    assert world.director.hold(frozenset())
+    assert world.port.roles[slot(packed(address))] == role
