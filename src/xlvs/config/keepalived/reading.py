@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from xlvs.config.keepalived.places import Findings, Place
 from xlvs.config.keepalived.table import Once, Values
 from xlvs.config.keepalived.tree import Node
 from xlvs.model.checker import VirtualService
 from xlvs.model.configuration import Tls
-from xlvs.model.service import Address, Network
+from xlvs.model.service import Address
 from xlvs.model.tracking import Bfd, File, Process, Script, TrackGroup
 from xlvs.model.vrrp import Group, Instance, StaticNetwork
+
+if TYPE_CHECKING:
+    from xlvs.config.keepalived.endpoints import Member
 
 
 @dataclass(slots=True)
@@ -30,10 +35,13 @@ class Reading:
     """Results, and what validation needs to say where something stands."""
 
     findings: Findings
+    read: Callable[[str], bytes]
+    """A file that a keyword names, such as a key. Raises OSError."""
     globals: Values = field(default_factory=dict)
     global_node: Node | None = None
     services: list[VirtualService] = field(default_factory=list)
-    server_groups: dict[str, Node] = field(default_factory=dict)
+    pending_services: list[tuple[Node, Values]] = field(default_factory=list)
+    server_groups: dict[str, list[Member]] = field(default_factory=dict)
     local_addresses: dict[str, tuple[Address, ...]] = field(default_factory=dict)
     instances: list[Instance] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
@@ -60,6 +68,3 @@ class Reading:
     def refer(self, kind: str, name: str, place: Place, said_by: str) -> None:
         """Note that a thing of that kind and name has to be there."""
         self.references.append(Reference(kind, name, place, said_by))
-
-
-__all__ = ["Address", "Network", "Reading", "Reference"]
