@@ -32,7 +32,9 @@ _UNSUPPORTED = {
 }
 
 
-def virtual_address(reading: Reading, node: Node, *, static: bool) -> VirtualAddress:
+def virtual_address(  # noqa: C901, PLR0912  # one case for each option
+    reading: Reading, node: Node, *, static: bool
+) -> VirtualAddress:
     """One line of such a block. Raises Wrong."""
     words = node.words
     found = interface_address(words[0], 0)

@@ -43,7 +43,8 @@ def read_authentication(reading: Reading, node: Node, values: Values) -> None:
         raise Wrong("authentication wants an auth_pass")
     if len(password) > PASSWORD_MAX:
         reading.findings.remark(
-            node.place(), f"the first {PASSWORD_MAX} bytes of the password count, as in the protocol"
+            node.place(),
+            f"the first {PASSWORD_MAX} bytes of the password count, as in the protocol",
         )
     values["authentication"] = Authentication(type=found["type"], password=password[:PASSWORD_MAX])
 
@@ -83,7 +84,9 @@ _HMAC = table(
     value("active_key", number(1, 255), "1..255"),
     value("time_window", number(1, 300), "1..300 s"),
     value("anti_replay", choice({"time": False, "monotonic": True}), "time|monotonic"),
-    value("mode", choice({str(each): each for each in HmacMode}), "enforce|permissive|receive-only"),
+    value(
+        "mode", choice({str(each): each for each in HmacMode}), "enforce|permissive|receive-only"
+    ),
 )
 
 

@@ -102,11 +102,11 @@ _CONNECTING = (
 # ---- HTTP_GET, SSL_GET
 
 REGEX_OPTIONS = (
-    ("allow_empty_class", "alt_bsux", "auto_callout", "caseless", "dollar_endonly", "dotall")
-    + ("dupnames", "extended", "firstline", "match_unset_backref", "multiline", "never_ucp")
-    + ("never_utf", "no_auto_capture", "no_auto_possess", "no_dotstar_anchor")
-    + ("no_start_optimize", "ucp", "ungreedy", "utf", "never_backslash_c", "alt_circumflex")
-    + ("alt_verbnames", "use_offset_limit")
+    *("allow_empty_class", "alt_bsux", "auto_callout", "caseless", "dollar_endonly", "dotall"),
+    *("dupnames", "extended", "firstline", "match_unset_backref", "multiline", "never_ucp"),
+    *("never_utf", "no_auto_capture", "no_auto_possess", "no_dotstar_anchor"),
+    *("no_start_optimize", "ucp", "ungreedy", "utf", "never_backslash_c", "alt_circumflex"),
+    *("alt_verbnames", "use_offset_limit"),
 )
 """PCRE2's, as keepalived names them."""
 
@@ -123,9 +123,7 @@ def _status_codes(found: list[str], index: int) -> tuple[tuple[int, int], ...]:
     ranges: list[tuple[int, int]] = []
     for at in range(index, len(found)):
         matched = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", found[at], re.ASCII)
-        least, most = (
-            (int(matched[1]), int(matched[2] or matched[1])) if matched else (0, 0)
-        )
+        least, most = (int(matched[1]), int(matched[2] or matched[1])) if matched else (0, 0)
         if not _STATUS_MIN <= least <= most <= _STATUS_MAX:
             raise Wrong(
                 f"a status code is {_STATUS_MIN} to {_STATUS_MAX}, or a range such as 200-299, "
@@ -433,5 +431,3 @@ def made_check(reading: Reading, pending: Pending, server: Values, service: Valu
     if kind in ("HTTP_GET", "SSL_GET") and "virtualhost" not in found:
         found["virtualhost"] = server.get("virtualhost", service.get("virtualhost", ""))
     return make(reading, node, found)
-
-

@@ -23,7 +23,7 @@ _USER_AND_GROUP = 2
 
 def command(node: Node, *, user: bool = True) -> Command:
     """The command of a line, with the user and group after it. Raises Wrong."""
-    words = split_quoted(node.line.raw)
+    words = split_quoted(node.raw)
     if len(words) < _USER_AND_GROUP or not words[1].text.strip():
         raise Wrong(f"{node.words[0]} wants a command", 1)
     argv = tuple(each.text for each in split_quoted(words[1].text))

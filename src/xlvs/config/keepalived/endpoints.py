@@ -77,9 +77,7 @@ def _range_end(first: Address, text: str, index: int) -> Address:
 
 def _network(text: str, index: int) -> list[Address]:
     try:
-        network: IPv4Network | IPv6Network = (
-            IPv6Network(text) if ":" in text else IPv4Network(text)
-        )
+        network: IPv4Network | IPv6Network = IPv6Network(text) if ":" in text else IPv4Network(text)
     except ValueError as error:
         raise Wrong(f"{text!r} is no network: {error}", index) from None
     if network.num_addresses > RANGE_MAX:
@@ -136,5 +134,3 @@ def read_local_addresses(reading: Reading, node: Node, _: Values) -> None:
     if not found:
         raise Wrong(f"local_address_group {name} is empty")
     reading.local_addresses[name] = tuple(dict.fromkeys(found))
-
-

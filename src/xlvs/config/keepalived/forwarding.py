@@ -39,7 +39,7 @@ DEFAULT = Forwarding(Method.NAT)
 ARGUMENTS = "NAT | DR | TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum] | FNAT (of forks)"
 
 
-def forwarding(words: list[str]) -> Forwarding:
+def forwarding(words: list[str]) -> Forwarding:  # noqa: C901  # one case for each option
     """Reads the words after the keyword. Raises Wrong."""
     name = word(words, 1, f"one of {', '.join(_METHODS)}")
     # Some manuals write it in lower case; keepalived itself does not take that.

@@ -78,9 +78,11 @@ def _fifo(name: str) -> Keyword:
         path = text("the path of a FIFO")(node.words, 1)
         if name in values:
             raise Wrong(f"{name} is said twice")
-        values[name] = (path, *user_and_group(["", *node.words[2:], ""], 1)) if node.words[
-            2:
-        ] else (path, "", "")
+        values[name] = (
+            (path, *user_and_group(["", *node.words[2:], ""], 1))
+            if node.words[2:]
+            else (path, "", "")
+        )
 
     return Keyword(name, read, "PATH [USER [GROUP]]")
 
@@ -305,11 +307,11 @@ OUTSIDE = tuple(
 _MAIL = ("sender", "to", "server", "port", "helo_name", "timeout")
 
 _PLAIN = (
-    ("router_id", "smtp_alert", "smtp_alert_checker", "smtp_alert_vrrp", "no_email_faults")
-    + ("no_checker_emails", "notify_priority_changes", "fifo_states_on_reload")
-    + ("rs_init_notifies", "script_user", "script_group", "enable_script_security", "lvs_flush")
-    + ("lvs_flush_on_stop", "timeouts", "checker_log_all_failures", "vrrp_rt_priority")
-    + ("vrrp_no_swap", "vrrp_priority")
+    *("router_id", "smtp_alert", "smtp_alert_checker", "smtp_alert_vrrp", "no_email_faults"),
+    *("no_checker_emails", "notify_priority_changes", "fifo_states_on_reload"),
+    *("rs_init_notifies", "script_user", "script_group", "enable_script_security", "lvs_flush"),
+    *("lvs_flush_on_stop", "timeouts", "checker_log_all_failures", "vrrp_rt_priority"),
+    *("vrrp_no_swap", "vrrp_priority"),
 )
 
 SCRIPT_TIMEOUT = 10.0
@@ -343,5 +345,3 @@ def global_values(reading: Reading) -> Global:
 def _problem(reading: Reading, message: str) -> None:
     assert reading.global_node is not None  # noqa: S101  # something was said there
     reading.findings.problem(reading.global_node.place(), message)
-
-

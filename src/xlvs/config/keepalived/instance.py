@@ -180,9 +180,7 @@ def garp_keywords(prefix: str = "") -> list[Keyword]:
         value(f"{prefix}garp_master_refresh", count, "seconds", into="garp_refresh"),
         value(f"{prefix}garp_master_refresh_repeat", count, "0..", into="garp_refresh_repeat"),
         value(f"{prefix}garp_lower_prio_delay", delay, "seconds", into="garp_lower_priority_delay"),
-        value(
-            f"{prefix}garp_lower_prio_repeat", count, "0..", into="garp_lower_priority_repeat"
-        ),
+        value(f"{prefix}garp_lower_prio_repeat", count, "0..", into="garp_lower_priority_repeat"),
         *also(
             Keyword(
                 f"{prefix}garp_extra_if",
@@ -215,9 +213,7 @@ _INSTANCE = table(
     flag("track_src_ip", into="track_source"),
     value("version", number(2, 3), "2..3"),
     flag("check_unicast_src", into="check_unicast_source"),
-    Keyword(
-        "unicast_peer", _unicast_peers, "ADDRESS [min_ttl N] [max_ttl N] per line", block=True
-    ),
+    Keyword("unicast_peer", _unicast_peers, "ADDRESS [min_ttl N] [max_ttl N] per line", block=True),
     flag("unicast_fault_no_peer", into="unicast_fault_no_peers"),
     value("unicast_ttl", number(0, 255), "0..255"),
     Keyword("old_unicast_checksum", _old_checksum, "never"),
@@ -256,9 +252,7 @@ _INSTANCE = table(
     LOWER_PRIORITY,
     no_effect("kernel_rx_buf_size", "the kernel's buffer holds many adverts"),
     no_effect("linkbeat_use_polling", "the kernel tells of links"),
-    Keyword(
-        "lvs_sync_daemon_interface", _sync_interface, "INTERFACE", note="as lvs_sync_daemon"
-    ),
+    Keyword("lvs_sync_daemon_interface", _sync_interface, "INTERFACE", note="as lvs_sync_daemon"),
 )
 
 

@@ -24,8 +24,10 @@ _CENTISECOND = 0.01
 _V3_INTERVAL_MAX = 40.95
 
 _NOT_FIELDS = frozenset(
-    ("inet6", "unicast", "authentication_node", "hmac", "addresses_nodes", "excluded_nodes")
-    + ("no_virtual_ipaddress",)
+    (
+        *("inet6", "unicast", "authentication_node", "hmac", "addresses_nodes", "excluded_nodes"),
+        *("no_virtual_ipaddress",),
+    )
 )
 
 
@@ -79,7 +81,7 @@ def _inherit(values: Values, globals_: Values, field: str) -> None:
         values[field] = globals_[field]
 
 
-def _family(reading: Reading, node: Node, values: Values) -> Family:
+def _family(reading: Reading, node: Node, values: Values) -> Family:  # noqa: C901  # all that has one
     """Of the first address; the others have to be of the same."""
     addresses: tuple[VirtualAddress, ...] = values.get("addresses", ())
     version = _IPV6 if values.get("inet6") else 0

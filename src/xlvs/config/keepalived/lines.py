@@ -31,7 +31,7 @@ class Line:
 
     __slots__ = ("columns", "file", "number", "raw", "via", "words")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # there are hundreds of thousands: no keywords
         self,
         words: list[str],
         raw: str,
@@ -50,10 +50,8 @@ class Line:
     def place(self, index: int = 0) -> Place:
         """Where the word of that index stands; after the last word if there is none."""
         spans = [(found.start(), found.end()) for found in _WORD.finditer(self.raw)]
-        if index < len(spans):
-            at = spans[index][0]
-        else:
-            at = spans[-1][1] if spans else 0
+        after = spans[-1][1] if spans else 0
+        at = spans[index][0] if index < len(spans) else after
         if self.columns is None:
             column = at + 1
         elif at < len(self.columns):
@@ -65,9 +63,7 @@ class Line:
 
 def split(text: str) -> list[str]:
     """The words of a line as most keywords see them."""
-    return [
-        found[1] if found[1] is not None else found[0] for found in _WORD.finditer(text)
-    ]
+    return [found[1] if found[1] is not None else found[0] for found in _WORD.finditer(text)]
 
 
 class Quoted(NamedTuple):
@@ -77,7 +73,7 @@ class Quoted(NamedTuple):
     start: int
 
 
-def split_quoted(text: str) -> list[Quoted]:
+def split_quoted(text: str) -> list[Quoted]:  # noqa: C901, PLR0912  # one case for each sign
     """The words of a command's line: both kinds of quotes, C's escapes. Raises Wrong."""
     words: list[Quoted] = []
     at, end = 0, len(text)

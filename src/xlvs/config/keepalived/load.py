@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from xlvs.config.keepalived.endpoints import read_local_addresses, read_server_group
 from xlvs.config.keepalived.global_defs import OUTSIDE, global_values, read_globals
 from xlvs.config.keepalived.instance import read_instance
@@ -36,7 +38,7 @@ from xlvs.config.keepalived.trackers import (
     read_script,
     read_track_group,
 )
-from xlvs.config.keepalived.tree import Node, tree
+from xlvs.config.keepalived.tree import Node
 from xlvs.config.keepalived.validation import validate
 from xlvs.config.keepalived.values import text
 from xlvs.config.keepalived.virtual_server import read_virtual_server
@@ -80,9 +82,7 @@ _TOP = table(
         "ADDRESS [PORT] \\| fwmark N \\| group NAME",
         block=True,
     ),
-    Keyword(
-        "local_address_group", read_local_addresses, "NAME", note="of forks", block=True
-    ),
+    Keyword("local_address_group", read_local_addresses, "NAME", note="of forks", block=True),
     Keyword("connection_sync", read_sync, note="ours", block=True),
 )
 
@@ -92,9 +92,20 @@ def load(file: str, surroundings: Surroundings) -> Configuration:
 
     ``file`` is an absolute path. Raises ConfigurationError with everything that is wrong.
     """
+    # Hundreds of thousands of lines live until the end, and none is part of a cycle: the
+    # collector would walk them again and again, which takes longer than reading them.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _load(file, surroundings)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _load(file: str, surroundings: Surroundings) -> Configuration:
     findings = Findings()
-    lines = Reader(surroundings, findings).lines(file)
-    nodes = tree(lines, findings)
+    nodes = Reader(surroundings, findings).read(file)
     reading = Reading(findings, surroundings.files.read)
     _read(reading, nodes)
     configuration = Configuration(
@@ -130,7 +141,7 @@ def _read(reading: Reading, nodes: list[Node]) -> None:
 
 
 def _one(reading: Reading, node: Node, top: Table) -> None:
-    holder = Node(node.line)
+    holder = Node([], "", node.file, node.number)
     holder.children = [node]
     try:
         read_block(reading, holder, top, {})

@@ -51,9 +51,7 @@ NOTIFYING = (
 )
 """What both have."""
 
-LOWER_PRIORITY = command_keyword(
-    "notify_master_rx_lower_pri", "notify_master_rx_lower_priority"
-)
+LOWER_PRIORITY = command_keyword("notify_master_rx_lower_pri", "notify_master_rx_lower_priority")
 
 
 def notifications(reading: Reading, values: Values) -> Notifications:

@@ -122,4 +122,3 @@ def definition_lines(value: Text, file: str, number: int) -> tuple[list[Piece], 
         return [Piece(value, file, number)], False
     value = value.part(0, len(value.text) - 1).stripped()
     return ([Piece(value, file, number)] if value.text else []), True
-

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from xlvs.config.keepalived.including import NOTHING, Check, checks_of, include_line, included
-from xlvs.config.keepalived.lines import Line, split
+from xlvs.config.keepalived.lines import split
 from xlvs.config.keepalived.parameters import (
     DEFINITION,
     LONGEST_LINE,
@@ -24,6 +24,7 @@ from xlvs.config.keepalived.parameters import (
 from xlvs.config.keepalived.places import Findings, Place, Wrong
 from xlvs.config.keepalived.repetition import is_repetition, repetition
 from xlvs.config.keepalived.text import Text, decomment
+from xlvs.config.keepalived.tree import Node, Tree
 
 MOST_LINES = 5_000_000
 """Lines in all, after repetitions."""
@@ -52,16 +53,6 @@ class Surroundings(NamedTuple):
     random: Random
 
 
-class Brace(NamedTuple):
-    """An opening or closing brace, and where it stands."""
-
-    opening: bool
-    file: str
-    number: int
-    column: int
-    via: Place | None
-
-
 class _Raw(NamedTuple):
     """A line that is still to be looked at."""
 
@@ -78,6 +69,7 @@ class Reader:
     """Reads a file and all that it includes. ``findings`` gets what is wrong."""
 
     def __init__(self, surroundings: Surroundings, findings: Findings) -> None:
+        self._tree = Tree(findings)
         self._files = surroundings.files
         self._config_id = surroundings.config_id
         self._findings = findings
@@ -90,12 +82,12 @@ class Reader:
         self._definition: tuple[str, list[Piece]] | None = None
         self._begun: _Raw | None = None
 
-    def lines(self, file: str) -> Iterator[Line | Brace]:
-        """All lines in order. Raises ConfigurationError when reading cannot go on."""
+    def read(self, file: str) -> list[Node]:
+        """The tree of all lines. Raises ConfigurationError when reading cannot go on."""
         text = self._text(file, Place(file, 1), must=True)
-        if text is None:
-            return
-        yield from self._file(file, text)
+        if text is not None:
+            self._file(file, text)
+        return self._tree.end()
 
     def _text(self, file: str, place: Place, *, must: bool) -> str | None:
         try:
@@ -118,36 +110,38 @@ class Reader:
             self._findings.remark(Place(file, line), "not UTF-8: read as Latin-1")
             return data.decode("latin-1")
 
-    def _file(self, file: str, content: str) -> Iterator[Line | Brace]:
+    def _file(self, file: str, content: str) -> None:  # noqa: C901  # no calls for most lines
         self._open.append(file)
         checks = self._checks
-        special = _SPECIAL.search
+        special, tree = _SPECIAL.search, self._tree
         for number, text in enumerate(content.split("\n"), 1):
-            self._count += 1
-            # Most lines of a big file are plain words, or words and a brace at the end.
+            # Most lines of a big file are words, words and a brace, or a comment.
             if self._definition is None and self._begun is None:
                 found = special(text)
                 if found is None:
                     words = text.split()
                     if words:
-                        yield Line(words, text, file, number)
+                        tree.line(Node(words, text, file, number))
                     continue
                 sign = found[0]
-                if sign in "{}" and not text[found.end() :].strip():
-                    at = found.start()
+                at = found.start()
+                if sign in "{}" and not text[at + 1 :].strip():
                     words = text[:at].split()
                     if words:
-                        yield Line(words, text[:at], file, number)
-                    yield Brace(sign == "{", file, number, at + 1, None)
+                        tree.line(Node(words, text[:at], file, number))
+                    (tree.open if sign == "{" else tree.close)(file, number, at + 1)
                     continue
+                if sign in "#!" and not text[:at].strip():
+                    continue
+            self._count += 1
             if self._count > MOST_LINES or len(text) > LONGEST_LINE:
                 self._too_much(Place(file, number))
-            yield from self._special(_Raw(decomment(Text.of(text)), file, number, None), text)
+            self._special(_Raw(decomment(Text.of(text)), file, number, None), text)
         if self._definition is not None:
             self._end_definition()
         if self._begun is not None:
             begun, self._begun = self._begun, None
-            yield from self._expand(begun)
+            self._expand(begun)
         self._open.pop()
         self._checks = checks
 
@@ -156,7 +150,7 @@ class Reader:
             place, f"there are more than {MOST_LINES} lines, or one of over {LONGEST_LINE} signs"
         )
 
-    def _special(self, raw: _Raw, physical: str) -> Iterator[Line | Brace]:
+    def _special(self, raw: _Raw, physical: str) -> None:
         """A line of a file that is more than words."""
         if self._definition is not None:
             self._go_on_defining(raw, blank=not physical.strip())
@@ -173,7 +167,7 @@ class Reader:
             if not self._begun.text.text:
                 self._begun = None
             return
-        yield from self._expand(raw)
+        self._expand(raw)
 
     # ---- definitions
 
@@ -199,7 +193,7 @@ class Reader:
 
     # ---- what a line becomes
 
-    def _expand(self, first: _Raw) -> Iterator[Line | Brace]:
+    def _expand(self, first: _Raw) -> None:
         """The lines that a line stands for, its parameters and repetitions followed."""
         stack: list[_Frame] = [iter((first,))]
         while stack:
@@ -224,16 +218,16 @@ class Reader:
                 frame, result = self._step(raw)
             except Wrong as wrong:
                 column = raw.text.columns[0] if raw.text.columns else 1
-                self._findings.problem(
-                    Place(raw.file, raw.number, column, raw.via), wrong.message
-                )
+                self._findings.problem(Place(raw.file, raw.number, column, raw.via), wrong.message)
                 continue
             if frame is not None:
                 stack.append(frame)
             if result is not None:
-                yield from self._finish(result)
+                self._finish(result)
 
-    def _step(self, raw: _Raw) -> tuple[_Frame | None, _Raw | None]:
+    def _step(  # noqa: C901, PLR0911  # keepalived's order of looking, one after the other
+        self, raw: _Raw
+    ) -> tuple[_Frame | None, _Raw | None]:
         """One look at a line: lines to go on with, and one that is ready."""
         text = raw.text
         while text.text.startswith("@"):
@@ -296,11 +290,11 @@ class Reader:
 
     # ---- ready lines
 
-    def _finish(self, raw: _Raw) -> Iterator[Line | Brace]:
+    def _finish(self, raw: _Raw) -> None:
         """A ready line: an include, or its words and braces."""
         asked = include_line(raw.text.text)
         if asked is not None:
-            yield from self._include(raw, *asked)
+            self._include(raw, *asked)
             return
         text = raw.text
         if text.text.count('"') % 2:
@@ -313,17 +307,16 @@ class Reader:
                 return
         for piece in _pieces(text):
             if piece.text in ("{", "}"):
-                yield Brace(
-                    piece.text == "{", raw.file, raw.number, piece.columns[0], raw.via
-                )
+                brace = self._tree.open if piece.text == "{" else self._tree.close
+                brace(raw.file, raw.number, piece.columns[0], raw.via)
                 continue
             words = split(piece.text)
-            line = Line(words, piece.text, raw.file, raw.number, piece.columns, raw.via)
+            line = Node(words, piece.text, raw.file, raw.number, piece.columns, raw.via)
             if words[0] in ("include_check", "random_seed"):
                 self._set(line)
-            yield line
+            self._tree.line(line)
 
-    def _set(self, line: Line) -> None:
+    def _set(self, line: Node) -> None:
         """The two keywords that change how the lines after them are read."""
         if line.words[0] == "random_seed":
             if line.words[1:] and line.words[1].isdecimal():
@@ -334,7 +327,7 @@ class Reader:
         except Wrong as wrong:
             self._findings.problem(line.place(wrong.index), wrong.message)
 
-    def _include(self, raw: _Raw, pattern: str, checks: Check) -> Iterator[Line | Brace]:
+    def _include(self, raw: _Raw, pattern: str, checks: Check) -> None:
         place = Place(raw.file, raw.number, raw.text.columns[0], raw.via)
         checks |= self._checks
         try:
@@ -352,7 +345,7 @@ class Reader:
             else:
                 text = self._text(name, place, must=Check.READABLE in checks)
                 if text is not None:
-                    yield from self._file(name, text)
+                    self._file(name, text)
 
 
 def _pieces(text: Text) -> Iterator[Text]:

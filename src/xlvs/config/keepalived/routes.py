@@ -16,18 +16,24 @@ from xlvs.model.service import Family
 from xlvs.model.vrrp import VirtualRoute, VirtualRule
 
 _TYPES = frozenset(
-    ("unicast", "local", "broadcast", "anycast", "multicast")
-    + ("throw", "unreachable", "prohibit", "blackhole", "nat", "xresolve")
+    (
+        *("unicast", "local", "broadcast", "anycast", "multicast"),
+        *("throw", "unreachable", "prohibit", "blackhole", "nat", "xresolve"),
+    )
 )
 
 _ONE_WORD = frozenset(
-    ("table", "tos", "dsfield", "protocol", "scope", "realms", "features", "congctl", "pref")
-    + ("vrf", "expires", "ttl-propagate", "fastopen_no_cookie", "quickack", "encap")
+    (
+        *("table", "tos", "dsfield", "protocol", "scope", "realms", "features", "congctl", "pref"),
+        *("vrf", "expires", "ttl-propagate", "fastopen_no_cookie", "quickack", "encap"),
+    )
 )
 
 _NUMBERS = frozenset(
-    ("priority", "metric", "preference", "mtu", "hoplimit", "advmss", "rtt", "rttvar")
-    + ("reordering", "window", "cwnd", "ssthresh", "rto_min", "initcwnd", "initrwnd")
+    (
+        *("priority", "metric", "preference", "mtu", "hoplimit", "advmss", "rtt", "rttvar"),
+        *("reordering", "window", "cwnd", "ssthresh", "rto_min", "initcwnd", "initrwnd"),
+    )
 )
 
 _NUMBER = re.compile(r"(?:0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10})(?:ms|s)?", re.ASCII)
@@ -85,7 +91,9 @@ class _Families:
         return Family.INET6 if self.version == _IPV6 else Family.INET
 
 
-def route(reading: Reading, node: Node, *, static: bool) -> VirtualRoute:
+def route(  # noqa: C901, PLR0912, PLR0915  # one case for each option
+    reading: Reading, node: Node, *, static: bool
+) -> VirtualRoute:
     """One line of such a block. Raises Wrong."""
     words, families = _Words(node), _Families()
     kind: list[str] = []
@@ -111,7 +119,7 @@ def route(reading: Reading, node: Node, *, static: bool) -> VirtualRoute:
             source = words.address()
             families.add(plain_address(source, at).version, at)
             options += ["src", source]
-        elif option == "dev" or option == "oif":
+        elif option in ("dev", "oif"):
             options += ["dev", interface_name(words.words, words.index)]
             words.index += 1
         elif option in _NUMBERS:
@@ -222,7 +230,9 @@ _RULE_SPELLINGS = {
 _RULE_ACTIONS = frozenset(("blackhole", "prohibit", "unreachable", "nop", "throw"))
 
 
-def rule(reading: Reading, node: Node, *, static: bool) -> VirtualRule:
+def rule(  # noqa: C901  # one case for each option
+    reading: Reading, node: Node, *, static: bool
+) -> VirtualRule:
     """One line of such a block. Raises Wrong."""
     words, families = _Words(node), _Families()
     found: list[str] = []

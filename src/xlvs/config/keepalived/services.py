@@ -212,11 +212,11 @@ class _RealServers:
         ):
             reading.findings.remark(node.place(), "no lvs_method is said: it is NAT")
 
-    def _add(
+    def _add(  # noqa: C901  # one thing after the other that can be wrong
         self, line: Node, where: tuple[Address, int], found: Values, of_service: Forwarding | None
     ) -> None:
         reading, values = self._reading, self._values
-        forwarding = found.get("forwarding", of_service or DEFAULT)
+        forwarding: Forwarding = found.get("forwarding") or of_service or DEFAULT
         version = _IPV6 if self._family is Family.INET6 else 4
         if where[0].version != version and forwarding.method is not Method.TUN:
             raise Wrong(
@@ -245,7 +245,7 @@ class _RealServers:
         if "smtp_alert" not in fields:
             said = reading.globals
             fields["smtp_alert"] = said.get("smtp_alert_checker", said.get("smtp_alert"))
-        weight = found.get("weight", values.get("weight", 1))
+        weight: int = found["weight"] if "weight" in found else values.get("weight", 1)
         self._servers.append((line, where, forwarding, weight, found))
         self._made.append((tuple(checks), fields))
 
@@ -292,7 +292,9 @@ class _RealServers:
                     )
             return None
         line, where = values["sorry_node"], values["sorry_server"]
-        forwarding = values.get("sorry_forwarding", values.get("forwarding") or DEFAULT)
+        forwarding: Forwarding = (
+            values.get("sorry_forwarding") or values.get("forwarding") or DEFAULT
+        )
         version = _IPV6 if self._family is Family.INET6 else 4
         if where[0].version != version and forwarding.method is not Method.TUN:
             self._reading.findings.problem(
@@ -327,7 +329,7 @@ class _RealServers:
         return DestinationKey(address=address, port=own)
 
     def _once(self, line: Node, message: str) -> None:
-        key = (line.line.number, id(line))
+        key = (line.number, id(line))
         if key not in self._said:
             self._said.add(key)
             self._reading.findings.remark(line.place(2), message)
@@ -345,9 +347,7 @@ def _shared(
     return {port: (servers.of_port(port), servers.sorry(port)) for port in ports}
 
 
-def _quorum(
-    reading: Reading, node: Node, values: Values, servers: tuple[RealServer, ...]
-) -> None:
+def _quorum(reading: Reading, node: Node, values: Values, servers: tuple[RealServer, ...]) -> None:
     total = sum(each.destination.weight for each in servers)
     quorum, hysteresis = values.get("quorum", 1), values.get("hysteresis", 0)
     if quorum > total and "quorum" in values:
@@ -365,8 +365,8 @@ def _quorum(
 
 
 _COMMON = (
-    ("group", "sorry_server_inhibit", "quorum", "hysteresis", "quorum_up", "quorum_down")
-    + ("alpha", "omega", "ha_suspend", "delay_loop", "virtualhost")
+    *("group", "sorry_server_inhibit", "quorum", "hysteresis", "quorum_up", "quorum_down"),
+    *("alpha", "omega", "ha_suspend", "delay_loop", "virtualhost"),
 )
 
 
@@ -379,7 +379,7 @@ def _common(reading: Reading, values: Values) -> Values:
     return found
 
 
-def _service(
+def _service(  # noqa: PLR0917  # what a service is made of
     reading: Reading,
     values: Values,
     member: Member,

@@ -56,7 +56,9 @@ def _daemon(reading: Reading, node: Node, _: Values) -> None:
                 index += 1
             continue
         else:
-            raise Wrong(f"lvs_sync_daemon has inst, {', '.join(_NUMBERS)}, group, not {name!r}", index)
+            raise Wrong(
+                f"lvs_sync_daemon has inst, {', '.join(_NUMBERS)}, group, not {name!r}", index
+            )
         index += 2
     reading.sync.update(found)
     reading.sync_place = node.place()
@@ -85,9 +87,7 @@ def _key(reading: Reading, node: Node, values: Values) -> None:
 def _key_file(reading: Reading, node: Node, values: Values) -> None:
     if "key" in values:
         raise Wrong("a peer has one key")
-    values["key"] = secret(
-        reading, ["", f"file:{word(node.words, 1, 'the path of a file')}"], 1
-    )
+    values["key"] = secret(reading, ["", f"file:{word(node.words, 1, 'the path of a file')}"], 1)
 
 
 _PEER = table(

@@ -133,7 +133,7 @@ def read_file(reading: Reading, node: Node, _: Values) -> None:
 
 
 def _process(_reading: Reading, node: Node, values: Values) -> None:
-    found = [each.text for each in split_quoted(node.line.raw)][1:]
+    found = [each.text for each in split_quoted(node.raw)][1:]
     if not found or not found[0]:
         raise Wrong("process wants the name of a program", 1)
     values["program"] = found[0]
@@ -235,5 +235,3 @@ def read_track_group(reading: Reading, node: Node, _: Values) -> None:
     for member, place in values.pop("nodes", ()):
         reading.refer("vrrp_instance", member, place, f"track_group {name}")
     reading.track_groups.append(TrackGroup(name=name, **values))
-
-

@@ -3,70 +3,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from xlvs.config.keepalived.lines import Line
 from xlvs.config.keepalived.places import Findings, Place
-from xlvs.config.keepalived.reader import Brace
 
 DEEPEST = 16
 """Blocks in blocks. keepalived's deepest is ``url`` in a checker: four."""
 
 
-class Node:
+class Node(Line):
     """A line, and the lines of its block; None: it has no block."""
 
-    __slots__ = ("children", "line", "words")
+    __slots__ = ("children",)
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
-        self.words = line.words
-        self.children: list[Node] | None = None
-
-    def place(self, index: int = 0) -> Place:
-        """Where the word of that index stands."""
-        return self.line.place(index)
+    children: list[Node] | None
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.children or ())
 
 
-def tree(lines: Iterable[Line | Brace], findings: Findings) -> list[Node]:
-    """The lines outside of all blocks. Braces that do not match are problems."""
-    top: list[Node] = []
-    stack: list[list[Node]] = [top]
-    opened: list[Brace] = []
-    current = top
-    for item in lines:
-        if type(item) is Line:
-            current.append(Node(item))
-        elif isinstance(item, Brace):
-            place = Place(item.file, item.number, item.column, item.via)
-            if not item.opening:
-                if len(stack) == 1:
-                    findings.problem(place, "this } closes nothing")
-                    continue
-                stack.pop()
-                opened.pop()
-            else:
-                if len(stack) > DEEPEST:
-                    findings.stop(place, f"blocks lie more than {DEEPEST} deep in each other")
-                stack.append(_block(current, place, findings))
-                opened.append(item)
-            current = stack[-1]
-    for brace in opened:
-        place = Place(brace.file, brace.number, brace.column, brace.via)
-        findings.problem(place, "this { is never closed")
-    return top
+class Tree:
+    """Takes lines and braces in their order. Braces that do not match are problems."""
 
+    def __init__(self, findings: Findings) -> None:
+        self.top: list[Node] = []
+        self._findings = findings
+        self._current = self.top
+        self._stack: list[list[Node]] = []
+        self._opened: list[tuple[str, int]] = []
 
-def _block(current: list[Node], place: Place, findings: Findings) -> list[Node]:
-    """The list for what is in a block that opens now."""
-    if not current:
-        findings.problem(place, "this { belongs to no keyword")
-    elif current[-1].children is not None:
-        findings.problem(place, "the keyword before this { has its block already")
-    else:
-        current[-1].children = []
-        return current[-1].children
-    return []
+    def line(self, node: Node) -> None:
+        """The next line."""
+        node.children = None
+        self._current.append(node)
+
+    def open(self, file: str, number: int, column: int, via: Place | None = None) -> None:
+        """A block begins, of the line before."""
+        current = self._current
+        below: list[Node] = []
+        if current and current[-1].children is None:
+            current[-1].children = below
+        else:
+            self._findings.problem(
+                Place(file, number, column, via),
+                "the keyword before this { has its block already"
+                if current
+                else "this { belongs to no keyword",
+            )
+        if len(self._stack) >= DEEPEST:
+            self._findings.stop(
+                Place(file, number, column, via),
+                f"blocks lie more than {DEEPEST} deep in each other",
+            )
+        self._stack.append(current)
+        self._opened.append((file, number))
+        self._current = below
+
+    def close(self, file: str, number: int, column: int, via: Place | None = None) -> None:
+        """A block ends."""
+        if not self._stack:
+            self._findings.problem(Place(file, number, column, via), "this } closes nothing")
+            return
+        self._current = self._stack.pop()
+        self._opened.pop()
+
+    def end(self) -> list[Node]:
+        """The lines outside of all blocks, when there are no more."""
+        for file, number in self._opened:
+            self._findings.problem(Place(file, number), "the { of this line is never closed")
+        return self.top

@@ -98,9 +98,7 @@ def _weights(reading: Reading) -> None:
         "bfd_instance": {each.name: each.weight for each in reading.bfds},
         "interface": {},
     }
-    weighted_groups = {
-        name: group for group in reading.groups for name in group.instances
-    }
+    weighted_groups = {name: group for group in reading.groups for name in group.instances}
 
     def weighty(one: Instance | Group) -> list[str]:
         found: list[str] = []

@@ -190,5 +190,3 @@ def read_virtual_server(reading: Reading, node: Node, _: Values) -> None:
     read_block(reading, node, _VIRTUAL, values)
     values["name"] = " ".join(words[1:3])
     reading.pending_services.append((node, values))
-
-
