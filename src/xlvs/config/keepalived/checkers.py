@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from xlvs.config.keepalived.commands import command, user_and_group, warn_of_shell
+from xlvs.config.keepalived.lines import split_quoted
 from xlvs.config.keepalived.places import Wrong
 from xlvs.config.keepalived.reading import Reading
 from xlvs.config.keepalived.table import (
@@ -134,8 +135,14 @@ def _status_codes(found: list[str], index: int) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
-def _regex(found: list[str], index: int) -> str:
-    return text("a regular expression")(found, index)  # type: ignore[no-any-return]
+def _regex(_reading: Reading, node: Node, values: Values) -> None:
+    # Split like a command: C's escapes count, so a backslash of the expression is doubled.
+    found = split_quoted(node.raw)
+    if len(found) < 2 or not found[1].text:  # noqa: PLR2004  # keyword and expression
+        raise Wrong("regex wants a regular expression", 1)
+    if len(found) > 2:  # noqa: PLR2004
+        raise Wrong("regex wants one word: put an expression with blanks in quotes", 2)
+    values["regex"] = found[1].text
 
 
 def _regex_options(found: list[str], index: int) -> tuple[str, ...]:
@@ -160,7 +167,7 @@ _URL = table(
     value("digest", _digest, "MD5"),
     words("status_code", _status_codes, "CODE|FROM-TO …"),
     value("virtualhost", text("a host's name"), "NAME"),
-    value("regex", _regex, "PCRE2"),
+    Keyword("regex", _regex, "PCRE2", note="backslashes are doubled"),
     flag("regex_no_match"),
     words("regex_options", _regex_options, "OPTION …"),
     words("regex_stack", _stack, "BYTES BYTES"),
