@@ -21,6 +21,8 @@ COMMANDS = {
     "lab": ("xlvs.cli.commands.lab", "a small LVS world in network namespaces"),
     "demo": ("xlvs.cli.commands.demo", "the main job, shown in the lab"),
     "mark": ("xlvs.cli.commands.mark", "rules that give packets a firewall mark"),
+    "check-config": ("xlvs.cli.commands.check_config", "whether a keepalived.conf can be used"),
+    "import": ("xlvs.cli.commands.import_", "an ldirectord.cf as a keepalived.conf"),
     "realserver": ("xlvs.cli.commands.realserver", "prepare this machine as a real server"),
 }
 """Name -> module with ``add_arguments(parser)`` and ``run(args) -> int``, and one line of help."""

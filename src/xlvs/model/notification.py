@@ -20,10 +20,16 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fifo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A named pipe that every event is written to as a line, and who reads it (``script``)."""
+    """A named pipe that every event is written to as a line, and who reads it (``script``).
+
+    ``user``, ``group``: whose it is, "": the daemon's. The script gets the path as its last
+    argument.
+    """
 
     path: str
     script: Command | None = None
+    user: str = ""
+    group: str = ""
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

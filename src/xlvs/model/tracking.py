@@ -33,28 +33,33 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``track_file``: the number in the file times ``weight`` is added; weight 0: the number
-    itself counts, and one below -254 (VRRP) or 255 (a checker) is failure.
+    """``track_file``: the number in the file times ``weight`` is added to the priority.
 
-    ``initial``: what is written to it at the start; None: it is left alone.
+    Weight 0: a number other than 0 is a failure. Else a sum of -254 and less is one (VRRP).
+    ``initial``: what is written to the file at the start, if there is none or ``overwrite``;
+    None: it is left alone.
     """
 
     name: str
     path: str
-    weight: int = 0
+    weight: int = 1
     reverse: bool = False
     initial: int | None = None
     overwrite: bool = False
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``track_process``: a program of which at least ``quorum``, at most ``quorum_max``
-    processes have to run. Delays in seconds, before a change is believed."""
+    """``track_process``: a program of which ``quorum`` to ``quorum_max`` processes have to run.
+
+    Delays in seconds, before a change is believed. ``param_match``: how ``arguments`` are
+    compared: "" not at all, "exact", "partial" (the first of them), "initial" (the last may
+    be longer).
+    """
 
     name: str
     program: str
     arguments: tuple[str, ...] = ()
-    param_match: str = ""  # "", "exact", "partial", "initial"
+    param_match: str = ""
     full_command: bool = False
     weight: int = 0
     reverse: bool = False
@@ -65,18 +70,22 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Bfd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``bfd_instance`` (RFC 5880): times in milliseconds."""
+    """``bfd_instance`` (RFC 5880): times in milliseconds.
+
+    ``ttl`` 0: 255 with one hop, 64 with several. ``multihop``: port 4784 (RFC 5883).
+    """
 
     name: str
     neighbour: Address
     source: Address | None = None
-    min_rx: int = 10
-    min_tx: int = 10
-    idle_tx: int = 1000
+    min_rx: float = 10.0
+    min_tx: float = 10.0
+    idle_tx: float = 1000.0
     multiplier: int = 5
     passive: bool = False
-    ttl: int = 0  # 0: 255 with one hop, 64 with several
+    ttl: int = 0
     max_hops: int = 0
+    multihop: bool = False
     weight: int = 0
     reverse: bool = False
 
@@ -90,3 +99,10 @@ class Tracked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     weight: int | None = None
     reverse: bool = False
+
+
+class TrackGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``track_group``: the instances that fail when a static address of theirs is lost."""
+
+    name: str
+    instances: tuple[str, ...] = ()
