@@ -7,10 +7,11 @@ Each step: what changes, the FIFO's lines, the scripts, and the pool by last byt
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
-
 from tests.unit.engine.health.build import World, key, mark, misc, real, virtual
+
 from xlvs.model.checker import FileCheck, VirtualService
 from xlvs.model.service import Family
 from xlvs.model.tracking import File
@@ -135,9 +136,7 @@ STORIES = {
         ([vs("DOWN")], ["QDOWN"]),
     ),
     "inhibit_on_failure": Story(
-        virtual(
-            real(1, inhibit_on_failure=True), real(2, 2, inhibit_on_failure=True), sorry=True
-        ),
+        virtual(real(1, inhibit_on_failure=True), real(2, 2, inhibit_on_failure=True), sorry=True),
         Step({}, [vs("UP")], ["QUP"], {"11": 1, "12": 2}),
         [
             Step({"r2": 1}, [rs(2, "DOWN")], ["DOWN r2"], {"11": 1, "12": 0}),
@@ -345,6 +344,37 @@ def test_ha_suspend():
     assert world.said() == ([rs(1, "UP"), vs("UP")], ["UP r1", "QUP"])
 
 
+def test_one_address_of_a_group_is_enough_for_its_checks():
+    members = [virtual(real(1), at=key(f"10.0.0.{n}"), group="g", ha_suspend=True) for n in (5, 6)]
+    world = World()
+    world.do(world.health.addresses({members[1].service.key.address}, world.now))
+    world.reload(*members)
+    world.run(3)
+    assert world.starts
+    world.do(world.health.addresses(frozenset(), world.now))
+    world.starts.clear()
+    world.run(3)
+    assert not world.starts
+
+
+@pytest.mark.parametrize(
+    ("file", "check", "value", "weight"),
+    [
+        (File(name="tf", path="/f", weight=2), FileCheck(track_file="tf"), 3, 16),
+        (File(name="tf", path="/f", weight=2, reverse=True), FileCheck(track_file="tf"), 3, 4),
+        (File(name="tf", path="/f", weight=0), FileCheck(track_file="tf"), 3, None),
+        (File(name="tf", path="/f", weight=0), FileCheck(track_file="tf"), 0, 10),
+        (None, FileCheck(track_file="tf"), 3, 13),
+        (None, FileCheck(track_file="tf", weight=2, reverse=True), 3, 4),
+        (None, FileCheck(track_file="tf", weight=65536), 3, 65535),
+    ],
+)
+def test_weights_of_files(file, check, value, weight):
+    world = World(virtual(real(1, 10, checks=[check])), files={"tf": file} if file else {})
+    world.do(world.health.track_file("tf", value, world.now))
+    assert world.pool().get("11") == weight
+
+
 def test_retries_and_intervals():
     check = misc("r1", retry=3, delay_before_retry=0.7)
     world = World(virtual(real(1, checks=[check]), delay_loop=3.0))
@@ -353,7 +383,7 @@ def test_retries_and_intervals():
     world.starts.clear()
     world.run(12)
     starts = [at for at, _ in world.starts]
-    gaps = [round(b - a, 1) for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [round(b - a, 1) for a, b in pairwise(starts)]
     assert gaps == [0.7, 0.7, 0.7, *[3.0] * (len(gaps) - 3)]
     assert world.fifo == [vs("UP"), rs(1, "DOWN"), vs("DOWN")]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.unit.engine.health.build import desired, destination, key, real, virtual
+
 from xlvs.engine.health.rotation import rotate
-from xlvs.engine.health.standing import OUT, Standing, Standings
+from xlvs.engine.health.standing import OUT, Standings
 from xlvs.model.desired import Desired, apply
 from xlvs.model.edit import AddDestination, DeleteDestination, EditDestination, SetTimeouts
 
