@@ -135,6 +135,12 @@ STORIES = {
         ],
         ([vs("DOWN")], ["QDOWN"]),
     ),
+    "omega says nothing of servers that live outside of the pool": Story(
+        virtual(real(1), real(2, 2), real(3), omega=True, sorry=True, quorum=4),
+        Step({}, [vs("UP")], ["QUP"], {"13": 1, "12": 2, "11": 1}),
+        [Step({"r2": 1}, [rs(2, "DOWN"), vs("DOWN")], ["DOWN r2", "QDOWN"], {"19": 1})],
+        ([vs("DOWN")], ["QDOWN"]),
+    ),
     "inhibit_on_failure": Story(
         virtual(real(1, inhibit_on_failure=True), real(2, 2, inhibit_on_failure=True), sorry=True),
         Step({}, [vs("UP")], ["QUP"], {"11": 1, "12": 2}),
@@ -217,6 +223,44 @@ def test_stories(name):
         assert world.pool() == step.pool, step
     world.do(world.health.stop())
     assert world.said() == story.stop
+
+
+ORDERS = {
+    # What fails, the pool from its head, then again when it is back.
+    "one": (
+        virtual(real(1), real(2, 2), real(3)),
+        "r1",
+        [["13", "12", "11"], ["13", "12"], ["11", "13", "12"]],
+    ),
+    "all": (
+        virtual(real(1), real(2, 2), real(3), quorum=4, sorry=True),
+        "r2",
+        [["13", "12", "11"], ["19"], ["13", "12", "11"]],
+    ),
+    "all, inhibited sorry server": (
+        virtual(real(1), real(2, 2), real(3), quorum=4, sorry=True, sorry_server_inhibit=True),
+        "r2",
+        [["19", "13", "12", "11"], ["19"], ["13", "12", "11", "19"]],
+    ),
+    "alpha": (
+        virtual(real(1), real(2, 2), sorry=True),
+        "r1",
+        [["12", "11"], ["12"], ["11", "12"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_of_the_pool(name):
+    service, which, orders = ORDERS[name]
+    world = World(service)
+    world.run(2)
+    found = [list(world.pool())]
+    for code in (1, 0):
+        world.answers[which] = code
+        world.run(2)
+        found.append(list(world.pool()))
+    assert found == orders
 
 
 def test_names_of_marks_groups_and_ipv6():
