@@ -35,6 +35,10 @@ class Agenda(Generic[Thing]):
             self._count += 1
             heapq.heappush(self._heap, (when, self._count, thing))
 
+    def __len__(self) -> int:
+        """Entries, the forgotten ones too."""
+        return len(self._heap)
+
     def first(self) -> float | None:
         """When the first thing is due."""
         heap = self._heap

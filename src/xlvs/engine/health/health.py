@@ -132,7 +132,7 @@ class Health:
             for server in unit.servers.values():
                 for watch in server.watches:
                     reconfigure.stop(self.state, watch, out)
-                if unit.primary.omega and server.alive:
+                if unit.primary.omega and server.alive and not unit.sorry_in:
                     tell.real(self.state, server, out, up=False, why="the director stops")
             if unit.primary.omega:
                 tell.virtual(self.state, unit, out, up=False, why="the director stops")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from xlvs.engine.health import schedule, tell
 from xlvs.engine.health.dampener import Belief
 from xlvs.engine.health.effects import Effects, StopProbe
-from xlvs.engine.health.names import identity
+from xlvs.engine.health.names import units
 from xlvs.engine.health.outcome import Heard, of_bfd, of_file
 from xlvs.engine.health.quorum import quorum
 from xlvs.engine.health.standing import AS_ASKED
@@ -35,7 +35,7 @@ def reconfigure(
     out: Effects,
 ) -> None:
     """From what there is to what the file says now. Nothing happens to what is the same."""
-    wanted = _units(services)
+    wanted = units(services)
     others = dict(state.files) != dict(files)
     state.files = dict(files)
     for id_ in [each for each in state.units if each not in wanted]:
@@ -91,16 +91,6 @@ def stop(state: State, watch: Watch, out: Effects) -> None:
         watch.running = False
         out.add(StopProbe(watch.probe, watch.run))
     state.agenda.put(watch, None)
-
-
-def _units(services: Iterable[VirtualService]) -> dict[str, Members]:
-    found: dict[str, list[VirtualService]] = {}
-    for each in services:
-        members = found.setdefault(identity(each), [])
-        # The same service twice is the reader's to refuse.
-        if all(each.service.key != other.service.key for other in members):
-            members.append(each)
-    return {id_: tuple(members) for id_, members in found.items()}
 
 
 def _servers(

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from xlvs.engine.health.standing import AS_ASKED, OUT, Standing
+from xlvs.model.copied import copied
 from xlvs.model.desired import Desired, Entry
 from xlvs.model.service import Destination, DestinationKey, ServiceKey
 
@@ -30,46 +31,32 @@ def rotate(
     """What is in rotation now.
 
     A server that comes back goes to the head of its list, as in IPVS, where coming back is
-    being added; so the order depends on ``before``. ``changed``: services whose standing may
-    differ from then, None: any. All others whose entry is the same object keep theirs.
-
-    Work is done for services that differ, beside a look at each service's entry.
+    being added; so the order depends on ``before``. ``changed``: the services whose entry or
+    whose standing may differ from then, None: any. No other is looked at. The same object
+    comes back where nothing differs.
     """
-    if before is not None and changed is not None and asked is before.asked:
-        return _turned(before, standing, changed)
-    services: dict[ServiceKey, Entry] = {}
-    same = before is not None and len(before.asked.services) == len(asked.services)
-    for key, entry in asked.services.items():
-        old = before.desired.services.get(key) if before is not None else None
-        old_asked = before.asked.services.get(key) if before is not None else None
-        untouched = old_asked is entry and changed is not None and key not in changed
-        if old is not None and untouched:
-            services[key] = old
-            continue
-        found = _entry(entry, standing.get(key, _NOTHING), old_asked, old)
-        services[key] = found
-        same = same and found is old
-    if before is not None and same and _others(asked) == _others(before.desired):
-        return before if asked is before.asked else Rotation(asked, before.desired)
-    return Rotation(asked, msgspec.structs.replace(asked, services=services))
-
-
-def _turned(
-    before: Rotation, standing: Mapping[ServiceKey, Standing], changed: Collection[ServiceKey]
-) -> Rotation:
-    """Only health said something else: nothing is looked at but what it names."""
-    services: dict[ServiceKey, Entry] = {}
-    for key in changed:
-        entry, old = before.asked.services.get(key), before.desired.services.get(key)
-        if entry is None:
-            continue
-        found = _entry(entry, standing.get(key, _NOTHING), entry, old)
-        if found is not old:
+    if before is None:
+        before, changed = Rotation(Desired(), Desired()), None
+    was_asked, was = before.asked.services, before.desired.services
+    if changed is None:
+        services: dict[ServiceKey, Entry] = {}
+        keys: Iterable[ServiceKey] = asked.services
+        same = len(was) == len(asked.services)
+    else:
+        services, keys, same = copied(was), changed, True
+    for key in keys:
+        entry, old = asked.services.get(key), was.get(key)
+        if entry is not None:
+            found = _entry(entry, standing.get(key, _NOTHING), was_asked.get(key), old)
             services[key] = found
-    if not services:
-        return before
-    together = {**before.desired.services, **services}
-    return Rotation(before.asked, msgspec.structs.replace(before.desired, services=together))
+            same = same and found is old
+        elif services.pop(key, None) is not None:
+            same = False
+    if same and _others(asked) == _others(before.desired):
+        return before if asked is before.asked else Rotation(asked, before.desired)
+    if not same and not standing and services == asked.services:
+        return Rotation(asked, asked)
+    return Rotation(asked, msgspec.structs.replace(asked, services=services))
 
 
 def _others(desired: Desired) -> tuple[object, ...]:
@@ -80,7 +67,7 @@ def _entry(entry: Entry, standing: Standing, old_asked: Entry | None, old: Entry
     service, asked = entry
     places = standing.places
     if standing.sorry is None and not places and (old is None or _follows(old_asked, old)):
-        return old if old is not None and old == entry else entry
+        return entry
     kept = {each.key: each for each in old[1]} if old is not None else {}
     fresh = _fresh(asked, old_asked[1] if old_asked is not None else ())
     head: list[Destination] = []
@@ -101,9 +88,9 @@ def _entry(entry: Entry, standing: Standing, old_asked: Entry | None, old: Entry
         else:
             head.insert(0, sorry)
     found = (*head, *(stay[key] for key in kept if key in stay))
-    if old is not None and old == (service, found):
-        return old
-    return (service, found) if found != asked else entry
+    if found == asked:
+        return entry
+    return old if old is not None and old == (service, found) else (service, found)
 
 
 def _follows(old_asked: Entry | None, old: Entry) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 from xlvs.engine.health import schedule
 from xlvs.engine.health.dampener import Belief
 from xlvs.engine.health.effects import Effects
-from xlvs.engine.health.names import identity
+from xlvs.engine.health.names import units
 from xlvs.engine.health.reconfigure import create, recount
 from xlvs.engine.health.state import Result, Server, State, Watch
 from xlvs.engine.health.verdict import place, replace
@@ -86,11 +86,8 @@ def restore(state: State, saved: SavedHealth, now: float) -> None:
     state.files = dict(saved.files)
     for kind, name, value in saved.heard:
         state.heard.setdefault((kind, name), value)
-    members: dict[str, list[VirtualService]] = {}
-    for each in saved.services:
-        members.setdefault(identity(each), []).append(each)
-    for id_, services in members.items():
-        unit = create(state, id_, tuple(services), now)
+    for id_, services in units(saved.services).items():
+        unit = create(state, id_, services, now)
         state.units[id_] = unit
         was = saved.units.get(id_)
         if was is None:

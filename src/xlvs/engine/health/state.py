@@ -224,6 +224,7 @@ def primary(members: Sequence[VirtualService]) -> VirtualService:
 def placed(service: ServiceKey, destination: Destination) -> DestinationKey:
     """The key under which a director keeps it: DR and TUN do not translate ports."""
     untranslated = destination.method in (Method.DR, Method.TUN)
-    if untranslated and service.protocol is not Protocol.FWM:
+    moved = destination.key.port != service.port
+    if untranslated and moved and service.protocol is not Protocol.FWM:
         return DestinationKey(address=destination.key.address, port=service.port)
     return destination.key

@@ -78,10 +78,9 @@ def _changed(state: State, server: Server, watch: Watch, now: float, out: Effect
 
 def _schedule(state: State, watch: Watch, now: float, *, retry: bool) -> None:
     watch.running = False
-    if schedule.followed(watch.check) or watch.server.unit.suspended:
-        return
-    due = schedule.following(watch.timing, watch.started, now, retry=retry)
-    state.agenda.put(watch, due)
+    if not schedule.followed(watch.check):
+        due = schedule.following(watch.timing, watch.started, now, retry=retry)
+        state.agenda.put(watch, due)
 
 
 def weigh(state: State, server: Server, now: float, out: Effects) -> None:

@@ -160,7 +160,7 @@ class World:
                 outcome = outcome._replace(weight=code - 2)
             self._do(self.health.result(probe.probe, probe.run, outcome, self.now))
 
-    def _do(self, effects: list[Effect]):
+    def _do(self, effects: list[Effect]):  # noqa: C901  # one case for each effect
         for each in effects:
             match each:
                 case StartProbe():

@@ -7,8 +7,8 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.unit.engine.health.build import World, desired, key, misc, real, virtual
+
 from xlvs.engine.health.health import Health
 from xlvs.engine.health.rotation import rotate
 from xlvs.engine.health.standing import Standings
@@ -93,8 +93,15 @@ def check(world):
     assert rotate(asked, world.health.standing, world.rotation) is world.rotation
     kept = {each.service.key for unit in state.units.values() for each in unit.members}
     assert set(world.health.standing) <= kept
-    # An address stands as its unit says.
-    for unit in state.units.values():
+    placed = {each for server in state.servers() for each in server.places}
+    for service, standing in world.health.standing.items():
+        assert {(service, at) for at in standing.places} <= placed
+    check_pools(world)
+
+
+def check_pools(world):
+    """An address stands as its unit says."""
+    for unit in world.health.state.units.values():
         for member in unit.members:
             pool = world.rotation.desired.services[member.service.key][1]
             shown = {each.key: each.weight for each in pool}

@@ -7,10 +7,11 @@ Each step: what changes, the FIFO's lines, the scripts, and the pool by last byt
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
-
 from tests.unit.engine.health.build import World, key, mark, misc, real, virtual
+
 from xlvs.model.checker import FileCheck, VirtualService
 from xlvs.model.service import Family
 from xlvs.model.tracking import File
@@ -134,10 +135,14 @@ STORIES = {
         ],
         ([vs("DOWN")], ["QDOWN"]),
     ),
+    "omega says nothing of servers that live outside of the pool": Story(
+        virtual(real(1), real(2, 2), real(3), omega=True, sorry=True, quorum=4),
+        Step({}, [vs("UP")], ["QUP"], {"13": 1, "12": 2, "11": 1}),
+        [Step({"r2": 1}, [rs(2, "DOWN"), vs("DOWN")], ["DOWN r2", "QDOWN"], {"19": 1})],
+        ([vs("DOWN")], ["QDOWN"]),
+    ),
     "inhibit_on_failure": Story(
-        virtual(
-            real(1, inhibit_on_failure=True), real(2, 2, inhibit_on_failure=True), sorry=True
-        ),
+        virtual(real(1, inhibit_on_failure=True), real(2, 2, inhibit_on_failure=True), sorry=True),
         Step({}, [vs("UP")], ["QUP"], {"11": 1, "12": 2}),
         [
             Step({"r2": 1}, [rs(2, "DOWN")], ["DOWN r2"], {"11": 1, "12": 0}),
@@ -218,6 +223,44 @@ def test_stories(name):
         assert world.pool() == step.pool, step
     world.do(world.health.stop())
     assert world.said() == story.stop
+
+
+ORDERS = {
+    # What fails, the pool from its head, then again when it is back.
+    "one": (
+        virtual(real(1), real(2, 2), real(3)),
+        "r1",
+        [["13", "12", "11"], ["13", "12"], ["11", "13", "12"]],
+    ),
+    "all": (
+        virtual(real(1), real(2, 2), real(3), quorum=4, sorry=True),
+        "r2",
+        [["13", "12", "11"], ["19"], ["13", "12", "11"]],
+    ),
+    "all, inhibited sorry server": (
+        virtual(real(1), real(2, 2), real(3), quorum=4, sorry=True, sorry_server_inhibit=True),
+        "r2",
+        [["19", "13", "12", "11"], ["19"], ["13", "12", "11", "19"]],
+    ),
+    "alpha": (
+        virtual(real(1), real(2, 2), sorry=True),
+        "r1",
+        [["12", "11"], ["12"], ["11", "12"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_of_the_pool(name):
+    service, which, orders = ORDERS[name]
+    world = World(service)
+    world.run(2)
+    found = [list(world.pool())]
+    for code in (1, 0):
+        world.answers[which] = code
+        world.run(2)
+        found.append(list(world.pool()))
+    assert found == orders
 
 
 def test_names_of_marks_groups_and_ipv6():
@@ -345,6 +388,37 @@ def test_ha_suspend():
     assert world.said() == ([rs(1, "UP"), vs("UP")], ["UP r1", "QUP"])
 
 
+def test_one_address_of_a_group_is_enough_for_its_checks():
+    members = [virtual(real(1), at=key(f"10.0.0.{n}"), group="g", ha_suspend=True) for n in (5, 6)]
+    world = World()
+    world.do(world.health.addresses({members[1].service.key.address}, world.now))
+    world.reload(*members)
+    world.run(3)
+    assert world.starts
+    world.do(world.health.addresses(frozenset(), world.now))
+    world.starts.clear()
+    world.run(3)
+    assert not world.starts
+
+
+@pytest.mark.parametrize(
+    ("file", "check", "value", "weight"),
+    [
+        (File(name="tf", path="/f", weight=2), FileCheck(track_file="tf"), 3, 16),
+        (File(name="tf", path="/f", weight=2, reverse=True), FileCheck(track_file="tf"), 3, 4),
+        (File(name="tf", path="/f", weight=0), FileCheck(track_file="tf"), 3, None),
+        (File(name="tf", path="/f", weight=0), FileCheck(track_file="tf"), 0, 10),
+        (None, FileCheck(track_file="tf"), 3, 13),
+        (None, FileCheck(track_file="tf", weight=2, reverse=True), 3, 4),
+        (None, FileCheck(track_file="tf", weight=65536), 3, 65535),
+    ],
+)
+def test_weights_of_files(file, check, value, weight):
+    world = World(virtual(real(1, 10, checks=[check])), files={"tf": file} if file else {})
+    world.do(world.health.track_file("tf", value, world.now))
+    assert world.pool().get("11") == weight
+
+
 def test_retries_and_intervals():
     check = misc("r1", retry=3, delay_before_retry=0.7)
     world = World(virtual(real(1, checks=[check]), delay_loop=3.0))
@@ -353,7 +427,7 @@ def test_retries_and_intervals():
     world.starts.clear()
     world.run(12)
     starts = [at for at, _ in world.starts]
-    gaps = [round(b - a, 1) for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [round(b - a, 1) for a, b in pairwise(starts)]
     assert gaps == [0.7, 0.7, 0.7, *[3.0] * (len(gaps) - 3)]
     assert world.fifo == [vs("UP"), rs(1, "DOWN"), vs("DOWN")]
 

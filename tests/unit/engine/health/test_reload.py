@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.unit.engine.health.build import World, destination, key, mark, misc, real, virtual
 
-from tests.unit.engine.health.build import World, destination, key, misc, real, virtual
 from xlvs.model.checker import FileCheck
+from xlvs.model.service import Protocol
 from xlvs.model.tracking import File
 
 VS = "[10.0.0.1]:tcp:80"
@@ -181,6 +182,29 @@ def test_a_service_of_a_group_leaves_it():
     world.reload(*members)
     assert world.pool(key("10.0.0.6")) == {}
     assert world.said() == ([], [])
+
+
+def test_health_forgets_a_server_that_is_removed_while_it_is_down():
+    world = world_with(real(1), real(2), down=["r2"])
+    assert key() in world.health.standing
+    world.reload(virtual(real(1)))
+    assert key() not in world.health.standing
+    assert world.said() == ([], [])
+
+
+def test_a_group_of_two_protocols_is_two():
+    tcp = virtual(real(1), at=key("10.0.0.5"), group="g")
+    udp = virtual(real(2), at=key("10.0.0.5", protocol=Protocol.UDP), group="g")
+    fwm = virtual(real(1, port=0), at=mark(3), group="g")
+    world = World(fwm, tcp, udp)
+    world.answers["r2"] = 1
+    world.run(3)
+    assert world.pool(udp.service.key) == {}
+    assert world.pool(tcp.service.key) == world.pool(mark(3)) == {"11": 1}
+    world.answers.update(r1=1, r2=0)
+    world.run(3)
+    assert world.pool(udp.service.key) == {"12": 1}
+    assert world.pool(tcp.service.key) == world.pool(mark(3)) == {}
 
 
 @pytest.mark.parametrize("port", [80, 8080])

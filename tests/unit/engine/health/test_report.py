@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from tests.unit.engine.health.build import World, key, misc, real, virtual
+
 from xlvs.model.checker import HttpCheck, TcpCheck
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.unit.engine.health.build import desired, destination, key, real, virtual
+
 from xlvs.engine.health.rotation import rotate
-from xlvs.engine.health.standing import OUT, Standing, Standings
+from xlvs.engine.health.standing import OUT, Standings
 from xlvs.model.desired import Desired, apply
 from xlvs.model.edit import AddDestination, DeleteDestination, EditDestination, SetTimeouts
 
@@ -33,6 +33,25 @@ def test_nothing_to_say_is_identity():
     assert rotate(ASKED, Standings(), rotation) is rotation
     assert rotate(ASKED, Standings(), rotation, [key()]) is rotation
     assert rotate(ASKED, Standings(), rotation, []) is rotation
+
+
+def test_what_is_as_it_is_asked_for_is_the_same_object():
+    one = rotate(ASKED, Standings())
+    two = rotate(ASKED, stand(r2=0), one, [key()])
+    assert two.desired.services[key()] is not ASKED.services[key()]
+    three = rotate(ASKED, Standings(), two, [key()])
+    assert three.desired is three.asked is ASKED
+
+
+def test_only_what_is_named_is_looked_at():
+    other = virtual(real(7), at=key("10.0.0.9"))
+    both = Desired(services={**ASKED.services, **desired(other).services})
+    one = rotate(ASKED, stand(r1=OUT))
+    assert set(rotate(both, stand(r1=OUT), one, []).desired.services) == {key()}
+    two = rotate(both, stand(r1=OUT), one, [key("10.0.0.9")])
+    assert set(two.desired.services) == {key(), key("10.0.0.9")}
+    three = rotate(ASKED, stand(r1=OUT), two, [key("10.0.0.9")])
+    assert three.desired == one.desired
 
 
 def test_a_server_that_comes_back_goes_to_the_head():

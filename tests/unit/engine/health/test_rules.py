@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.unit.engine.health.build import World, destination, key, misc, real, virtual
+
 from xlvs.engine.health.agenda import Agenda
 from xlvs.engine.health.dampener import Belief, after
 from xlvs.engine.health.outcome import Heard
@@ -75,9 +75,7 @@ def test_quorum(wanted, hysteresis, full, limits):
     assert quorum(wanted, hysteresis, full) == limits
 
 
-@given(
-    st.integers(1, 50), st.integers(0, 60), st.integers(0, 80), st.lists(st.integers(0, 80))
-)
+@given(st.integers(1, 50), st.integers(0, 60), st.integers(0, 80), st.lists(st.integers(0, 80)))
 def test_a_quorum_never_oscillates(wanted, hysteresis, full, sums):
     limit = quorum(wanted, hysteresis, full)
     assert limit.gain >= limit.keep >= 1

@@ -6,8 +6,8 @@ from __future__ import annotations
 import random
 
 import pytest
-
 from tests.unit.engine.health.build import World, desired, misc, real, virtual
+
 from xlvs.engine.health.health import Health
 from xlvs.engine.health.rotation import rotate
 from xlvs.engine.health.saved import SavedHealth

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import pytest
+from itertools import pairwise
 
+import pytest
 from tests.unit.engine.health.build import World, misc, real, virtual
+
 from xlvs.engine.health import schedule
+from xlvs.engine.health.outcome import Heard
 from xlvs.engine.health.schedule import timing
 from xlvs.model.checker import (
     BfdCheck,
@@ -89,8 +92,19 @@ def test_a_silent_probe_is_over_at_its_deadline_and_counts_as_failure():
     assert "RS [192.168.200.11]:tcp:80 [10.0.0.1]:tcp:80 DOWN" in world.fifo
     assert any("MISC_CHECK: no result after 2 s" in each for each in world.logs)
     world.run(20)
-    gaps = [b[0] - a[0] for a, b in zip(world.starts, world.starts[1:], strict=False)]
+    gaps = [b[0] - a[0] for a, b in pairwise(world.starts)]
     assert gaps == pytest.approx([3.0] * len(gaps))
+
+
+def test_a_result_that_comes_after_the_deadline_is_not_listened_to():
+    world = World()
+    world.answers["r1"] = None
+    world.reload(virtual(real(1, checks=[misc("r1", timeout=2.0, warmup=0.0)]), delay_loop=60.0))
+    world.run(4)
+    (watch,) = world.health.state.watches.values()
+    assert not watch.running
+    assert world.health.result(watch.probe, watch.run, Heard(ok=True), world.now) == []
+    assert world.pool() == {}
 
 
 def test_the_result_of_a_probe_that_was_stopped_is_not_listened_to():
@@ -98,8 +112,6 @@ def test_the_result_of_a_probe_that_was_stopped_is_not_listened_to():
     world.run(3)
     assert not world.health.state.units["tcp [10.0.0.1]:80"].up
     for _, probe in world.pending:
-        outcome = type("Good", (), {"ok": True, "cause": "", "weight": None, "added": 0})()
-        outcome.ours = False
-        effects = world.health.result(probe.probe, probe.run + 7, outcome, world.now)
-        assert effects == []
-    assert world.health.result(999, 1, outcome, world.now) == []
+        good = Heard(ok=True)
+        assert world.health.result(probe.probe, probe.run + 7, good, world.now) == []
+    assert world.health.result(999, 1, Heard(ok=True), world.now) == []
