@@ -34,8 +34,8 @@ class Passage(NamedTuple):
         """The Ethernet frame that takes an IP packet there as clients' packets go."""
         key = self.destination.key
         if self.destination.method == Method.TUN:
-            kind, port = self.destination.tunnel_type, self.destination.tunnel_port
-            packet = packets.tunnelled(packet, self.outer, key.address, kind, port, local_port)
+            kind, ports = self.destination.tunnel_type, (local_port, self.destination.tunnel_port)
+            packet = packets.tunnelled(packet, (self.outer, key.address), kind, ports)
         return self._framed(packet)
 
     def plain(self, packet: bytes) -> bytes:

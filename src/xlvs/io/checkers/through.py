@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import secrets
 import socket
 
 from xlvs.datapath.observed import Way
@@ -43,12 +43,13 @@ class _Probe:
         self.passage = way
         self.port = port
         self.interfaces = interfaces
-        self.sequence = random.getrandbits(32)
+        self.sequence = secrets.randbits(32)
         self.answer: asyncio.Future[Segment] = asyncio.get_running_loop().create_future()
         self.claimed = asyncio.Event()
         self.alive = False
         self.refusal: Refusal | None = None
         self.elsewhere = ""
+        self.right = False
 
     @property
     def local(self) -> tuple[Address, int]:
@@ -56,17 +57,25 @@ class _Probe:
 
     def take(self, segment: Segment, interface: str) -> None:
         """A segment to this probe's port."""
-        if segment.destination != self.passage.source:
+        going = self.passage
+        server = going.destination.key.address
+        asked = (going.source, (self.sequence + 1) & 0xFFFFFFFF)
+        if (segment.source, segment.source_port) != going.peer or asked != (
+            segment.destination,
+            segment.acknowledgement,
+        ):
+            self.alive |= segment.source == server
+        elif not segment.flags & ACK:
             return
-        if (segment.source, segment.source_port) != self.passage.peer:
-            self.alive |= segment.source == self.passage.destination.key.address
-            return
-        after = (self.sequence + 1) & 0xFFFFFFFF
-        if not segment.flags & ACK or segment.acknowledgement != after:
-            return
-        if self.passage.by_gateway and interface not in self.interfaces:
-            self.elsewhere = interface
-        elif not self.answer.done():
+        elif going.by_gateway and interface not in self.interfaces:
+            self.elsewhere = interface  # a bond's answer comes by its slave first
+            asyncio.get_running_loop().call_later(CLAIM, self._settle, segment)
+        else:
+            self.right = True
+            self._settle(segment)
+
+    def _settle(self, segment: Segment) -> None:
+        if not self.answer.done():
             self.answer.set_result(segment)
 
 
@@ -113,7 +122,9 @@ class Through:
         try:
             return await self._ask(going, way, deadline)
         except OSError as error:
-            return not_asked(f"cannot probe through the data path: {sockets.words(error.errno)}")
+            return not_asked(
+                f"cannot probe through the data path: {sockets.words(error.errno or 0)}"
+            )
 
     async def _ask(self, going: Passage, way: Way, deadline: float) -> Outcome:
         if self._listener is None:
@@ -137,7 +148,7 @@ class Through:
     async def _handshake(self, probe: _Probe, begin: float, deadline: float) -> Segment | None:
         going = probe.passage
         syn = packets.tcp(probe.local, going.peer, probe.sequence, 0, SYN)
-        wait = RESEND
+        wait = min(RESEND, (deadline - begin) / 3)
         while (now := self._loop.time()) < deadline:
             if going.claims:
                 self._send(going, going.question())
@@ -158,10 +169,10 @@ class Through:
         going = probe.passage
         server = going.destination.key.address
         source = going.outer
-        if server.version != source.version:
-            return
+        if server.version != source.version or (source, server) == (going.source, going.peer[0]):
+            return  # that would be the same question again
         to = (server, going.destination.key.port or going.peer[1])
-        syn = packets.tcp((source, probe.port), to, random.getrandbits(32), 0, SYN)
+        syn = packets.tcp((source, probe.port), to, secrets.randbits(32), 0, SYN)
         self._send(going, going.plain(syn))
 
     def _end(self, probe: _Probe) -> None:
@@ -186,7 +197,7 @@ class Through:
 
     def _free_port(self) -> int:
         many = sniffing.LAST_PORT - sniffing.FIRST_PORT + 1
-        begin = random.randrange(many)
+        begin = secrets.randbelow(many)
         for offset in range(many):
             port = sniffing.FIRST_PORT + (begin + offset) % many
             if port not in self._probes:
@@ -207,9 +218,9 @@ class Through:
         elif isinstance(came, Claim):
             for each in self._probes.values():
                 going = each.passage
-                if going.claims and (came.mac or mac) == going.hop.dst_mac:
-                    if came.address == going.peer[0]:
-                        each.claimed.set()
+                its = (came.mac or mac) == going.hop.dst_mac and came.address == going.peer[0]
+                if its and going.claims:
+                    each.claimed.set()
         elif came is not None:
             self._take_refusal(came)
 
@@ -227,9 +238,9 @@ def _outcome(probe: _Probe, segment: Segment | None, seconds: float) -> Outcome:
     going = probe.passage
     if probe.claimed.is_set():
         return failed(diagnosis.claimed(going))
+    if probe.elsewhere and not probe.right:
+        return failed(diagnosis.elsewhere(going, probe.elsewhere))
     if segment is None:
-        if probe.elsewhere:
-            return failed(diagnosis.elsewhere(going, probe.elsewhere))
         return failed(diagnosis.silence(going, seconds, alive=probe.alive, refusal=probe.refusal))
     if segment.flags & RST:
         return failed(diagnosis.refused(going))

@@ -95,9 +95,10 @@ def tcp(source: tuple[Address, int], destination: tuple[Address, int],
 
 
 def tunnelled(
-    inner: bytes, source: Address, destination: Address, kind: TunnelType, port: int, from_port: int
+    inner: bytes, ends: tuple[Address, Address], kind: TunnelType, ports: tuple[int, int]
 ) -> bytes:
-    """A packet in another: ``port`` of GUE, sent from ``from_port``."""
+    """A packet in another; ``ends``: its source and destination, ``ports``: GUE's."""
+    source, destination = ends
     v6 = inner[0] >> 4 == 6  # noqa: PLR2004  # the version
     protocol = IPV6_IN if v6 else IPIP
     if kind == TunnelType.GRE:
@@ -105,7 +106,7 @@ def tunnelled(
         protocol = GRE
     elif kind == TunnelType.GUE:
         gue = struct.pack("!BBH", 0, protocol, 0) + inner
-        udp = struct.pack("!HHHH", from_port, port, 8 + len(gue), 0) + gue
+        udp = struct.pack("!HHHH", *ports, 8 + len(gue), 0) + gue
         if isinstance(source, IPv6Address):  # RFC 8200: zero is not allowed there
             total = checksum(_pseudo(source, destination, UDP, len(udp)) + udp) or 0xFFFF
             udp = udp[:6] + struct.pack("!H", total) + udp[8:]
@@ -113,14 +114,12 @@ def tunnelled(
     return ip(source, destination, protocol, inner)
 
 
-def frame(
-    destination: bytes, source: bytes, vlan: int, payload: bytes, ethertype: int = 0
-) -> bytes:
+def frame(to: bytes, source: bytes, vlan: int, payload: bytes, ethertype: int = 0) -> bytes:
     """An Ethernet frame; ``ethertype`` 0: by the IP version."""
     if not ethertype:
         ethertype = ETH_IPV6 if payload[0] >> 4 == 6 else ETH_IP  # noqa: PLR2004
     tag = struct.pack("!HH", ETH_VLAN, vlan) if vlan else b""
-    return destination + source + tag + struct.pack("!H", ethertype) + payload
+    return to + source + tag + struct.pack("!H", ethertype) + payload
 
 
 def who_has(wanted: Address, source: Address, mac: bytes) -> tuple[int, bytes]:
@@ -150,8 +149,8 @@ def read(ethertype: int, packet: bytes) -> Segment | Claim | Refusal | None:
         return None
     source, destination, protocol, payload = opened
     if protocol == TCP and len(payload) >= _TCP.size:
-        ports_and_more = _TCP.unpack_from(payload)
-        return Segment(source, destination, *ports_and_more[:4], ports_and_more[5])
+        sport, dport, sequence, acknowledgement, _, flags, *_ = _TCP.unpack_from(payload)
+        return Segment(source, destination, sport, dport, sequence, acknowledgement, flags)
     if protocol == ICMP6 and payload[:1] == bytes([_ADVERTISEMENT]):
         wanted = payload[8:24]
         return Claim(IPv6Address(wanted), b"") if len(wanted) == 16 else None  # noqa: PLR2004
