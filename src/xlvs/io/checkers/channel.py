@@ -13,11 +13,17 @@ from xlvs.protocols.checks.outcome import Wrong
 _PIECE = 65536
 
 
-def tls_context() -> ssl.SSLContext:
-    """For SSL_GET: like keepalived, it does not ask who the server is."""
+def tls_context(certificate: str = "", key: str = "", password: str = "") -> ssl.SSLContext:
+    """For SSL_GET: like keepalived, it does not ask who the server is.
+
+    ``certificate``, ``key`` (PEM files), ``password``: what is shown to a server that asks who
+    we are. Raises OSError (ssl.SSLError).
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate, key or None, password or None)
     return context
 
 

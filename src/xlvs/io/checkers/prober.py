@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Callable
 
 from xlvs.io.checkers import conversation, datagrams, sockets
@@ -42,10 +43,16 @@ _PATIENCE = {True: 10.0, False: 0.0}
 class Prober:
     """All probes of one director. Made in a running loop; ``close`` it.
 
-    ``tracked``: finds a ``track_file`` by its name.
+    ``tracked``: finds a ``track_file`` by its name. ``tls``: what SSL_GET shows and believes,
+    see ``channel.tls_context``.
     """
 
-    def __init__(self, runner: Runner, tracked: Callable[[str], File | None]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        tracked: Callable[[str], File | None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._runner = runner
         self._tracked = tracked
@@ -53,7 +60,7 @@ class Prober:
         self.through = Through()
         self._pinger = Pinger()
         self._searcher = Searcher()
-        self._means = Means(self.connector, self._searcher, tls_context())
+        self._means = Means(self.connector, self._searcher, tls or tls_context())
 
     def close(self) -> None:
         """End whatever runs."""

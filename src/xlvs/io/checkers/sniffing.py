@@ -74,14 +74,14 @@ def assembled(program: tuple[_Line, ...] = _PROGRAM) -> bytes:
 def listener() -> socket.socket:
     """Hears answers; packets begin with their network header. Raises OSError."""
     flags = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    sock = socket.socket(socket.AF_PACKET, flags, 0)
+    # Of all interfaces from the beginning: what comes before the filter is there is ignored.
+    sock = socket.socket(socket.AF_PACKET, flags, socket.htons(_ETH_P_ALL))
     try:
         program = array.array("B", assembled())
         address, length = program.buffer_info()
         filter_ = struct.pack("HP", length // 8, address)
         sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
         sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        sock.bind(("", _ETH_P_ALL))
     except BaseException:
         sock.close()
         raise

@@ -148,12 +148,12 @@ class Through:
     async def _handshake(self, probe: _Probe, begin: float, deadline: float) -> Segment | None:
         going = probe.passage
         syn = packets.tcp(probe.local, going.peer, probe.sequence, 0, SYN)
-        wait = min(RESEND, (deadline - begin) / 3)
+        first = wait = min(RESEND, (deadline - begin) / 3)
         while (now := self._loop.time()) < deadline:
             if going.claims:
                 self._send(going, going.question())
             self._send(going, going.frame(syn, probe.port))
-            if now > begin:
+            if wait > first:
                 self._look_for_life(probe)
             # The rest after the last one is at least as long as the first wait.
             until = now + wait if now + 2 * wait < deadline else deadline
