@@ -16,10 +16,12 @@ import msgspec
 from xlvs.datapath.observed import Way, way_to
 from xlvs.io.checkers.prober import Prober
 from xlvs.io.checkers.target import Target
+from xlvs.io.notification.mail import Mailer
 from xlvs.io.notification.runner import Runner
 from xlvs.io.surroundings import Surroundings
 from xlvs.io.tasks import Tasks
 from xlvs.model.checker import AnyCheck
+from xlvs.model.notification import Mail
 from xlvs.model.service import Address, Destination, Service
 from xlvs.model.tracking import File
 
@@ -35,6 +37,7 @@ class Request(msgspec.Struct):
     source: Address | None = None
     far: Address | None = None
     times: int = 1
+    mail: Mail | None = None
 
 
 def _address(kind: type, text: Any) -> Any:
@@ -65,6 +68,15 @@ class Answers:
             await around.resolved([target], 2.0)
         return way_to(around.observed, address)
 
+    async def send(self, mail: Mail) -> list[int]:
+        mailer = Mailer(mail, self._prober.connector, retry_after=0.01)
+        mailer.alert("a server is down", "10.0.0.1:80 is down\n.\nreally\n")
+        work = asyncio.create_task(mailer.work())
+        while not mailer.sent + mailer.lost:
+            await asyncio.sleep(0.01)
+        work.cancel()
+        return [mailer.sent, mailer.lost]
+
     async def answer(self, request: Request) -> bytes:
         way = await self.way(request.address) if request.check.through_datapath else None
         target = Target(
@@ -80,17 +92,20 @@ class Answers:
             )
         )
         took = loop.time() - begin
-        return msgspec.json.encode([results[0]._asdict() | {"took": took}, len(set(results))])
+        answer = results[0]._asdict() | {"took": took}
+        if request.mail is not None:
+            answer["sent"] = await self.send(request.mail)
+        return msgspec.json.encode([answer, len(set(results))])
 
 
 async def main() -> None:
     answers = Answers()
     decoder = msgspec.json.Decoder(Request, dec_hook=_address)
     loop = asyncio.get_running_loop()
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         reply = await answers.answer(decoder.decode(line))
-        print(reply.decode(), flush=True)
+        print(reply.decode(), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
