@@ -78,7 +78,7 @@ def smtp(greeting: bytes, helo: bytes) -> Handler:
             answer = {b"HELO": helo, b"DATA": b"354 go\r\n", b"QUIT": b"221 bye\r\n"}
             writer.write(answer.get(line[:4].strip(), b"250 ok\r\n"))
             if line == b"QUIT\r\n":
-                Path(sys.argv[1], "mail").write_bytes(said)
+                Path(sys.argv[1], "mail").write_bytes(said)  # noqa: ASYNC240
                 return
 
     return serve

@@ -72,7 +72,7 @@ class Answers:
         mailer = Mailer(mail, self._prober.connector, retry_after=0.01)
         mailer.alert("a server is down", "10.0.0.1:80 is down\n.\nreally\n")
         work = asyncio.create_task(mailer.work())
-        while not mailer.sent + mailer.lost:
+        while not mailer.sent + mailer.lost:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         work.cancel()
         return [mailer.sent, mailer.lost]

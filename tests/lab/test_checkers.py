@@ -280,7 +280,7 @@ def test_tcp_checks_are_not_seen_by_the_program(world: Lab, ask: Asker) -> None:
 def test_mail(ask: Asker, folder: Path) -> None:
     mail = Mail(sender="lb@x", to=("a@y", "b@z"), server=SERVER, port=9025, helo_name="lb.x")
     assert ask(TcpCheck(), SERVER, 9025, mail=mail)["sent"] == [1, 0]
-    said = (folder / "mail").read_text().split("\n")
+    said = (folder / "mail").read_bytes().decode().split("\n")
     assert said[:4] == [
         "HELO lb.x\r", "MAIL FROM:<lb@x>\r", "RCPT TO:<a@y>\r", "RCPT TO:<b@z>\r",
     ]  # fmt: skip

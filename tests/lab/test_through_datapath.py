@@ -170,6 +170,50 @@ def test_tunnel_that_is_not_opened(prepared: Lab, ask: Asker) -> None:
     assert f"{one.v4} does not open IPIP" in outcome["cause"]
 
 
+def test_rp_filter(prepared: Lab, ask: Asker) -> None:
+    """Strict, and the way to clients leads elsewhere: a source among clients finds it."""
+    one, address = server(prepared, "dr"), vip("dr", 4)
+    names = [f"net.ipv4.conf.{each}.rp_filter" for each in ("all", "eth0")]
+    was = [one.run(["sysctl", "-n", name]).stdout.strip() for name in names]
+    tables = ("main", "100")
+    do = [f"ip route add 10.1.0.0/24 dev lo table {table}" for table in tables]
+    undo = [f"ip route del 10.1.0.0/24 dev lo table {table}" for table in tables]
+    do += [f"sysctl -qw {name}=1" for name in names]
+    undo += [f"sysctl -qw {name}={value}" for name, value in zip(names, was, strict=True)]
+    near, far = {}, {}
+    with changed(one, "; ".join(do), "; ".join(undo)):
+        for found, more in ((near, {}), (far, {"source": "10.1.0.1"})):
+            found |= ask.through(service("dr", 4), destination(prepared, "dr", 4), CHECK, **more)
+    assert near["ok"]
+    assert far["cause"] == (
+        f"no answer from {address}:80 at {one.v4} within 1 s, though {one.v4}"
+        f" is alive: does it have {address} on lo? does rp_filter drop what comes?"
+    )
+    good = ask.through(service("dr", 4), destination(prepared, "dr", 4), CHECK, source="10.1.0.1")
+    assert good["ok"], good
+
+
+@pytest.mark.parametrize(("kind", "outer"), [("gre", 4), ("gue", 4), ("ipip", 6), ("gue", 6)])
+def test_tunnels(prepared: Lab, ask: Asker, kind: str, outer: int) -> None:
+    one = server(prepared, "tun")
+    one.realserver("down")
+    arguments = ("--tunnel-port", "6080") if kind == "gue" else ()
+    try:
+        one.realserver(
+            "up", "--vip", vip("tun", 4), "--method", "tun", "--tunnel", kind, *arguments
+        )
+        outcome = ask.through(
+            service("tun", 4),
+            destination(prepared, "tun", 4, kind, outer=outer),
+            CHECK,
+            source="10.2.0.1",
+        )
+    finally:
+        one.realserver("down")
+        prepared._prepare(one)
+    assert outcome["ok"], outcome
+
+
 def test_silent_server(prepared: Lab, ask: Asker) -> None:
     one = server(prepared, "dr")
     ask.through(service("dr", 4), destination(prepared, "dr", 4), CHECK)  # its MAC is known

@@ -13,9 +13,9 @@ class Target(NamedTuple):
     """A real server, as a probe needs to know it.
 
     ``virtualhost``: the real server's, else the virtual server's. The others only matter to
-    ``through_datapath``: ``way`` is the next hop to it, ``source`` the director's own address of
-    the service's family if it is not the way's, ``far`` one that the server can reach by its
-    default route only.
+    ``through_datapath``: ``way`` is the next hop to it, ``source`` the director's own address to
+    ask from, if not the way's (one among clients' addresses finds more: rp_filter, the route
+    back), ``far`` one that a NAT server can reach by its default route only.
     """
 
     address: Address
