@@ -180,16 +180,16 @@ def test_rp_filter(prepared: Lab, ask: Asker) -> None:
     undo = [f"ip route del 10.1.0.0/24 dev lo table {table}" for table in tables]
     do += [f"sysctl -qw {name}=1" for name in names]
     undo += [f"sysctl -qw {name}={value}" for name, value in zip(names, was, strict=True)]
-    near, far = {}, {}
     with changed(one, "; ".join(do), "; ".join(undo)):
-        for found, more in ((near, {}), (far, {"source": "10.1.0.1"})):
-            found |= ask.through(service("dr", 4), destination(prepared, "dr", 4), CHECK, **more)
+        way = (service("dr", 4), destination(prepared, "dr", 4), CHECK)
+        near = ask.through(*way)
+        far = ask.through(*way, source="10.1.0.1")
     assert near["ok"]
     assert far["cause"] == (
         f"no answer from {address}:80 at {one.v4} within 1 s, though {one.v4}"
         f" is alive: does it have {address} on lo? does rp_filter drop what comes?"
     )
-    good = ask.through(service("dr", 4), destination(prepared, "dr", 4), CHECK, source="10.1.0.1")
+    good = ask.through(*way, source="10.1.0.1")
     assert good["ok"], good
 
 

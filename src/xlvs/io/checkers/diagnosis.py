@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from xlvs.io.checkers.passage import Passage
 from xlvs.model.service import Method, TunnelType
+from xlvs.protocols.checks.outcome import in_seconds
 from xlvs.protocols.checks.packets import Refusal
 
 _PROTOCOL_UNREACHABLE = 2
@@ -18,7 +19,7 @@ def silence(passage: Passage, seconds: float, *, alive: bool, refusal: Refusal |
     server = passage.destination.key.address
     vip = passage.peer[0]
     method = passage.destination.method
-    said = f"no answer from {_at(passage)} within {seconds:.3g} s"
+    said = f"no answer from {_at(passage)} within {in_seconds(seconds)}"
     if refusal is not None:
         return f"{said}: {_refused(passage, refusal)}"
     if not alive:

@@ -19,7 +19,7 @@ from xlvs.io.checkers.deadlines import Deadlines
 from xlvs.io.checkers.target import Origin
 from xlvs.model.service import Address
 from xlvs.protocols.checks import icmp
-from xlvs.protocols.checks.outcome import GOOD, Outcome, failed, not_asked
+from xlvs.protocols.checks.outcome import GOOD, Outcome, failed, in_seconds, not_asked
 
 _ICMP_FILTER = 1  # SOL_RAW
 _ICMP6_FILTER = 1  # IPPROTO_ICMPV6
@@ -88,7 +88,7 @@ class Pinger:
             self._asked.pop(asked.key, None)
         if outcome is _LATE:
             return failed(
-                f"timed out after {deadline - begin:.3g} s while waiting for the echo reply"
+                f"timed out after {in_seconds(deadline - begin)} while waiting for the echo reply"
             )
         return outcome
 

@@ -31,7 +31,7 @@ from xlvs.model.checker import (
 from xlvs.model.problem import Problem
 from xlvs.model.tracking import File
 from xlvs.protocols.checks import file, misc
-from xlvs.protocols.checks.outcome import GOOD, Outcome, Wrong, failed, not_asked
+from xlvs.protocols.checks.outcome import GOOD, Outcome, Wrong, failed, in_seconds, not_asked
 
 _FILE_MAX = 128
 
@@ -111,7 +111,7 @@ class Prober:
         if result == 0:
             return GOOD
         if result == LATE:
-            return failed(f"timed out after {deadline - begin:.3g} s while connecting")
+            return failed(f"timed out after {in_seconds(deadline - begin)} while connecting")
         return sockets.outcome(result)
 
     async def _others(
@@ -144,7 +144,7 @@ class Prober:
             seconds = min(seconds, check.timeout)
         ended = await self._runner.run(check.command, max(seconds, 0.001))
         if ended.late:
-            return failed(f"timed out after {seconds:.3g} s")
+            return failed(f"timed out after {in_seconds(seconds)}")
         if ended.status is None:
             return not_asked(ended.fault) if ended.ours else failed(ended.fault)
         return misc.judge(ended.status, dynamic=check.dynamic, said=ended.said)
@@ -175,7 +175,7 @@ def _failure(error: Exception, doing: Doing, seconds: float) -> Outcome:
         case sockets.Ours() | Problem():
             return not_asked(str(error))
         case TimeoutError(errno=None):  # asyncio's, or the connector's
-            return failed(f"timed out after {seconds:.3g} s {doing.what}")
+            return failed(f"timed out after {in_seconds(seconds)} {doing.what}")
         case OSError():
             outcome = sockets.outcome(error.errno or 0)
             return outcome._replace(cause=f"{outcome.cause}{_when(doing)}")

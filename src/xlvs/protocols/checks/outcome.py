@@ -45,3 +45,8 @@ def excerpt(data: bytes | bytearray, length: int = 60) -> str:
     text = data[: length + 1].decode("latin-1")
     short = text[:length].rstrip("\r\n") + ("…" if len(data) > length else "")
     return '"' + "".join(c if c.isprintable() else "?" for c in short) + '"'
+
+
+def in_seconds(duration: float) -> str:
+    """A duration in words, to a tenth: what a configuration file says, not what a clock does."""
+    return f"{duration:.1f}".removesuffix(".0") + " s"

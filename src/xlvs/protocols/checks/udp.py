@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from xlvs.model.checker import UdpCheck
-from xlvs.protocols.checks.outcome import GOOD, Outcome, failed
+from xlvs.protocols.checks.outcome import GOOD, Outcome, failed, in_seconds
 
 REPLY_MAX = 65535
 
@@ -30,5 +30,5 @@ def judge(check: UdpCheck, reply: bytes, expected: bytes = b"", mask: bytes = b"
 def silence(check: UdpCheck, seconds: float) -> Outcome:
     """Nothing came back in time."""
     if check.require_reply:
-        return failed(f"timed out after {seconds:.3g} s while waiting for the reply")
+        return failed(f"timed out after {in_seconds(seconds)} while waiting for the reply")
     return GOOD
