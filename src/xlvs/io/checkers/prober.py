@@ -72,19 +72,22 @@ class Prober:
     async def run(self, check: AnyCheck, target: Target, *, deadline: float) -> Outcome:
         """Ask once; ``deadline`` by the loop's clock. Raises nothing but CancelledError.
 
-        With ``through_datapath`` a TCP_CHECK goes that way instead, any other goes as always
-        and then that way.
+        With ``through_datapath`` a TCP_CHECK goes that way instead of the direct one, any other
+        goes as always and a handshake goes that way beside it: both have to be good.
         """
-        through = check.through_datapath
-        if not (through and isinstance(check, TcpCheck)):
-            outcome = await self._directly(check, target, deadline)
-            if not through or not outcome.ok:
-                return outcome
-        else:
-            outcome = GOOD
+        if not check.through_datapath:
+            return await self._directly(check, target, deadline)
+        if isinstance(check, TcpCheck):
+            return await self._through(target, deadline)
+        direct, through = await asyncio.gather(
+            self._directly(check, target, deadline), self._through(target, deadline)
+        )
+        return direct if not direct.ok or (through.ok and not through.cause) else through
+
+    async def _through(self, target: Target, deadline: float) -> Outcome:
         if target.service is None or target.destination is None or target.way is None:
             return not_asked("nothing is known of the data path to it")
-        return_way = await self.through.through(
+        return await self.through.through(
             target.service,
             target.destination,
             target.way,
@@ -92,7 +95,6 @@ class Prober:
             source=target.source,
             far=target.far,
         )
-        return outcome if return_way.ok and not return_way.cause else return_way
 
     async def _directly(self, check: AnyCheck, target: Target, deadline: float) -> Outcome:
         doing = Doing()

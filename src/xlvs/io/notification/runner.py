@@ -84,21 +84,33 @@ class Runner:
     ) -> Ended:
         """Run it to its end; ``seconds`` that it may take, 0: the command's own (0: any).
 
-        The time counts from when it could be started. Cancelling ends the program.
+        The time counts from when it is started; to be started it waits as long at most.
+        Cancelling ends the program.
         """
-        async with self._places:
-            try:
-                child = self._start(command, environment or {})
-            except _RefusedError as refused:
-                return Ended(None, str(refused), ours=refused.ours)
-            output = _Output(child)
-            self._running.add(child.pid)
-            try:
-                late = await _end_of(child, seconds or command.timeout)
-            finally:
-                self._running.discard(child.pid)
-                output.close(command.argv[0])
-            return _ended(child, output.first, late=late)
+        seconds = seconds or command.timeout
+        try:
+            async with asyncio.timeout(seconds or None):
+                await self._places.acquire()
+        except TimeoutError:
+            return Ended(None, f"{AT_ONCE} programs run already", ours=True)
+        try:
+            return await self._run(command, seconds, environment or {})
+        finally:
+            self._places.release()
+
+    async def _run(self, command: Command, seconds: float, environment: Mapping[str, str]) -> Ended:
+        try:
+            child = self._start(command, environment)
+        except _RefusedError as refused:
+            return Ended(None, str(refused), ours=refused.ours)
+        output = _Output(child)
+        self._running.add(child.pid)
+        try:
+            late = await _end_of(child, seconds)
+        finally:
+            self._running.discard(child.pid)
+            output.close(command.argv[0])
+        return _ended(child, output.first, late=late)
 
     def _start(self, command: Command, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         who = self._who(command)

@@ -89,6 +89,20 @@ def test_not_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asyncio.run(play()) >= 0.6
 
 
+def test_no_place_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "AT_ONCE", 1)
+
+    async def play() -> Ended:
+        several = Runner()
+        first = asyncio.create_task(several.run(sh("sleep 0.5")))
+        await asyncio.sleep(0.1)
+        second = await several.run(sh("true"), 0.1)
+        await first
+        return second
+
+    assert asyncio.run(play()) == Ended(None, "1 programs run already", ours=True)
+
+
 def test_cancelling_ends_it() -> None:
     async def play() -> None:
         task = asyncio.create_task(Runner().run(sh("echo $$ > /dev/null; sleep 77")))
