@@ -63,7 +63,7 @@ class AuthType(StrEnum):
     """``auth_type`` of VRRPv2, and ours and newer keepalived's HMAC."""
 
     NONE = ""
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  # the word for it
     AH = "ah"
     HMAC = "hmac"
 
@@ -77,15 +77,20 @@ class HmacMode(StrEnum):
 
 
 class Authentication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``authentication``. ``password``: its first eight bytes count (PASS). ``keys``: by key id,
-    1..255; the first one signs. ``window``: seconds that an advert may be old, None: the
-    greater of three advert intervals and five."""
+    """``authentication`` and ``auth_hmac``.
+
+    ``password``: its first eight bytes count (PASS). ``keys``: key ids (1..255) with keys of
+    32..64 bytes; the first one signs (``active_key``). ``window`` (``time_window``): seconds
+    that an advert may be old, None: the greater of three advert intervals and five.
+    ``monotonic`` (``anti_replay monotonic``): clocks need not agree, order is enough.
+    """
 
     type: AuthType = AuthType.NONE
     password: bytes = b""
     keys: tuple[tuple[int, bytes], ...] = ()
     mode: HmacMode = HmacMode.ENFORCE
     window: float | None = None
+    monotonic: bool = False
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,8 +107,11 @@ class Notifications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Garp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Gratuitous ARP and unsolicited neighbour advertisements. ``interval``, ``gna_interval``:
-    seconds between two of them on one interface. ``refresh`` 0: never again."""
+    """Gratuitous ARP and unsolicited neighbour advertisements, times in seconds.
+
+    ``interval``, ``gna_interval``: between two of them on one interface. ``delay``: until
+    the second burst, 0: none. ``refresh``: until each further one, 0: never again.
+    """
 
     delay: float = 5.0
     repeat: int = 5
@@ -137,6 +145,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     multicast_group: Address | None = None
     unicast_peers: tuple[Address, ...] = ()
     unicast_ttl: int | None = None
+    unicast_peer_ttls: tuple[tuple[Address, int, int], ...] = ()
+    """``min_ttl`` and ``max_ttl`` of peers; who is not here may have any."""
     check_unicast_source: bool = False
     unicast_fault_no_peers: bool = False
     preempt: bool = True
@@ -150,7 +160,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """RFC 9568: an IPv4 advert's checksum without pseudo-header. False: RFC 5798's."""
     authentication: Authentication = Authentication()
     use_vmac: str | None = None
-    """Name of the macvlan device, "": vrrp.ROUTER_ID; None: none."""
+    """Name of the macvlan device, "": vrrp.ROUTER_ID, of IPv6 vrrp6.ROUTER_ID; None: none."""
     vmac_xmit_base: bool = False
     down_timer_adverts: int = 3
     track_interfaces: tuple[Tracked, ...] = ()
