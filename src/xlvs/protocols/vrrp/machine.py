@@ -324,11 +324,15 @@ class Machine:
                     -garp.lower_priority_repeat, now + garp.lower_priority_delay
                 )
             return
-        if self.instance.higher_priority_send_advert:
+        if self._tells_the_better_one():
             self._emit(SendAdvert(self.instance.name, self.priority))
         self._learn(advert)
         self._step_down(now, f"{packet.source} is master, priority {advert.priority}", stop=False)
         self.master, self.master_priority = packet.source, advert.priority
+
+    def _tells_the_better_one(self) -> bool:
+        wanted = self.instance.higher_priority_send_advert
+        return not self.instance.strict if wanted is None else wanted
 
     def _assert_mastership(self, now: float) -> None:
         self._emit(SendAdvert(self.instance.name, self.priority))

@@ -173,6 +173,7 @@ def seal(
     message: bytes, source: Address, destination: Address, form: Form, trailer: bytes = b""
 ) -> bytes:
     """Put the checksum into what ``build`` gave, and the trailer behind it."""
+    message = message[:_CHECKSUM_AT] + b"\0\0" + message[_CHECKSUM_AT + 2 :]
     if isinstance(source, IPv6Address):
         of = _pseudo(source, destination, len(message) + len(trailer)) + message + trailer
     elif form is Form.PSEUDO and message[0] >> 4 == _V3:

@@ -321,6 +321,7 @@ class Router:
         remark = member.checks.check(
             advert, packet.source, self._wall(), same_master=packet.source == machine.master
         )
+        member.sender.heard(advert.form)
         if remark:
             self._complain(member, None, f"{packet.source} has {remark}", now)
         machine.received(Received(advert, packet.source, own), now)

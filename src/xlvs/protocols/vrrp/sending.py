@@ -43,7 +43,13 @@ class Sender:
         self._hop_limit = HOP_LIMIT
         if instance.unicast_peers and instance.unicast_ttl is not None:
             self._hop_limit = instance.unicast_ttl
+        # keepalived 2.2 takes no other than its own, and counts each as a sign of life.
         self._form = Form.MESSAGE if instance.v3_checksum_as_v2 else Form.PSEUDO
+
+    def heard(self, form: Form) -> None:
+        """A peer uses this form of checksum; so do we, unless told otherwise."""
+        if self._instance.v3_checksum_as_v2 is None:
+            self._form = form
 
     def datagrams(self, priority: int, source: Address, wall: float) -> list[Datagram]:
         """One advert for every destination; ``wall``: seconds since the epoch."""
