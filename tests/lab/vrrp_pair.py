@@ -114,10 +114,16 @@ class Pair:
 
     def capture(self, host, name="capture.pcap"):
         path = self.folder / name
-        argv = ["tcpdump", "-U", "-Z", "root", "-w", str(path), "-i", "eth0"]
+        argv = ["tcpdump", "-U", "--immediate-mode", "-s256", "-B8192", "-Z", "root"]
+        argv += ["-w", str(path), "-i", "eth0"]
         child = self.spawn(host, argv, self.folder / "tcpdump.log")
         wait(lambda: path.exists() and path.stat().st_size, lambda: "tcpdump")
         return path, child
+
+    def captured(self, child):
+        time.sleep(0.2)  # what was sent last is on its way through tcpdump
+        child.send_signal(signal.SIGINT)
+        child.wait(PATIENCE)
 
     def keepalived(self, text, host="a"):
         return Keepalived(self, text, host)

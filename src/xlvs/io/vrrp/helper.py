@@ -27,6 +27,7 @@ from xlvs.protocols.vrrp.track import Kind
 
 _LINE = 1 << 24
 _NOTIFY_PATIENCE = 60.0
+_LAST_PATIENCE = 5.0  # for what is still to be told when the VRRP process has ended
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,10 @@ class Helper:
                 self._watch(order)
             else:
                 self._runs.put_nowait(order)
+        for watching in self._watching.values():
+            watching.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._runs.join(), _LAST_PATIENCE)
         await self._tasks.stop()
 
     def _watch(self, wanted: Watchlist) -> None:
@@ -111,11 +116,15 @@ class Helper:
             order = await self._runs.get()
             if isinstance(order, Write):
                 self._write(order)
-                continue
-            for command, extra in order.commands:
-                status = await run(command, extra, command.timeout or _NOTIFY_PATIENCE)
-                if status:
-                    log.warning("%s ended with %d", command.argv[0], status)
+            else:
+                await self._run_all(order)
+            self._runs.task_done()
+
+    async def _run_all(self, order: Run) -> None:
+        for command, extra in order.commands:
+            status = await run(command, extra, command.timeout or _NOTIFY_PATIENCE)
+            if status:
+                log.warning("%s ended with %d", command.argv[0], status)
 
     def _write(self, order: Write) -> None:
         try:

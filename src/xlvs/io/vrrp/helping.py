@@ -68,10 +68,9 @@ class Helping:
         with contextlib.suppress(OSError):
             self._socket.sendall(self._out)
             self._socket.shutdown(socket.SHUT_WR)
-        try:
+        # A slow script does not keep us: it ends by itself when it has told everything.
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._child.terminate()
         self._socket.close()
 
     def _start(self) -> None:

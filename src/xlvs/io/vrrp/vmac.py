@@ -47,10 +47,8 @@ def create(wanted: Vmac) -> str:
     )
     if "File exists" in error:
         # An earlier run of ours, or somebody's: ours has this very address.
-        found = Path(f"/sys/class/net/{wanted.name}/address")
-        with contextlib.suppress(OSError):
-            if found.read_text().strip() != mac:
-                return f"use_vmac {wanted.name}: there is a device of this name"
+        if mac not in _ip(f"-o link show {wanted.name}", said=True):
+            return f"use_vmac {wanted.name}: there is a device of this name"
         error = ""
     if "Unknown device type" in error or "not supported" in error:
         return f"use_vmac {wanted.name}: this kernel has no macvlan (CONFIG_MACVLAN): {error}"
@@ -71,8 +69,10 @@ def _settle(made: Vmac) -> None:
     _write(v4 / made.name / "arp_ignore", 1)
     _write(_SYSCTL / "ipv6/conf" / made.name / "accept_ra", 0)
     if made.family is Family.INET:
-        # Or the base would answer ARP for the virtual address, with its own MAC address.
+        # Or the base would answer ARP for the virtual address, or ask in its name: with its own
+        # MAC address, which the neighbours would learn.
         _write(v4 / made.base / "arp_ignore", 1)
+        _write(v4 / made.base / "arp_announce", 2)
 
 
 def _write(path: Path, value: int) -> None:
@@ -80,7 +80,7 @@ def _write(path: Path, value: int) -> None:
         path.write_text(f"{value}\n")
 
 
-def _ip(words: str) -> str:
+def _ip(words: str, *, said: bool = False) -> str:
     try:
         done = subprocess.run(  # noqa: S603  # our own words
             ["ip", *words.split()],  # noqa: S607  # from PATH, as for an operator
@@ -91,4 +91,6 @@ def _ip(words: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
+    if said:
+        return done.stdout
     return done.stderr.strip() if done.returncode else ""

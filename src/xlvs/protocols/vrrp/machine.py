@@ -35,6 +35,7 @@ from xlvs.protocols.vrrp.timing import master_down, skew
 
 _V2 = 2
 _RESTORE_PAUSE = 1.0  # seconds between two times that a stubborn third party is contradicted
+_LAST_WORD = 1.5  # intervals in which a preempted master is not yet a second one
 _EARLY = 1e-6  # a timer may be this early: clocks of event loops are coarse
 
 
@@ -311,8 +312,8 @@ class Machine:
         higher = advert.priority > self.priority or (
             advert.priority == self.priority and int(packet.source) > int(packet.own)
         )
-        self._note_rival(packet, now, higher=higher)
         if not higher:
+            self._note_rival(packet, now)
             self._emit(Rival(self.instance.name, packet.source, advert.priority))
             if not self.instance.lower_priority_no_advert:
                 self._assert_mastership(now)
@@ -324,6 +325,7 @@ class Machine:
                     -garp.lower_priority_repeat, now + garp.lower_priority_delay
                 )
             return
+        self.statistics.rivals_higher += 1
         if self._tells_the_better_one():
             self._emit(SendAdvert(self.instance.name, self.priority))
         self._learn(advert)
@@ -376,20 +378,20 @@ class Machine:
 
     # ---- parts of them
 
-    def _note_rival(self, packet: Received, now: float, *, higher: bool) -> None:
-        if higher:
-            self.statistics.rivals_higher += 1
-        else:
-            self.statistics.rivals_lower += 1
+    def _note_rival(self, packet: Received, now: float) -> None:
+        self.statistics.rivals_lower += 1
+        advert = packet.advert
+        # Whom this one has just preempted may have sent one more advert, and does not repeat it.
+        if now - self.changed_at < _LAST_WORD * advert.interval:
+            return
         if self.rival != packet.source:
             self.rival = packet.source
             self._say(
-                f"split brain: {packet.source} with priority {packet.advert.priority} believes"
-                f" to be master beside this one with {self.priority};"
-                f" {'it' if higher else 'this one'} stays master",
+                f"split brain: {packet.source} with priority {advert.priority} believes to be"
+                f" master beside this one with {self.priority}, which stays master",
                 Level.WARNING,
             )
-        self._rival_until = now + self._master_down_of(packet.advert.interval)
+        self._rival_until = now + self._master_down_of(advert.interval)
 
     def _due(self, now: float) -> None:
         if self._rival_until is not None and self._rival_until <= now + _EARLY:

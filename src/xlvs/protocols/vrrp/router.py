@@ -177,6 +177,8 @@ class Router:
             primary = Watch(Kind.INTERFACE, instance.interface)
             if not any((w.kind, w.name) == (primary.kind, primary.name) for w in watches):
                 watches.append(primary)
+        if device := vmac_name(instance):
+            watches.append(Watch(Kind.INTERFACE, device))
         return tuple(watches)
 
     def _watches_of(self, of: Instance | Group, *, weighted: bool) -> Iterable[Watch]:
