@@ -78,8 +78,9 @@ def test_what_somebody_removes_is_put_back_and_announced(pair):
     assert ours.states["v"].state == "MASTER"
     assert any(f"removed {VIP}" in one for one in ours.sentences())
     wait(
-        lambda: tshark(path, "-Y", f"arp.isgratuitous && arp.src.proto_ipv4 == {VIP}",
-                       fields=("frame.number",)),
+        lambda: tshark(
+            path, "-Y", f"arp.isgratuitous && arp.src.proto_ipv4 == {VIP}", fields=("frame.number",)
+        ),
         lambda: "announcement",
     )
     pair.captured(tcpdump)
@@ -177,9 +178,7 @@ def test_a_dead_daemon_hands_over_unless_told_otherwise(pair):
     assert better.abandon() == 0
     other.wait(0.5, v="MASTER")
     has_not(pair, "b")
-    stays = pair.ours(
-        m.Network(instances=(instance(priority=150),), outlive_parent=True), "b"
-    )
+    stays = pair.ours(m.Network(instances=(instance(priority=150),), outlive_parent=True), "b")
     stays.wait(v="MASTER")
     with pytest.raises(subprocess.TimeoutExpired):
         stays._socket.close()
@@ -217,15 +216,21 @@ def test_reload_touches_only_what_changed_and_delays_no_advert(pair):
         time.sleep(0.3)
     has(pair, "b", "10.9.0.101")
     has_not(pair, "b", "10.9.2.60")
-    changes = [one.instance for one in ours.messages if isinstance(one, m.StateNow)
-               and one.state != one.before]
+    changes = [
+        one.instance
+        for one in ours.messages
+        if isinstance(one, m.StateNow) and one.state != one.before
+    ]
     ours.read()
-    assert [one.instance for one in ours.messages
-            if isinstance(one, m.StateNow) and one.state == "INIT"] == ["v60"]
+    assert [
+        one.instance for one in ours.messages if isinstance(one, m.StateNow) and one.state == "INIT"
+    ] == ["v60"]
     assert changes.count("v70") == 2
     pair.captured(tcpdump)
-    times = [float(line[0]) for line in
-             tshark(path, "-Y", "vrrp.virt_rtr_id == 100", fields=("frame.time_epoch",))]
+    times = [
+        float(line[0])
+        for line in tshark(path, "-Y", "vrrp.virt_rtr_id == 100", fields=("frame.time_epoch",))
+    ]
     assert len(times) >= 8
     assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 0.15
     # What cannot be read changes nothing.
@@ -258,10 +263,16 @@ def test_virtual_mac_addresses(pair):
     assert "00:00:5e:00:01:32" in keepalived
     assert "00:00:5e:00:02:33" in keepalived
     pair.captured(tcpdump)
-    seen = {tuple(line) for line in tshark(path, "-Y", "vrrp", fields=(
-        "eth.src", "ip.src", "ipv6.src", "vrrp.checksum.status"))}
-    assert seen == {("00:00:5e:00:01:32", "10.9.0.2", "", "1"),
-                    ("00:00:5e:00:02:33", "", "fe80::2", "1")}
+    seen = {
+        tuple(line)
+        for line in tshark(
+            path, "-Y", "vrrp", fields=("eth.src", "ip.src", "ipv6.src", "vrrp.checksum.status")
+        )
+    }
+    assert seen == {
+        ("00:00:5e:00:01:32", "10.9.0.2", "", "1"),
+        ("00:00:5e:00:02:33", "", "fe80::2", "1"),
+    }
     ours.stop()
     assert "vrrp.50" not in pair.sh("b", "ip link")
 
@@ -315,9 +326,7 @@ def test_scripts_processes_notifications_routes_and_rules(pair):
         ),
         static=StaticNetwork(addresses=(address("10.66.0.1/24", device="eth0"),)),
         scripts=(
-            Script(
-                name="check", command=Command(("/usr/bin/test", "-e", str(flag))), interval=0.2
-            ),
+            Script(name="check", command=Command(("/usr/bin/test", "-e", str(flag))), interval=0.2),
         ),
         processes=(Process(name="me", program="setpriv", quorum=10000),),
     )
@@ -367,9 +376,7 @@ def test_preempt_delay_nopreempt_and_unicast_checks(pair):
     lower = instance(priority=50)
     other = pair.ours(m.Network(instances=(lower,)), "a")
     other.wait(v="MASTER")
-    better = pair.ours(
-        m.Network(instances=(instance(priority=150, preempt_delay=1.5),)), "b"
-    )
+    better = pair.ours(m.Network(instances=(instance(priority=150, preempt_delay=1.5),)), "b")
     begun = time.monotonic()
     better.wait(v="MASTER")
     assert 1.5 < time.monotonic() - begun < 2.6

@@ -195,7 +195,9 @@ def test_another_priority_moves_the_master(pair):
     kind = Kind("v3", 40, 3, ours=HIGH, theirs=120)
     keepalived = pair.keepalived(
         f"track_file theirs {{\nfile {pair.folder}/theirs\nweight 1\ninit_file 0 overwrite\n}}\n"
-        + kind.keepalived().replace("virtual_ipaddress", "track_file {\ntheirs\n}\nvirtual_ipaddress")
+        + kind.keepalived().replace(
+            "virtual_ipaddress", "track_file {\ntheirs\n}\nvirtual_ipaddress"
+        )
     )
     keepalived.wait(v3="MASTER")
     instance = msgspec.structs.replace(kind.instance(), track_files=(Tracked("mine"),))

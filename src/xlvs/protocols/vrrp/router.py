@@ -400,28 +400,27 @@ class Router:
                 self._collect(member)
 
     def _settle(self, now: float) -> None:
-        """Collect effects until the sync groups agree."""
-        happened: list[Effect] = []
-        for member in self._members.values():
-            happened += self._collect(member)
+        """Collect effects, and let the sync groups bring their members together."""
+        self._collect_all()
+        if not self._groups:
+            return
+        happened = self._effects[self._settled :]
         for group_ in self._groups.values():
-            recent = self._recent(group_)
-            self._effects += group_.settle(recent, now)
-            for member in self._members.values():
-                self._collect(member)
+            changed = group_.settle(happened, now)
+            self._collect_all()
+            self._effects += changed
+        self._settled = len(self._effects)
 
-    def _recent(self, group_: SyncGroup) -> list[Effect]:
-        names = {machine.instance.name for machine in group_.members}
-        return [effect for effect in self._effects if getattr(effect, "instance", None) in names]
+    def _collect_all(self) -> None:
+        for member in self._members.values():
+            self._collect(member)
 
-    def _collect(self, member: _Member) -> list[Effect]:
-        taken = member.machine.take_effects()
-        for effect in taken:
+    def _collect(self, member: _Member) -> None:
+        for effect in member.machine.take_effects():
             if isinstance(effect, SendAdvert):
                 self._send(member, effect.priority)
             else:
                 self._effects.append(effect)
-        return taken
 
     def _send(self, member: _Member, priority: int) -> None:
         source = self.source(member.instance)

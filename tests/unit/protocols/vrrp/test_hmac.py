@@ -19,7 +19,7 @@ AUTH = Authentication(type=AuthType.HMAC, keys=((1, KEY),), window=5.0)
 SEQUENCE = 0x68000000 + 0.5  # seconds since the epoch, as the appendix has it
 VECTORS = (
     (
-        "3133c80100644402c0000264" "010100006800000080000000" "1b84bc4e8e43892dc6d98448f8ee2265",
+        "3133c80100644402c00002640101000068000000800000001b84bc4e8e43892dc6d98448f8ee2265",
         "198.51.100.10",
         "192.0.2.10",
     ),
@@ -65,7 +65,10 @@ def reason(verifier, advert, source, wall):
     [
         (lambda a: replace(a, trailer=b""), Reason.HMAC_MISSING),
         (lambda a: replace(a, trailer=b"\2" + a.trailer[1:]), Reason.HMAC_MALFORMED),
-        (lambda a: replace(a, trailer=a.trailer[:2] + b"\1" + a.trailer[3:]), Reason.HMAC_MALFORMED),
+        (
+            lambda a: replace(a, trailer=a.trailer[:2] + b"\1" + a.trailer[3:]),
+            Reason.HMAC_MALFORMED,
+        ),
         (lambda a: replace(a, trailer=a.trailer[:1] + b"\7" + a.trailer[2:]), Reason.HMAC_KEY),
         (lambda a: replace(a, trailer=a.trailer[:-1] + b"\0"), Reason.HMAC_WRONG),
         (lambda a: replace(a, message=a.message[:2] + b"\xc9" + a.message[3:]), Reason.HMAC_WRONG),
