@@ -156,6 +156,8 @@ def _header(data: bytes, sync_id: int) -> _Header:
 def _check(connection: Synced, engines: Collection[bytes]) -> None:
     """Raises why an entry is left out though it was read well."""
     protocol, state = connection.protocol, connection.state
+    if connection.flags & Flag.ONE_PACKET:  # version 0 lets it through: it ends as it begins
+        raise _FaultError(Kind.ONE_PACKET, "a connection of one packet")
     if not connection.template:
         states = STATES.get(protocol)
         if states is None:
@@ -331,7 +333,7 @@ def _entry0(data: bytes, at: int) -> Synced:
         virtual_port=virtual_port,
         server=server,
         server_port=port,
-        flags=flags & _TAKEN,
+        flags=flags & (_TAKEN | Flag.ONE_PACKET),
         state=state,
         sequences=sequences,
     )

@@ -41,10 +41,15 @@ class Kind(StrEnum):
     ENGINE = "engine"
     """A persistence engine that is not there, or data without an engine's name."""
 
+    ONE_PACKET = "one_packet"
+    """A connection that lives for one packet only."""
+
 
 # An entry with one of these is left out and the next is read; after all others the rest of
 # the message means nothing.
-OF_ONE_ENTRY = frozenset({Kind.OPTION_UNKNOWN, Kind.PROTOCOL, Kind.STATE, Kind.ENGINE})
+OF_ONE_ENTRY = frozenset(
+    {Kind.OPTION_UNKNOWN, Kind.PROTOCOL, Kind.STATE, Kind.ENGINE, Kind.ONE_PACKET}
+)
 
 
 class Fault(NamedTuple):
