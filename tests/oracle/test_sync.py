@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from xlvs.model import merging
 from xlvs.model.synced import Flag, Forward, SctpState, Synced, TcpState
 from xlvs.protocols.ipvs_sync import backup, codec
 from xlvs.protocols.ipvs_sync.master import FLUSH_AFTER, Master
@@ -72,19 +73,19 @@ def test_the_masters_messages_are_read_and_made_again(story: dict[str, Any]) -> 
 
 
 class Table:
-    """A connection table by the rules of ``backup``, listed as ipvsadm does."""
+    """A connection table by the rules of ``merging``, listed as ipvsadm does."""
 
     def __init__(self) -> None:
         self.held: dict[Any, Synced] = {}
 
     def take(self, new: Synced) -> None:
         held = self.held.get(new.key)
-        match backup.effect(held, new):
-            case backup.Effect.OPEN | backup.Effect.REPLACE:
+        match merging.effect(held, new):
+            case merging.Effect.OPEN | merging.Effect.REPLACE:
                 self.held[new.key] = new
-            case backup.Effect.UPDATE:
+            case merging.Effect.UPDATE:
                 assert held is not None
-                self.held[new.key] = backup.updated(held, new)
+                self.held[new.key] = merging.updated(held, new)
 
     def lines(self) -> list[tuple[str, str, str, str, str, int]]:
         return sorted(self._line(one) for one in self.held.values())
@@ -93,7 +94,7 @@ class Table:
     def _line(one: Synced) -> tuple[str, str, str, str, str, int]:
         if one.template:
             state = {0: "NONE", 1: "ASSURED"}.get(one.state, "ERR!")
-            default = int(backup.TEMPLATE_TIMEOUT)
+            default = int(merging.TEMPLATE_TIMEOUT)
         else:
             if one.protocol == codec.SCTP:
                 state = _SCTP.get(SctpState(one.state), SctpState(one.state).name)

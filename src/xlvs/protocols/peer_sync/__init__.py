@@ -10,5 +10,4 @@ holds itself, so two directors have one for each direction and neither is the ch
 - ``frames``: the stream, cut into frames that prove who sent them, and in which order.
 - ``handshake``: who is there, the session's keys.
 - ``sender``, ``receiver``: the two ends, without input or output.
-- ``merge``: which of two records of one connection is newer.
 """
