@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.unit.protocols.synced import connection
+
 from xlvs.model.merging import Effect, effect, updated
 from xlvs.model.synced import Flag, Forward, Synced
 

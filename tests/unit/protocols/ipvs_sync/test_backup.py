@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from tests.unit.protocols.synced import connection
+
 from xlvs.protocols.ipvs_sync.backup import Backup
 from xlvs.protocols.ipvs_sync.faults import Kind
 from xlvs.protocols.ipvs_sync.master import Master

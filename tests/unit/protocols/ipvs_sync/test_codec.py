@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
 from tests.unit.protocols.synced import connection, connections
+
 from xlvs.model.synced import Flag, Forward, Sequence, Sequences, Synced
 from xlvs.protocols.ipvs_sync import codec
 from xlvs.protocols.ipvs_sync.faults import OF_ONE_ENTRY, Kind

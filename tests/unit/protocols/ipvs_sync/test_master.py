@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.unit.protocols.synced import connection, connections
+
 from xlvs.model.synced import Forward, Synced
 from xlvs.protocols.ipvs_sync import codec
 from xlvs.protocols.ipvs_sync.master import FLUSH_AFTER, WAKE_DELAY, Master, max_length

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from tests.unit.protocols.synced import connection
+
 from xlvs.model.synced import Flag, TcpState
 from xlvs.protocols.ipvs_sync.rules import NEW, Memory, Rules, Watch, needed
 
@@ -39,9 +40,7 @@ def test_a_short_life_is_refreshed_by_half_but_not_within_ten_seconds() -> None:
     for timeout, every in ((100.0, 50), (4.0, 10)):
         watch = Watch(rules)
         one = connection(timeout=timeout)
-        assert [t for t in range(101) if watch.packet(one, 1, float(t))] == [
-            *range(0, 101, every)
-        ]
+        assert [t for t in range(101) if watch.packet(one, 1, float(t))] == [*range(0, 101, every)]
 
 
 def test_repetitions_come_an_eighth_of_the_period_apart() -> None:
