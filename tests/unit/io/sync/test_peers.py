@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from ipaddress import ip_address
 
@@ -35,7 +36,7 @@ class Table:
 
 async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not true():
+        while not true():  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(0.005)
 
 
@@ -164,8 +165,6 @@ def test_two_directors_both_ways(tasks: Tasks, unused_tcp_ports: tuple[int, int]
 
 @pytest.fixture
 def unused_tcp_ports() -> tuple[int, int]:
-    import socket  # noqa: PLC0415
-
     found = []
     for _ in range(2):
         with socket.socket() as probe:
