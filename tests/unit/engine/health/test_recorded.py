@@ -290,6 +290,14 @@ def test_names_of_marks_groups_and_ipv6():
     assert [world.pool(each.service.key) for each in services[:3]] == [{}, {}, {}]
 
 
+def test_the_servers_of_a_mark_have_ports_of_their_own():
+    world = World(virtual(real(1, port=81), real(2, port=82), at=mark(5)))
+    world.answers["r1"] = 1
+    world.run(2)
+    assert world.pool(mark(5)) == {"12": 1}
+    assert world.fifo[1:] == ["RS [192.168.200.11]:none:81 FWM 5 DOWN"]
+
+
 def test_mail_subjects():
     service = virtual(real(1), real(2, 2), smtp_alert=True)
     world = World(service)

@@ -176,3 +176,11 @@ def test_the_order_is_that_of_an_ipvs_whose_servers_are_deleted_and_added(steps)
         rotation = rotate(asked, standings, rotation, changed)
         assert [int(each) for each, _ in listed(rotation)] == ipvs
         assert rotate(asked, standings, rotation) is rotation
+
+
+def test_what_is_asked_for_is_always_the_latest():
+    one = rotate(ASKED, stand(r1=OUT))
+    again = desired(virtual(real(1), real(2, 2), real(3, 3)))
+    two = rotate(again, stand(r1=OUT), one)
+    assert two.asked is again
+    assert two.desired == one.desired
