@@ -100,7 +100,8 @@ class Options(NamedTuple):
     flow, one at most of each family. ``drop_rate``, ``drop_entry`` and ``secure_tcp`` are
     what the defence does now (``xlvs.engine.defence``), as in the settings map.
     ``local_clients``: packets that the director sends to a virtual address count too.
-    ``standby``: virtual addresses that another director holds now.
+    ``standby``: virtual addresses that another director holds now. ``sync``: the data path
+    tells of changes of connections.
     """
 
     local_addresses: tuple[Address, ...] = ()
@@ -110,6 +111,7 @@ class Options(NamedTuple):
     secure_tcp: int = 0
     local_clients: bool = False
     standby: frozenset[Address] = frozenset()
+    sync: bool = False
 
 
 class Effective(NamedTuple):
@@ -454,6 +456,7 @@ class _Work:
             answer_rate=values["xlvs.icmp_answers_per_second"],
             spread4=spread4,
             spread6=spread6,
+            sync=int(self._options.sync),
             local_clients=int(self._options.local_clients),
             spread_source4=source4,
             spread_source6=source6,

@@ -121,6 +121,13 @@ class Director:
             self.options = before
             raise
 
+    def tell(self, *, on: bool) -> tuple[Write, ...]:
+        """Let the data path tell of changes of connections, or not. Raises Problem."""
+        if self.options.sync == on:
+            return ()
+        self.options = self.options._replace(sync=on)
+        return self._change(self.desired, NO_CHANGES)
+
     def edit(self, edits: Sequence[AnyEdit], *, go_on: bool) -> list[Problem | None]:
         """Apply edits: all or, with ``go_on``, those that are not refused.
 

@@ -22,6 +22,7 @@ from xlvs.datapath.slots import HASHING, NO_OWNERS
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.io.mark_maps import MarkMaps
 from xlvs.io.slot_maps import SlotMaps
+from xlvs.io.sync_maps import SyncMaps
 from xlvs.wire.explanation import Explanation, Packet
 
 _ID_BYTES = 4
@@ -396,6 +397,15 @@ class Kernel:
     def start_sweep(self) -> None:
         """Let connections expire in the kernel."""
         self._path.start_sweep()
+
+    @property
+    def hz(self) -> int:
+        """Ticks per second."""
+        return self._path.geometry.hz
+
+    def sync_maps(self) -> SyncMaps:
+        """For connection sync; to be closed before this."""
+        return SyncMaps(self._path)
 
     def events_fd(self) -> int:
         """Descriptor of the ring buffer in which packets ask for neighbours."""
