@@ -25,9 +25,7 @@ _FATES = {Fate.SUPPORTED: "supported", Fate.NO_EFFECT: "**no effect**", Fate.REF
 def markdown() -> str:
     """The whole document."""
     every = [each for table in tables for each in table.keywords.values()]
-    counts = [
-        f"{sum(each.fate is fate for each in every)} {fate.value}" for fate in (*Fate,)
-    ]
+    counts = [f"{sum(each.fate is fate for each in every)} {fate.value}" for fate in (*Fate,)]
     parts = [_HEAD, f"{len(every)} keywords: {', '.join(counts)}.\n"]
     parts += [_section(table) for table in sorted(tables, key=_order)]
     return "\n".join(parts)

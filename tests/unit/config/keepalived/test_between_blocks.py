@@ -176,7 +176,9 @@ def test_names_that_are_nowhere_are_told_where_they_are_said():
 
 
 def test_a_group():
-    text = TWO + """vrrp_sync_group G {
+    text = (
+        TWO
+        + """vrrp_sync_group G {
     group {
         A
         B
@@ -189,6 +191,7 @@ def test_a_group():
     }
 }
 """
+    )
     assert read(text).groups == (
         Group(
             name="G",

@@ -169,7 +169,9 @@ def test_dns_udp_misc():
     found = check("UDP_CHECK", "payload Ab12f 3 456\nrequire_reply\nmin_reply_length 4")
     assert found.payload == bytes.fromhex("ab120f034506")
     assert (found.require_reply, found.min_reply_length) == (True, 4)
-    found = check("MISC_CHECK", "misc_path \"/bin/x 'a b'\"\nuser me us\nmisc_timeout 9\nmisc_dynamic")
+    found = check(
+        "MISC_CHECK", "misc_path \"/bin/x 'a b'\"\nuser me us\nmisc_timeout 9\nmisc_dynamic"
+    )
     assert found.command == Command(("/bin/x", "a b"), "me", "us")
     assert (found.timeout, found.dynamic) == (9, True)
 

@@ -271,9 +271,7 @@ def test_what_an_instance_must_say():
         "1:1: V has no virtual_router_id",
         "1:1: V has no interface (or unicast_peer and unicast_src_ip)",
     ]
-    assert problems("vrrp_instance {\n}") == [
-        "1:14: vrrp_instance wants the name of an instance"
-    ]
+    assert problems("vrrp_instance {\n}") == ["1:14: vrrp_instance wants the name of an instance"]
     assert remarks(PLAIN % "") == ["1:1: V has no virtual_ipaddress"]
     assert remarks(PLAIN % "no_virtual_ipaddress") == []
 
@@ -284,7 +282,9 @@ def test_strict_mode_accepts_only_for_the_owner():
 
 
 def test_defaults_come_from_global_defs_wherever_they_stand():
-    text = with_instance("garp_master_repeat 9") + """global_defs {
+    text = (
+        with_instance("garp_master_repeat 9")
+        + """global_defs {
     vrrp_version 3
     vrrp_garp_master_delay 8
     vrrp_garp_master_repeat 7
@@ -299,6 +299,7 @@ def test_defaults_come_from_global_defs_wherever_they_stand():
     smtp_alert_vrrp
 }
 """
+    )
     (found,) = read(text).instances
     assert found.garp == Garp(
         delay=8,
@@ -328,6 +329,7 @@ def test_intervals_of_an_interface():
     text = "garp_group {\n interface eth0\n garp_interval 0.25\n gna_interval 0.5\n}\n"
     found = read(text + with_instance("")).instances[0].garp
     assert (found.interval, found.gna_interval) == (0.25, 0.5)
-    assert "'interfaces' is not supported with more than one" in (
-        problems("garp_group {\n interfaces {\n eth0\n eth1\n}\n}")[0]
+    assert (
+        "'interfaces' is not supported with more than one"
+        in (problems("garp_group {\n interfaces {\n eth0\n eth1\n}\n}")[0])
     )

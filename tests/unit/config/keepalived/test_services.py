@@ -155,13 +155,9 @@ def test_a_mark_has_no_port_and_the_family_of_its_servers():
     }
 }"""
     (found,) = read(text).services
-    assert found.service.key == ServiceKey(
-        protocol=Protocol.FWM, fwmark=7, family=Family.INET6
-    )
+    assert found.service.key == ServiceKey(protocol=Protocol.FWM, fwmark=7, family=Family.INET6)
     assert found.real_servers[0].destination.key.port == 0
-    assert remarks(text) == [
-        "4:25: the service is a fwmark's: the server's port has no effect"
-    ]
+    assert remarks(text) == ["4:25: the service is a fwmark's: the server's port has no effect"]
 
 
 def test_a_group_is_a_service_for_each_member_with_shared_servers():
