@@ -96,7 +96,10 @@ SSL {
         vrrp_priority=-5,
     )
     assert found.tls == Tls(
-        ca="/etc/ca.pem", certificate="/etc/c.pem", key="/etc/k.pem", password="a b"
+        ca="/etc/ca.pem",
+        certificate="/etc/c.pem",
+        key="/etc/k.pem",
+        password="a b",  # noqa: S106  # of a test
     )
     assert found.remarks == ()
 

@@ -140,7 +140,19 @@ def _mutate(text, chance):
 
 SPICE = (
     *("{", "}", '"', "'", "\\", "$", "${", "@", "@^", "~SEQ(A,1,9)", "~LST(A,1)", "include *"),
-    *("-1", "0", "99999999999999999999", "1e9", "١", "²", "\u00a0", "/", "10.0.0.1/", "::", ":::"),
+    *(
+        "-1",
+        "0",
+        "99999999999999999999",
+        "1e9",
+        "\u0661",
+        "²",
+        "\u00a0",
+        "/",
+        "10.0.0.1/",
+        "::",
+        ":::",
+    ),
     *(
         "fe80::1%eth0",
         "10.0.0.1-",
@@ -180,8 +192,11 @@ def _never_breaks(data):
     try:
         load(MAIN, surroundings({MAIN: data}))
     except ConfigurationError as error:
-        assert error.problems
-        assert all(isinstance(each, Problem) and each.where for each in error.problems)
+        problems = error.problems
+    else:
+        return
+    assert problems
+    assert all(isinstance(each, Problem) and each.where for each in problems)
 
 
 @given(st.text(max_size=200))
