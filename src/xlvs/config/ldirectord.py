@@ -110,10 +110,10 @@ def convert(text: str, file: str) -> Converted:
     findings = Findings()
     top, sections = _sections(text, file, findings)
     out = _Output(top, findings)
-    blocks = [out.globals()]
-    for section in sections:
+    blocks: list[str] = []
+    for section in (top, *sections):
         try:
-            blocks.append("\n".join(out.service(section)))
+            blocks.append("\n".join(out.service(section)) if section is not top else out.globals())
         except Wrong as wrong:
             findings.problem(section.place, wrong.message)
     findings.raise_problems()
@@ -238,7 +238,7 @@ class _Output:
         get = partial(section.get, above=self._top)
         yield f"virtual_server {key} {{"
         yield f"    delay_loop {_number(get('checkinterval'), CHECK_INTERVAL, 'checkinterval')}"
-        yield f"    lvs_sched {section.get('scheduler') or 'wrr'}"
+        yield f"    lvs_sched {_quoted(section.get('scheduler') or 'wrr', 'scheduler')}"
         reals = [each for value, place in section.reals for each in self._reals(value, place)]
         methods = {each.method for each in reals}
         common = reals[0].method if reals else "DR"
@@ -250,7 +250,7 @@ class _Output:
             yield f"    persistence_timeout {_number(persistent, 0, 'persistent')}"
         netmask = section.get("netmask")
         if netmask:
-            yield f"    persistence_granularity {netmask}"
+            yield f"    persistence_granularity {_quoted(netmask, 'netmask')}"
         if section.get("ops") == "yes":
             yield "    ops"
         # A real server is down until its first check has passed.

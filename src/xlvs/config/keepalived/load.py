@@ -57,7 +57,7 @@ def _tls(reading: Reading, node: Node, _: Values) -> None:
     reading.tls = Tls(**read_block(reading, node, _TLS, {}))
 
 
-_TOP = table(
+TOP = table(
     "the file (outside of blocks)",
     Keyword("global_defs", read_globals, block=True),
     OUTSIDE,
@@ -79,7 +79,7 @@ _TOP = table(
     Keyword(
         "virtual_server",
         read_virtual_server,
-        "ADDRESS [PORT] \\| fwmark N \\| group NAME",
+        "ADDRESS [PORT] | fwmark N | group NAME",
         block=True,
     ),
     Keyword("local_address_group", read_local_addresses, "NAME", note="of forks", block=True),
@@ -135,7 +135,7 @@ def _read(reading: Reading, nodes: list[Node]) -> None:
     early = [node for node in nodes if node.words[0] in _EARLY]
     others = [node for node in nodes if node.words[0] not in _EARLY]
     for node in (*early, *others):
-        _one(reading, node, _TOP)
+        _one(reading, node, TOP)
     finish_services(reading)
     validate(reading)
 

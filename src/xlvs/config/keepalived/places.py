@@ -53,7 +53,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[tuple[Place, Problem]] = []
-        self.remarks: list[str] = []
+        self.remarks: dict[str, None] = {}
+        """In their order; a remark that is made again, for a line that is repeated, is one."""
 
     def problem(self, place: Place, message: str, code: Code = Code.INVALID) -> None:
         """Note a problem. Raises ConfigurationError when there are enough of them."""
@@ -73,7 +74,7 @@ class Findings:
         text = f"{place}: {message}"
         if place.via is not None:
             text += f" (put here by {place.via})"
-        self.remarks.append(text)
+        self.remarks[text] = None
 
     def raise_problems(self) -> None:
         """Raises ConfigurationError if there were problems."""

@@ -128,7 +128,7 @@ def plain_address(found: str, index: int) -> Address:
 
 
 def _no_address(found: str, index: int) -> Wrong:
-    if re.search(r"[G-Zg-z]", found) and ":" not in found and "/" not in found:
+    if re.search(r"[A-Za-z]", found) and ":" not in found and "/" not in found:
         return Wrong(
             f"{found!r} is no address: names of hosts are not looked up, write the number", index
         )
