@@ -3,16 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from xlvs.datapath.observed import Way
 from xlvs.datapath.records import NextHop
 from xlvs.model.service import Address, Destination, Method, Protocol, Service
 from xlvs.protocols.checks import packets
+from xlvs.protocols.checks.outcome import Outcome
 
 
 class Impossible(Exception):  # noqa: N818  # it says why there is nothing to ask
     """No such probe can be made; the text says why."""
+
+
+class Question(NamedTuple):
+    """What is asked of a UDP service, and what a reply means (None: nothing, wait on).
+
+    ``silence``: what it means that nothing came; None: failure.
+    """
+
+    payload: bytes
+    judge: Callable[[bytes], Outcome | None]
+    silence: Outcome | None = None
 
 
 class Passage(NamedTuple):
@@ -61,8 +74,8 @@ def passage(
 ) -> Passage:
     """How to ask this server. Raises Impossible."""
     key = service.key
-    if key.protocol != Protocol.TCP or key.address is None:
-        raise Impossible("only TCP services of an address are probed through the data path")
+    if key.protocol not in (Protocol.TCP, Protocol.UDP) or key.address is None:
+        raise Impossible("only TCP and UDP services of an address are probed through the data path")
     if way.hop is None or way.source is None:
         raise Impossible(f"the way to it is {way.words}")
     behind = destination.method in (Method.NAT, Method.FULLNAT)

@@ -57,7 +57,7 @@ def test_nobody_hears_arp_behind_a_router() -> None:
 @pytest.mark.parametrize(
     ("service", "way", "cause"),
     [
-        (Service(key=ServiceKey(protocol=Protocol.UDP, address=VIP, port=53)), WAY, "only TCP"),
+        (Service(key=ServiceKey(protocol=Protocol.SCTP, address=VIP, port=53)), WAY, "only TCP"),
         (Service(key=ServiceKey(protocol=Protocol.FWM, fwmark=1)), WAY, "only TCP"),
         (SERVICE, Way("unresolved: no route"), "the way to it is unresolved: no route"),
         (
