@@ -34,6 +34,7 @@ _WORDS = {
 _OURS = {
     errno.EMFILE: "no file descriptor is free (LimitNOFILE=)",
     errno.ENFILE: "no file descriptor is free (fs.file-max)",
+    errno.EAGAIN: "the kernel has no buffers",
     errno.ENOBUFS: "the kernel has no buffers",
     errno.ENOMEM: "the kernel has no memory",
     errno.EADDRNOTAVAIL: "the local address is not here, or has no port left",
@@ -66,8 +67,26 @@ def sockaddr(address: Address, port: int, interface: str = "") -> tuple[object, 
     scope = address.scope_id or (interface if address.is_link_local else "")
     index = 0
     if scope:
-        index = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+        index = int(scope) if scope.isdigit() else index_of(scope)
     return str(address).partition("%")[0], port, 0, index
+
+
+def index_of(interface: str) -> int:
+    """An interface's index. Raises Ours."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        raise Ours(_OURS[errno.ENODEV]) from None
+
+
+def is_here(address: Address) -> bool:
+    """Whether it is an address of this host."""
+    with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(sockaddr(address, 0))
+        except (OSError, Ours):
+            return False
+    return True
 
 
 def family(address: Address) -> socket.AddressFamily:
