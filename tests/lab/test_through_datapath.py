@@ -262,10 +262,11 @@ def test_silent_server(prepared: Lab, ask: Asker) -> None:
     )
 
 
-def test_with_the_data_path_running(prepared: Lab, ask: Asker) -> None:
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+def test_with_the_data_path_running(prepared: Lab, ask: Asker, hook: str) -> None:
     """Answers to probes are no answers to clients: the programs let them pass."""
     director = prepared.director
-    director.start_xlvsd("xdp")
+    director.start_xlvsd(hook)
     try:
         for method in ("nat", "dr", "tun", "fullnat"):
             where = f"{vip(method, 4)}:{PORT}"

@@ -68,9 +68,12 @@ class Pinger:
         self._sockets.clear()
 
     async def ping(self, address: Address, origin: Origin, deadline: float) -> Outcome:
-        """One echo request, and its reply before the deadline. Raises OSError."""
+        """One echo request, and its reply before the deadline. Raises OSError, Ours."""
         v6 = not isinstance(address, IPv4Address)
-        sock = self._sockets.get(v6) or self._open(v6=v6)
+        try:
+            sock = self._sockets.get(v6) or self._open(v6=v6)
+        except OSError as error:
+            raise sockets.Ours(sockets.lack(error)) from None
         sequence = self._free_sequence(v6=v6)
         if sequence < 0:
             return not_asked("all sequence numbers of ICMP echo are in use")

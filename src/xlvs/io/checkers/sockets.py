@@ -44,6 +44,9 @@ _OURS = {
 }
 
 
+_NOT_ALLOWED = (errno.EPERM, errno.EACCES)
+
+
 class Ours(Exception):  # noqa: N818  # not the server's failure
     """The director lacks what a probe needs; the text says what."""
 
@@ -51,6 +54,13 @@ class Ours(Exception):  # noqa: N818  # not the server's failure
 def words(number: int) -> str:
     """An errno in words."""
     return _WORDS.get(number) or _OURS.get(number) or os.strerror(number).lower()
+
+
+def lack(error: OSError) -> str:
+    """Why the director cannot do what it wants with a socket of its own."""
+    if error.errno in _NOT_ALLOWED:
+        return "the director lacks the right to do it (CAP_NET_RAW, CAP_NET_ADMIN)"
+    return words(error.errno or 0)
 
 
 def outcome(number: int) -> Outcome:
@@ -156,7 +166,7 @@ def _place(sock: socket.socket, origin: Origin) -> None:
         if origin.address is not None or origin.port:
             _bind(sock, origin)
     except OSError as error:
-        raise Ours(_OURS.get(error.errno or 0) or words(error.errno or 0)) from None
+        raise Ours(lack(error)) from None
 
 
 def _bind(sock: socket.socket, origin: Origin) -> None:

@@ -140,9 +140,7 @@ class Through:
         try:
             return await self._ask(going, way, deadline, question)
         except OSError as error:
-            return not_asked(
-                f"cannot probe through the data path: {sockets.words(error.errno or 0)}"
-            )
+            return not_asked(f"cannot probe through the data path: {sockets.lack(error)}")
 
     async def _ask(
         self, going: Passage, way: Way, deadline: float, question: Question | None
