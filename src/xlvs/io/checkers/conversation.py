@@ -47,9 +47,7 @@ async def smtp_check(
         doing.what = "while connecting"
         channel = await _connect(means, each, target, deadline)
         try:
-            await _talk(
-                channel, Dialogue(smtp.check(name)), doing
-            )
+            await _talk(channel, Dialogue(smtp.check(name)), doing)
         finally:
             channel.close()
     return GOOD

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from xlvs.datapath.observed import Way
@@ -63,6 +64,27 @@ class Passage(NamedTuple):
     def _framed(self, payload: bytes, ethertype: int = 0) -> bytes:
         hop = self.hop
         return packets.frame(hop.dst_mac, hop.src_mac, hop.vlan, payload, ethertype)
+
+
+def far_address(
+    here: Iterable[tuple[int, IPv4Interface | IPv6Interface]], way: Way, server: Address
+) -> Address | None:
+    """An address of the director's that this server reaches by its default route only.
+
+    ``here``: the director's addresses with their networks, and the interface of each. One in a
+    network that is also on the link to the server, or the server's own, will not do, nor will
+    a host address: a VIP moves to another director.
+    """
+    known = [(index, each) for index, each in here if each.version == server.version]
+    near = [each.network for index, each in known if index == way.ifindex]
+    for index, each in known:
+        network = each.network
+        lonely = network.prefixlen == network.max_prefixlen or each.ip.is_link_local
+        if index == way.ifindex or lonely or each.ip.is_loopback or server in network:
+            continue
+        if not any(str(network) == str(other) for other in near):
+            return each.ip
+    return None
 
 
 def passage(
