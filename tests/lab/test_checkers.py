@@ -17,6 +17,7 @@ from tests.lab.asking import Asker
 from xlvs.lab import Lab
 from xlvs.model.checker import (
     AnyCheck,
+    BfdCheck,
     DnsCheck,
     FileCheck,
     HttpCheck,
@@ -212,6 +213,11 @@ def test_a_regex_that_takes_for_ever_stalls_nothing(ask: Asker) -> None:
     ("check", "cause"),
     [
         (TcpCheck(bind_ip=ip_address("10.2.0.77")), "the local address is not here"),
+        (PingCheck(bind_ip=ip_address("10.2.0.77")), "10.2.0.77 is not an address of this host"),
+        (UdpCheck(bind_ip=ip_address("10.2.0.77")), "the local address is not here"),
+        (BfdCheck(name="x"), "this checker sends no probes"),
+        (TcpCheck(through_datapath=True), "nothing is known of the data path to it"),
+        (PingCheck(bind_interface="none0"), "the interface to bind to is not there"),
         (TcpCheck(bind_interface="none0"), "the interface to bind to is not there"),
         (DnsCheck(type="NOPE"), "DNS type 'NOPE' is not one of"),
         (FileCheck(track_file="unknown"), "there is no track_file unknown"),

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
+from msgspec.structs import replace
 from tests.lab.asking import Asker
 
 from xlvs.lab import Lab
 from xlvs.lab.plan import LOCAL_ADDRESSES, VIPS
 from xlvs.lab.realserver import RealServer
-from xlvs.model.checker import TcpCheck
+from xlvs.model.checker import DnsCheck, TcpCheck, UdpCheck
 from xlvs.model.service import (
     Destination,
     DestinationKey,
@@ -167,7 +168,8 @@ def test_tunnel_that_is_not_opened(prepared: Lab, ask: Asker) -> None:
     finally:
         prepared._prepare(one)
     assert not outcome["ok"]
-    assert f"{one.v4} does not open IPIP" in outcome["cause"]
+    assert outcome["cause"] == f"{one.v4} does not open IPIP"
+    assert outcome["took"] < 0.5
 
 
 def test_rp_filter(prepared: Lab, ask: Asker) -> None:
@@ -214,6 +216,41 @@ def test_tunnels(prepared: Lab, ask: Asker, kind: str, outer: int) -> None:
     assert outcome["ok"], outcome
 
 
+def udp_service(method: str, family: int, port: int = 7) -> Service:
+    tcp = service(method, family, port)
+    return replace(tcp, key=replace(tcp.key, protocol=Protocol.UDP))
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("method", ["nat", "dr", "tun", "fullnat"])
+def test_udp(prepared: Lab, ask: Asker, method: str, family: int) -> None:
+    far = {"far": "10.1.0.1" if family == 4 else "fd00:1::1"}
+    check = UdpCheck(through_datapath=True, require_reply=True)
+    good = ask.through(
+        udp_service(method, family), destination(prepared, method, family, port=7), check, **far
+    )
+    assert good["ok"], good
+    bad = ask.through(
+        udp_service(method, family, 9), destination(prepared, method, family, port=9), check, **far
+    )
+    assert bad["cause"].startswith("connection refused by ")
+    assert bad["took"] < 0.5
+
+
+def test_dns_that_says_nothing(prepared: Lab, ask: Asker) -> None:
+    check = DnsCheck(through_datapath=True)
+    outcome = ask.through(udp_service("dr", 4), destination(prepared, "dr", 4, port=7), check)
+    assert outcome["cause"] == (
+        f"no answer from {vip('dr', 4)}:7 at 10.2.0.11 within 1 s, though 10.2.0.11 is alive:"
+        f" does it have {vip('dr', 4)} on lo? does rp_filter drop what comes?"
+    )
+
+
+def test_a_handshake_is_no_question_for_udp(prepared: Lab, ask: Asker) -> None:
+    for check, of in ((CHECK, udp_service), (DnsCheck(through_datapath=True), service)):
+        assert ask.through(of("dr", 4), destination(prepared, "dr", 4), check)["ours"]
+
+
 def test_silent_server(prepared: Lab, ask: Asker) -> None:
     one = server(prepared, "dr")
     ask.through(service("dr", 4), destination(prepared, "dr", 4), CHECK)  # its MAC is known
@@ -225,10 +262,11 @@ def test_silent_server(prepared: Lab, ask: Asker) -> None:
     )
 
 
-def test_with_the_data_path_running(prepared: Lab, ask: Asker) -> None:
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+def test_with_the_data_path_running(prepared: Lab, ask: Asker, hook: str) -> None:
     """Answers to probes are no answers to clients: the programs let them pass."""
     director = prepared.director
-    director.start_xlvsd("xdp")
+    director.start_xlvsd(hook)
     try:
         for method in ("nat", "dr", "tun", "fullnat"):
             where = f"{vip(method, 4)}:{PORT}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import NamedTuple
 
@@ -41,11 +42,12 @@ async def smtp_check(
 ) -> Outcome:
     """All hosts, one after the other. Raises Wrong, OSError, Ours."""
     hosts: tuple[Connecting, ...] = check.hosts or (check,)
+    name = check.helo_name or socket.gethostname()
     for each in hosts:
         doing.what = "while connecting"
         channel = await _connect(means, each, target, deadline)
         try:
-            await _talk(channel, Dialogue(smtp.check(check.helo_name)), doing)
+            await _talk(channel, Dialogue(smtp.check(name)), doing)
         finally:
             channel.close()
     return GOOD

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 
 from xlvs.io.checkers import sockets
 from xlvs.io.checkers.conversation import Doing
+from xlvs.io.checkers.passage import Question
 from xlvs.io.checkers.target import Target, origin, peer
-from xlvs.model.checker import DnsCheck, UdpCheck
+from xlvs.model.checker import AnyCheck, DnsCheck, UdpCheck
 from xlvs.protocols.checks import dns, udp
-from xlvs.protocols.checks.outcome import Outcome
+from xlvs.protocols.checks.outcome import GOOD, Outcome
 
 _RANDOM_PAYLOAD = 64
 """Bytes that UDP_CHECK sends where it has no payload."""
@@ -45,6 +47,22 @@ async def dns_check(check: DnsCheck, target: Target, doing: Doing) -> Outcome:
             outcome = dns.judge(check, identifier, answer)
             if outcome is not None:
                 return outcome
+
+
+def question(check: AnyCheck) -> Question | None:
+    """What a checker of UDP services asks through the data path, None for other checkers.
+
+    Raises Problem.
+    """
+    if isinstance(check, DnsCheck):
+        identifier = int.from_bytes(os.urandom(2))
+        payload = dns.query(check, identifier)
+        return Question(payload, functools.partial(dns.judge, check, identifier))
+    if isinstance(check, UdpCheck):
+        payload = check.payload or os.urandom(_RANDOM_PAYLOAD)
+        silence = None if check.require_reply else GOOD
+        return Question(payload, functools.partial(udp.judge, check), silence)
+    return None
 
 
 def _connected(check: UdpCheck | DnsCheck, target: Target) -> socket.socket:

@@ -7,21 +7,19 @@ from ipaddress import IPv4Address
 
 from xlvs.io.checkers.passage import Passage
 from xlvs.model.service import Method, TunnelType
+from xlvs.protocols.checks import icmp
 from xlvs.protocols.checks.outcome import in_seconds
 from xlvs.protocols.checks.packets import Refusal
 
 _PROTOCOL_UNREACHABLE = 2
-_PORT_UNREACHABLE = 3
 
 
-def silence(passage: Passage, seconds: float, *, alive: bool, refusal: Refusal | None) -> str:
+def silence(passage: Passage, seconds: float, *, alive: bool) -> str:
     """Nothing came back."""
     server = passage.destination.key.address
     vip = passage.peer[0]
     method = passage.destination.method
     said = f"no answer from {_at(passage)} within {in_seconds(seconds)}"
-    if refusal is not None:
-        return f"{said}: {_refused(passage, refusal)}"
     if not alive:
         return f"{said}, nor from {server} itself"
     said = f"{said}, though {server} is alive"
@@ -60,18 +58,23 @@ def elsewhere(passage: Passage, interface: str) -> str:
     )
 
 
-def _at(passage: Passage) -> str:
-    address, port = passage.peer
-    name = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004
-    server = passage.destination.key.address
-    return name if address == server else f"{name} at {server}"
-
-
-def _refused(passage: Passage, refusal: Refusal) -> str:
+def unreachable(passage: Passage, refusal: Refusal) -> str:
+    """An ICMP error came back."""
     kind = passage.destination.tunnel_type
     if passage.destination.method == Method.TUN and refusal.by == passage.destination.key.address:
         unknown = isinstance(refusal.by, IPv4Address) and refusal.code == _PROTOCOL_UNREACHABLE
         if unknown or kind == TunnelType.GUE or not isinstance(refusal.by, IPv4Address):
             port = f" on port {passage.destination.tunnel_port}" if kind == TunnelType.GUE else ""
             return f"{refusal.by} does not open {kind.upper()}{port}"
-    return f"{refusal.by} says by ICMP that it is unreachable (code {refusal.code})"
+    v6 = not isinstance(refusal.by, IPv4Address)
+    if refusal.code == (icmp.PORT_UNREACHABLE6 if v6 else icmp.PORT_UNREACHABLE):
+        return refused(passage)
+    why = icmp.unreachable(refusal.code, v6=v6)
+    return f"{_at(passage)}: {why}, says {refusal.by}"
+
+
+def _at(passage: Passage) -> str:
+    address, port = passage.peer
+    name = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004
+    server = passage.destination.key.address
+    return name if address == server else f"{name} at {server}"

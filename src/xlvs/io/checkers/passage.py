@@ -3,16 +3,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from xlvs.datapath.observed import Way
 from xlvs.datapath.records import NextHop
 from xlvs.model.service import Address, Destination, Method, Protocol, Service
 from xlvs.protocols.checks import packets
+from xlvs.protocols.checks.outcome import Outcome
 
 
 class Impossible(Exception):  # noqa: N818  # it says why there is nothing to ask
     """No such probe can be made; the text says why."""
+
+
+class Question(NamedTuple):
+    """What is asked of a UDP service, and what a reply means (None: nothing, wait on).
+
+    ``silence``: what it means that nothing came; None: failure.
+    """
+
+    payload: bytes
+    judge: Callable[[bytes], Outcome | None]
+    silence: Outcome | None = None
 
 
 class Passage(NamedTuple):
@@ -52,6 +66,27 @@ class Passage(NamedTuple):
         return packets.frame(hop.dst_mac, hop.src_mac, hop.vlan, payload, ethertype)
 
 
+def far_address(
+    here: Iterable[tuple[int, IPv4Interface | IPv6Interface]], way: Way, server: Address
+) -> Address | None:
+    """An address of the director's that this server reaches by its default route only.
+
+    ``here``: the director's addresses with their networks, and the interface of each. One in a
+    network that is also on the link to the server, or the server's own, will not do, nor will
+    a host address: a VIP moves to another director.
+    """
+    known = [(index, each) for index, each in here if each.version == server.version]
+    near = [each.network for index, each in known if index == way.ifindex]
+    for index, each in known:
+        network = each.network
+        lonely = network.prefixlen == network.max_prefixlen or each.ip.is_link_local
+        if index == way.ifindex or lonely or each.ip.is_loopback or server in network:
+            continue
+        if not any(str(network) == str(other) for other in near):
+            return each.ip
+    return None
+
+
 def passage(
     service: Service,
     destination: Destination,
@@ -61,8 +96,8 @@ def passage(
 ) -> Passage:
     """How to ask this server. Raises Impossible."""
     key = service.key
-    if key.protocol != Protocol.TCP or key.address is None:
-        raise Impossible("only TCP services of an address are probed through the data path")
+    if key.protocol not in (Protocol.TCP, Protocol.UDP) or key.address is None:
+        raise Impossible("only TCP and UDP services of an address are probed through the data path")
     if way.hop is None or way.source is None:
         raise Impossible(f"the way to it is {way.words}")
     behind = destination.method in (Method.NAT, Method.FULLNAT)

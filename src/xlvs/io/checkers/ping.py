@@ -68,9 +68,12 @@ class Pinger:
         self._sockets.clear()
 
     async def ping(self, address: Address, origin: Origin, deadline: float) -> Outcome:
-        """One echo request, and its reply before the deadline. Raises OSError."""
+        """One echo request, and its reply before the deadline. Raises OSError, Ours."""
         v6 = not isinstance(address, IPv4Address)
-        sock = self._sockets.get(v6) or self._open(v6=v6)
+        try:
+            sock = self._sockets.get(v6) or self._open(v6=v6)
+        except OSError as error:
+            raise sockets.Ours(sockets.lack(error)) from None
         sequence = self._free_sequence(v6=v6)
         if sequence < 0:
             return not_asked("all sequence numbers of ICMP echo are in use")
@@ -78,7 +81,13 @@ class Pinger:
         begin = self._loop.time()
         packet = icmp.request(self._identifier, sequence, v6=v6)
         to = sockets.sockaddr(address, 0, origin.interface)
-        sock.sendmsg([packet], _ancillary(origin, v6=v6), 0, to)
+        try:
+            sock.sendmsg([packet], _ancillary(origin, v6=v6), 0, to)
+        except OSError:
+            # A foreign source is "invalid" or "unreachable", by family and kernel.
+            if origin.address is not None and not sockets.is_here(origin.address):
+                raise sockets.Ours(f"{origin.address} is not an address of this host") from None
+            raise
         self._asked[asked.key] = asked
         asked.tick = self._deadlines.add(asked, deadline)
         try:
@@ -145,7 +154,7 @@ _LATE = failed("")
 def _ancillary(origin: Origin, *, v6: bool) -> list[tuple[int, int, bytes]]:
     found = []
     if origin.address is not None or origin.interface:
-        index = socket.if_nametoindex(origin.interface) if origin.interface else 0
+        index = sockets.index_of(origin.interface) if origin.interface else 0
         source = origin.address.packed if origin.address is not None else b""
         if v6:
             info = struct.pack("16sI", source, index)

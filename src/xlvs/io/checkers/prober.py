@@ -12,6 +12,7 @@ from xlvs.io.checkers import conversation, datagrams, sockets
 from xlvs.io.checkers.channel import tls_context
 from xlvs.io.checkers.connector import LATE, Connector
 from xlvs.io.checkers.conversation import Doing, Means
+from xlvs.io.checkers.passage import Question
 from xlvs.io.checkers.ping import Pinger
 from xlvs.io.checkers.searching import Searcher
 from xlvs.io.checkers.target import Target, origin, peer
@@ -72,19 +73,24 @@ class Prober:
     async def run(self, check: AnyCheck, target: Target, *, deadline: float) -> Outcome:
         """Ask once; ``deadline`` by the loop's clock. Raises nothing but CancelledError.
 
-        With ``through_datapath`` a TCP_CHECK goes that way instead of the direct one, any other
-        goes as always and a handshake goes that way beside it: both have to be good.
+        With ``through_datapath`` a TCP_CHECK, UDP_CHECK or DNS_CHECK goes that way instead of the
+        direct one; any other goes as always and a handshake that way beside it: both have to be
+        good.
         """
         if not check.through_datapath:
             return await self._directly(check, target, deadline)
-        if isinstance(check, TcpCheck):
-            return await self._through(target, deadline)
+        try:
+            question = datagrams.question(check)
+        except Problem as problem:
+            return not_asked(problem.message)
+        if isinstance(check, TcpCheck) or question is not None:
+            return await self._through(target, deadline, question)
         direct, through = await asyncio.gather(
-            self._directly(check, target, deadline), self._through(target, deadline)
+            self._directly(check, target, deadline), self._through(target, deadline, None)
         )
         return direct if not direct.ok or (through.ok and not through.cause) else through
 
-    async def _through(self, target: Target, deadline: float) -> Outcome:
+    async def _through(self, target: Target, deadline: float, question: Question | None) -> Outcome:
         if target.service is None or target.destination is None or target.way is None:
             return not_asked("nothing is known of the data path to it")
         return await self.through.through(
@@ -92,6 +98,7 @@ class Prober:
             target.destination,
             target.way,
             deadline,
+            question=question,
             source=target.source,
             far=target.far,
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A packet socket that hears answers to hand-made packets, on all interfaces, and no others.
 
-A classic BPF program in the kernel lets through TCP to the ports that probes use, ARP replies,
-neighbour advertisements and ICMP errors. So a busy director's other packets wake nobody.
+A classic BPF program in the kernel lets through TCP and UDP to the ports that probes use, ARP
+replies, neighbour advertisements and ICMP errors. So a busy director's other packets wake nobody.
 """
 
 from __future__ import annotations
@@ -39,20 +39,22 @@ _PROGRAM: tuple[_Line, ...] = (
     ("", _JEQ, packets.ETH_IP, "", "no"),
     ("", _LDB, 9, "", ""),
     ("", _LDX_HEAD, 0, "", ""),
-    ("", _JEQ, packets.TCP, "tcp4", ""),
+    ("", _JEQ, packets.TCP, "ports4", ""),
+    ("", _JEQ, packets.UDP, "ports4", ""),
     ("", _JEQ, packets.ICMP, "", "no"),
     ("", _LDB_X, 0, "", ""),
     ("", _JEQ, 3, "yes", "no"),
-    ("tcp4", _LDH_X, 2, "", ""),
+    ("ports4", _LDH_X, 2, "", ""),
     ("", _JGE, FIRST_PORT, "yes", "no"),
     ("v6", _LDB, 6, "", ""),
-    ("", _JEQ, packets.TCP, "tcp6", ""),
+    ("", _JEQ, packets.TCP, "ports6", ""),
+    ("", _JEQ, packets.UDP, "ports6", ""),
     ("", _JEQ, packets.ICMP6, "", "no"),
     ("", _LDB, 40, "", ""),
     ("", _JEQ, 1, "yes", ""),
     ("", _JEQ, 4, "yes", ""),
     ("", _JEQ, 136, "yes", "no"),
-    ("tcp6", _LDH, 42, "", ""),
+    ("ports6", _LDH, 42, "", ""),
     ("", _JGE, FIRST_PORT, "yes", "no"),
     ("arp", _LDH, 6, "", ""),
     ("", _JEQ, 2, "yes", "no"),

@@ -34,6 +34,7 @@ _WORDS = {
 _OURS = {
     errno.EMFILE: "no file descriptor is free (LimitNOFILE=)",
     errno.ENFILE: "no file descriptor is free (fs.file-max)",
+    errno.EAGAIN: "the kernel has no buffers",
     errno.ENOBUFS: "the kernel has no buffers",
     errno.ENOMEM: "the kernel has no memory",
     errno.EADDRNOTAVAIL: "the local address is not here, or has no port left",
@@ -43,6 +44,9 @@ _OURS = {
 }
 
 
+_NOT_ALLOWED = (errno.EPERM, errno.EACCES)
+
+
 class Ours(Exception):  # noqa: N818  # not the server's failure
     """The director lacks what a probe needs; the text says what."""
 
@@ -50,6 +54,13 @@ class Ours(Exception):  # noqa: N818  # not the server's failure
 def words(number: int) -> str:
     """An errno in words."""
     return _WORDS.get(number) or _OURS.get(number) or os.strerror(number).lower()
+
+
+def lack(error: OSError) -> str:
+    """Why the director cannot do what it wants with a socket of its own."""
+    if error.errno in _NOT_ALLOWED:
+        return "the director lacks the right to do it (CAP_NET_RAW, CAP_NET_ADMIN)"
+    return words(error.errno or 0)
 
 
 def outcome(number: int) -> Outcome:
@@ -66,8 +77,26 @@ def sockaddr(address: Address, port: int, interface: str = "") -> tuple[object, 
     scope = address.scope_id or (interface if address.is_link_local else "")
     index = 0
     if scope:
-        index = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+        index = int(scope) if scope.isdigit() else index_of(scope)
     return str(address).partition("%")[0], port, 0, index
+
+
+def index_of(interface: str) -> int:
+    """An interface's index. Raises Ours."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        raise Ours(_OURS[errno.ENODEV]) from None
+
+
+def is_here(address: Address) -> bool:
+    """Whether it is an address of this host."""
+    with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(sockaddr(address, 0))
+        except (OSError, Ours):
+            return False
+    return True
 
 
 def family(address: Address) -> socket.AddressFamily:
@@ -137,7 +166,7 @@ def _place(sock: socket.socket, origin: Origin) -> None:
         if origin.address is not None or origin.port:
             _bind(sock, origin)
     except OSError as error:
-        raise Ours(_OURS.get(error.errno or 0) or words(error.errno or 0)) from None
+        raise Ours(lack(error)) from None
 
 
 def _bind(sock: socket.socket, origin: Origin) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Probes that go to the virtual address as clients' packets do, by the forwarding method.
 
-A TCP handshake made by hand, independent of the data path's programs: the SYN leaves as a frame
-with the server's next hop (DR), in a tunnel packet (TUN), or rewritten (NAT, FULLNAT), from an
-address of the director's own, and the SYN-ACK is heard by a packet socket before the kernel
-looks at it. The kernel refuses an answer that seems to come from its own virtual address
+A TCP handshake, or one UDP datagram, made by hand, independent of the data path's programs: it
+leaves as a frame with the server's next hop (DR), in a tunnel packet (TUN), or rewritten (NAT,
+FULLNAT), from an address of the director's own, and the answer is heard by a packet socket before
+the kernel looks at it. The kernel refuses an answer that seems to come from its own virtual address
 (``log_martians`` would log it), or answers with a reset, which does no harm.
 
 What it cannot find: what is wrong with the server's way to clients' networks only (it answers
@@ -21,11 +21,11 @@ import socket
 
 from xlvs.datapath.observed import Way
 from xlvs.io.checkers import diagnosis, sniffing, sockets
-from xlvs.io.checkers.passage import Impossible, Passage, passage
-from xlvs.model.service import Address, Destination, Service
+from xlvs.io.checkers.passage import Impossible, Passage, Question, passage
+from xlvs.model.service import Address, Destination, Method, Protocol, Service
 from xlvs.protocols.checks import packets
 from xlvs.protocols.checks.outcome import GOOD, Outcome, failed, not_asked
-from xlvs.protocols.checks.packets import ACK, RST, SYN, Claim, Refusal, Segment
+from xlvs.protocols.checks.packets import ACK, RST, SYN, Claim, Datagram, Refusal, Segment
 
 RESEND = 0.5
 """Seconds until the SYN is sent again; doubled each time."""
@@ -38,16 +38,21 @@ _PACKET = 2048
 _TUNNELS = (packets.IPIP, packets.IPV6_IN, packets.GRE, packets.UDP)
 
 
+_Answer = Segment | Refusal | Outcome
+
+
 class _Probe:
-    def __init__(self, way: Passage, port: int, interfaces: frozenset[str]) -> None:
+    def __init__(
+        self, way: Passage, port: int, interfaces: frozenset[str], question: Question | None
+    ) -> None:
         self.passage = way
         self.port = port
         self.interfaces = interfaces
+        self.question = question
         self.sequence = secrets.randbits(32)
-        self.answer: asyncio.Future[Segment] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self.claimed = asyncio.Event()
         self.alive = False
-        self.refusal: Refusal | None = None
         self.elsewhere = ""
         self.right = False
 
@@ -55,28 +60,38 @@ class _Probe:
     def local(self) -> tuple[Address, int]:
         return self.passage.source, self.port
 
-    def take(self, segment: Segment, interface: str) -> None:
-        """A segment to this probe's port."""
-        going = self.passage
-        server = going.destination.key.address
-        asked = (going.source, (self.sequence + 1) & 0xFFFFFFFF)
-        if (segment.source, segment.source_port) != going.peer or asked != (
-            segment.destination,
-            segment.acknowledgement,
-        ):
-            self.alive |= segment.source == server
-        elif not segment.flags & ACK:
-            return
-        elif going.by_gateway and interface not in self.interfaces:
+    def packet(self) -> bytes:
+        """What is asked."""
+        if self.question is None:
+            return packets.tcp(self.local, self.passage.peer, self.sequence, 0, SYN)
+        return packets.udp(self.local, self.passage.peer, self.question.payload)
+
+    def take(self, came: Segment | Datagram, interface: str) -> None:
+        """Something came to this probe's port."""
+        answer = self._answer(came)
+        if answer is None:
+            self.alive |= came.source == self.passage.destination.key.address
+        elif self.passage.by_gateway and interface not in self.interfaces:
             self.elsewhere = interface  # a bond's answer comes by its slave first
-            asyncio.get_running_loop().call_later(CLAIM, self._settle, segment)
+            asyncio.get_running_loop().call_later(CLAIM, self.settle, answer)
         else:
             self.right = True
-            self._settle(segment)
+            self.settle(answer)
 
-    def _settle(self, segment: Segment) -> None:
+    def settle(self, answer: _Answer) -> None:
+        """That is it."""
         if not self.answer.done():
-            self.answer.set_result(segment)
+            self.answer.set_result(answer)
+
+    def _answer(self, came: Segment | Datagram) -> _Answer | None:
+        from_peer = (came.source, came.source_port) == self.passage.peer
+        if not from_peer or came.destination != self.passage.source:
+            return None
+        if isinstance(came, Datagram):
+            return self.question.judge(came.payload) if self.question else None
+        after = (self.sequence + 1) & 0xFFFFFFFF
+        ours = came.flags & ACK and came.acknowledgement == after and not self.question
+        return came if ours else None
 
 
 class Through:
@@ -105,10 +120,11 @@ class Through:
         way: Way,
         deadline: float,
         *,
+        question: Question | None = None,
         source: Address | None = None,
         far: Address | None = None,
     ) -> Outcome:
-        """One handshake through the data path, before ``deadline`` of the loop's clock.
+        """One handshake, or ``question``, through the data path before the loop's ``deadline``.
 
         ``source``: the director's address to ask from, where the way's own is of the other
         family. ``far``: with NAT, one that the server reaches by its default route only.
@@ -119,40 +135,42 @@ class Through:
             going = passage(service, destination, way, source, far)
         except Impossible as why:
             return not_asked(str(why))
+        if (service.key.protocol == Protocol.UDP) == (question is None):
+            return not_asked("UDP_CHECK and DNS_CHECK are for UDP services, others are for TCP")
         try:
-            return await self._ask(going, way, deadline)
+            return await self._ask(going, way, deadline, question)
         except OSError as error:
-            return not_asked(
-                f"cannot probe through the data path: {sockets.words(error.errno or 0)}"
-            )
+            return not_asked(f"cannot probe through the data path: {sockets.lack(error)}")
 
-    async def _ask(self, going: Passage, way: Way, deadline: float) -> Outcome:
+    async def _ask(
+        self, going: Passage, way: Way, deadline: float, question: Question | None
+    ) -> Outcome:
         if self._listener is None:
             self._open()
         port = self._free_port()
         if not port:
             return not_asked("all ports for probes through the data path are in use")
-        probe = _Probe(going, port, _names(way.ifindex, going.hop.ifindex))
+        probe = _Probe(going, port, _names(way.ifindex, going.hop.ifindex), question)
         self._probes[port] = probe
         begin = self._loop.time()
         try:
-            segment = await self._handshake(probe, begin, deadline)
-            if segment is not None and going.claims and not probe.claimed.is_set():
+            answer = await self._answer(probe, begin, deadline)
+            if answer is not None and going.claims and not probe.claimed.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLAIM):
                         await probe.claimed.wait()
         finally:
             del self._probes[port]
-        return _outcome(probe, segment, deadline - begin)
+        return _outcome(probe, answer, deadline - begin)
 
-    async def _handshake(self, probe: _Probe, begin: float, deadline: float) -> Segment | None:
+    async def _answer(self, probe: _Probe, begin: float, deadline: float) -> _Answer | None:
         going = probe.passage
-        syn = packets.tcp(probe.local, going.peer, probe.sequence, 0, SYN)
+        packet = probe.packet()
         first = wait = min(RESEND, (deadline - begin) / 3)
         while (now := self._loop.time()) < deadline:
             if going.claims:
                 self._send(going, going.question())
-            self._send(going, going.frame(syn, probe.port))
+            self._send(going, going.frame(packet, probe.port))
             if wait > first:
                 self._look_for_life(probe)
             # The rest after the last one is at least as long as the first wait.
@@ -178,7 +196,8 @@ class Through:
     def _end(self, probe: _Probe) -> None:
         """Take the half-open connection back."""
         going = probe.passage
-        if probe.answer.result().flags & RST:
+        answer = probe.answer.result()
+        if not isinstance(answer, Segment) or answer.flags & RST:
             return
         after = (probe.sequence + 1) & 0xFFFFFFFF
         reset = packets.tcp(probe.local, going.peer, after, 0, RST)
@@ -210,8 +229,8 @@ class Through:
                 packet, (interface, ethertype, _, _, mac) = listener.recvfrom(_PACKET)
                 self._take(packets.read(ethertype, packet), interface, mac)
 
-    def _take(self, came: Segment | Claim | Refusal | None, interface: str, mac: bytes) -> None:
-        if isinstance(came, Segment):
+    def _take(self, came: packets.Came | None, interface: str, mac: bytes) -> None:
+        if isinstance(came, Segment | Datagram):
             probe = self._probes.get(came.destination_port)
             if probe is not None:
                 probe.take(came, interface)
@@ -227,24 +246,36 @@ class Through:
     def _take_refusal(self, came: Refusal) -> None:
         probe = self._probes.get(came.source_port)
         if probe is not None and came.destination == probe.passage.peer[0]:
-            probe.refusal = came
+            probe.settle(came)
         if came.protocol in _TUNNELS:
             for each in self._probes.values():
-                if came.destination == each.passage.destination.key.address:
-                    each.refusal = came
+                going = each.passage
+                server = going.destination.key.address
+                if going.destination.method == Method.TUN and came.destination == server:
+                    each.settle(came)
 
 
-def _outcome(probe: _Probe, segment: Segment | None, seconds: float) -> Outcome:
+def _outcome(probe: _Probe, answer: _Answer | None, seconds: float) -> Outcome:
     going = probe.passage
     if probe.claimed.is_set():
         return failed(diagnosis.claimed(going))
     if probe.elsewhere and not probe.right:
         return failed(diagnosis.elsewhere(going, probe.elsewhere))
-    if segment is None:
-        return failed(diagnosis.silence(going, seconds, alive=probe.alive, refusal=probe.refusal))
-    if segment.flags & RST:
-        return failed(diagnosis.refused(going))
-    return GOOD
+    if answer is None:
+        if probe.question is not None and probe.question.silence is not None:
+            return probe.question.silence
+        return failed(diagnosis.silence(going, seconds, alive=probe.alive))
+    return _meaning(going, answer)
+
+
+def _meaning(going: Passage, answer: _Answer) -> Outcome:
+    match answer:
+        case Refusal():
+            return failed(diagnosis.unreachable(going, answer))
+        case Segment():
+            return failed(diagnosis.refused(going)) if answer.flags & RST else GOOD
+        case Outcome():
+            return answer
 
 
 def _names(*indices: int) -> frozenset[str]:

@@ -61,7 +61,7 @@ def request(check: HttpCheck, url: Url, host_line: str) -> bytes:
     ]
     if _CONNECTION[check.protocol]:
         lines.append(f"Connection: {_CONNECTION[check.protocol]}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
 def verify(check: HttpCheck) -> None:

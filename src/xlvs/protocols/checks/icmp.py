@@ -42,6 +42,15 @@ _CODES6 = {
 }
 
 
+PORT_UNREACHABLE = 3
+PORT_UNREACHABLE6 = 4
+
+
+def unreachable(code: int, *, v6: bool) -> str:
+    """A code of "destination unreachable" in words."""
+    return (_CODES6 if v6 else _CODES).get(code, f"unreachable ({code})")
+
+
 class Echo(NamedTuple):
     """A reply (``error`` empty), or why a request did not arrive."""
 
@@ -80,7 +89,7 @@ def parse4(packet: bytes) -> Echo | None:
     if kind != UNREACHABLE:
         return None
     quoted = _behind4(message[_HEADER.size :], _PROTOCOL_ICMP)
-    return _quoted(quoted, ECHO, _CODES.get(code, f"unreachable ({code})"))
+    return _quoted(quoted, ECHO, unreachable(code, v6=False))
 
 
 def parse6(message: bytes) -> Echo | None:
@@ -93,7 +102,7 @@ def parse6(message: bytes) -> Echo | None:
     inner = message[_HEADER.size :]
     if kind != UNREACHABLE6 or len(inner) < _IPV6 or inner[6] != _PROTOCOL_ICMP6:
         return None
-    return _quoted(inner[_IPV6:], ECHO6, _CODES6.get(code, f"unreachable ({code})"))
+    return _quoted(inner[_IPV6:], ECHO6, unreachable(code, v6=True))
 
 
 def _behind4(packet: bytes, protocol: int) -> bytes:

@@ -32,9 +32,11 @@ _IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _IPV6 = struct.Struct("!IHBB16s16s")
 _TCP = struct.Struct("!HHIIBBHHH")
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
+_UDP = struct.Struct("!HHHH")
 _PORTS = struct.Struct("!HH")
 _ICMP_HEAD = 8
 _IPV6_SIZE = 40
+_FRAGMENTATION_NEEDED = 4
 _UNREACHABLE, _UNREACHABLE6, _PARAMETER6 = 3, 1, 4
 
 
@@ -48,6 +50,16 @@ class Segment(NamedTuple):
     sequence: int
     acknowledgement: int
     flags: int
+
+
+class Datagram(NamedTuple):
+    """A UDP datagram that came in."""
+
+    source: Address
+    destination: Address
+    source_port: int
+    destination_port: int
+    payload: bytes
 
 
 class Claim(NamedTuple):
@@ -92,6 +104,14 @@ def tcp(source: tuple[Address, int], destination: tuple[Address, int],
     total = checksum(_pseudo(source[0], destination[0], TCP, len(segment)) + segment)
     segment = segment[:16] + struct.pack("!H", total) + segment[18:]
     return ip(source[0], destination[0], TCP, segment)
+
+
+def udp(source: tuple[Address, int], destination: tuple[Address, int], payload: bytes) -> bytes:
+    """An IP packet with a UDP datagram."""
+    head = _UDP.pack(source[1], destination[1], _UDP.size + len(payload), 0)
+    pseudo = _pseudo(source[0], destination[0], UDP, _UDP.size + len(payload))
+    total = checksum(pseudo + head + payload) or 0xFFFF
+    return ip(source[0], destination[0], UDP, head[:6] + struct.pack("!H", total) + payload)
 
 
 def tunnelled(
@@ -140,7 +160,10 @@ def _pseudo(source: Address, destination: Address, protocol: int, length: int) -
     return source.packed + destination.packed + struct.pack("!II", length, protocol)
 
 
-def read(ethertype: int, packet: bytes) -> Segment | Claim | Refusal | None:
+Came = Segment | Datagram | Claim | Refusal
+
+
+def read(ethertype: int, packet: bytes) -> Came | None:
     """What came in, from its network header on; None: nothing of interest, or broken."""
     if ethertype == ETH_ARP:
         return _read_arp(packet)
@@ -148,14 +171,25 @@ def read(ethertype: int, packet: bytes) -> Segment | Claim | Refusal | None:
     if opened is None:
         return None
     source, destination, protocol, payload = opened
-    if protocol == TCP and len(payload) >= _TCP.size:
-        sport, dport, sequence, acknowledgement, _, flags, *_ = _TCP.unpack_from(payload)
-        return Segment(source, destination, sport, dport, sequence, acknowledgement, flags)
+    if protocol in (TCP, UDP):
+        return _read_transport(source, destination, protocol, payload)
     if protocol == ICMP6 and payload[:1] == bytes([_ADVERTISEMENT]):
         wanted = payload[8:24]
         return Claim(IPv6Address(wanted), b"") if len(wanted) == 16 else None  # noqa: PLR2004
     if protocol in (ICMP, ICMP6):
         return _read_error(source, protocol, payload)
+    return None
+
+
+def _read_transport(
+    source: Address, destination: Address, protocol: int, payload: bytes
+) -> Segment | Datagram | None:
+    if protocol == TCP and len(payload) >= _TCP.size:
+        sport, dport, sequence, acknowledgement, _, flags, *_ = _TCP.unpack_from(payload)
+        return Segment(source, destination, sport, dport, sequence, acknowledgement, flags)
+    if protocol == UDP and len(payload) >= _UDP.size:
+        sport, dport, length, _ = _UDP.unpack_from(payload)
+        return Datagram(source, destination, sport, dport, payload[_UDP.size : max(length, 8)])
     return None
 
 
@@ -172,12 +206,15 @@ def _read_error(by: Address, protocol: int, message: bytes) -> Refusal | None:
     wanted = (_UNREACHABLE,) if protocol == ICMP else (_UNREACHABLE6, _PARAMETER6)
     if len(message) < _ICMP_HEAD or message[0] not in wanted:
         return None
+    if protocol == ICMP and message[1] == _FRAGMENTATION_NEEDED:
+        return None
     quoted = _opened(message[_ICMP_HEAD:])
     if quoted is None:
         return None
     _, destination, inner, payload = quoted
-    ports = _PORTS.unpack_from(payload) if inner == TCP and len(payload) >= _PORTS.size else (0, 0)
-    return Refusal(by, message[0], message[1], destination, inner, ports[0])
+    known = inner in (TCP, UDP) and len(payload) >= _PORTS.size
+    port = _PORTS.unpack_from(payload)[0] if known else 0
+    return Refusal(by, message[0], message[1], destination, inner, port)
 
 
 def _opened(packet: bytes) -> tuple[Address, Address, int, bytes] | None:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 import pytest
 
 from xlvs.datapath.observed import Way
 from xlvs.datapath.records import NextHop
-from xlvs.io.checkers.passage import Impossible, passage
+from xlvs.io.checkers.passage import Impossible, far_address, passage
 from xlvs.model.service import (
     Address,
     Destination,
@@ -57,7 +57,7 @@ def test_nobody_hears_arp_behind_a_router() -> None:
 @pytest.mark.parametrize(
     ("service", "way", "cause"),
     [
-        (Service(key=ServiceKey(protocol=Protocol.UDP, address=VIP, port=53)), WAY, "only TCP"),
+        (Service(key=ServiceKey(protocol=Protocol.SCTP, address=VIP, port=53)), WAY, "only TCP"),
         (Service(key=ServiceKey(protocol=Protocol.FWM, fwmark=1)), WAY, "only TCP"),
         (SERVICE, Way("unresolved: no route"), "the way to it is unresolved: no route"),
         (
@@ -70,3 +70,18 @@ def test_nobody_hears_arp_behind_a_router() -> None:
 def test_impossible(service: Service, way: Way, cause: str) -> None:
     with pytest.raises(Impossible, match=cause):
         passage(service, destination("dr"), way, None, None)
+
+
+@pytest.mark.parametrize(
+    ("here", "far"),
+    [
+        ([(3, "10.0.0.1/24"), (2, "10.1.0.1/24")], "10.1.0.1"),
+        ([(3, "10.0.0.1/24"), (3, "10.1.0.1/24")], None),  # one link for both
+        ([(3, "10.0.0.1/24"), (2, "10.0.0.2/24")], None),  # two links into one network
+        ([(3, "10.0.0.1/24"), (1, "10.9.0.1/32"), (1, "127.0.0.1/8")], None),
+        ([(2, "fd00:1::1/64"), (2, "169.254.1.1/16")], None),
+    ],
+)
+def test_far_address(here: list[tuple[int, str]], far: str | None) -> None:
+    found = far_address([(index, ip_interface(each)) for index, each in here], WAY, RIP)
+    assert found == (None if far is None else ip_address(far))

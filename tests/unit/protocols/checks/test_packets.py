@@ -10,7 +10,7 @@ from scapy.all import ARP, GRE, IP, TCP, UDP, Ether, ICMPv6ND_NS, IPv6, raw
 
 from xlvs.model.service import TunnelType
 from xlvs.protocols.checks import packets
-from xlvs.protocols.checks.packets import ACK, SYN, Claim, Refusal, Segment
+from xlvs.protocols.checks.packets import ACK, SYN, Claim, Datagram, Refusal, Segment
 
 A4, B4 = ip_address("10.0.0.1"), ip_address("10.0.0.2")
 A6, B6 = ip_address("fd00::1"), ip_address("fd00::2")
@@ -37,6 +37,14 @@ def test_syn(a: object, b: object, kind: type) -> None:
     assert (read[TCP].sport, read[TCP].dport, read[TCP].seq) == (61000, 80, 7)
     assert str(read[TCP].flags) == "S"
     assert recomputed(read) == packet
+
+
+@pytest.mark.parametrize(("a", "b", "kind"), [(A4, B4, IP), (A6, B6, IPv6)])
+def test_udp(a: object, b: object, kind: type) -> None:
+    packet = packets.udp((a, 61000), (b, 53), b"abc")
+    assert recomputed(kind(packet)) == packet
+    ethertype = 0x0800 if a == A4 else 0x86DD
+    assert packets.read(ethertype, packet) == Datagram(a, b, 61000, 53, b"abc")
 
 
 @pytest.mark.parametrize("kind", list(TunnelType))
@@ -94,6 +102,8 @@ def test_reads_refusals() -> None:
     error = bytes([3, 3, 0, 0, 0, 0, 0, 0]) + syn[:28]
     expected = Refusal(B4, 3, 3, B4, 6, 61000)
     assert packets.read(0x0800, packets.ip(B4, A4, 1, error)) == expected
+    too_big = bytes([3, 4, 0, 0, 0, 0, 5, 0]) + syn[:28]
+    assert packets.read(0x0800, packets.ip(B4, A4, 1, too_big)) is None
     tunnel = packets.tunnelled(syn, (A6, B6), TunnelType.IPIP, (0, 0))
     error = bytes([4, 1, 0, 0, 0, 0, 0, 0]) + tunnel
     assert packets.read(0x86DD, packets.ip(B6, A6, 58, error)) == Refusal(B6, 4, 1, B6, 4, 0)
@@ -102,7 +112,7 @@ def test_reads_refusals() -> None:
 @given(st.binary(max_size=120), st.sampled_from([0x0800, 0x86DD, 0x0806]))
 def test_any_bytes(data: bytes, kind: int) -> None:
     packets.read(kind, data)
-    for protocol in (1, 6):
+    for protocol in (1, 6, 17):
         packets.read(0x0800, packets.ip(A4, B4, protocol, data))
         packets.read(0x0800, packets.ip(A4, B4, protocol, b"\3\0" + bytes(6) + data))
     packets.read(0x86DD, packets.ip(A6, B6, 58, b"\1\0" + bytes(6) + data))
