@@ -92,7 +92,7 @@ def both_ways(name, router_id, version, **more):
 KINDS = (
     *both_ways("v2", 20, 2),
     *both_ways("v2_unicast", 22, 2, unicast=True),
-    *both_ways("v2_pass", 24, 2, password="geheim12"),
+    *both_ways("v2_pass", 24, 2, password="geheim12"),  # noqa: S106
     *both_ways("v3", 30, 3),
     *both_ways("v3_unicast", 32, 3, unicast=True),
     *both_ways("v3_ipv6", 34, 3, v6=True),
@@ -259,7 +259,7 @@ def test_keepalived_learns_from_ours_that_there_were_two_masters(pair):
     ours.wait(v3="BACKUP")
     wait(
         lambda: "lower priority" in keepalived.log.read_text(),
-        lambda: keepalived.log.read_text(),
+        keepalived.log.read_text,
     )
     ours.stop()
     keepalived.stop()

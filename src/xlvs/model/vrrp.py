@@ -94,7 +94,7 @@ class Authentication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``notify_*`` of an instance or a group. ``any`` gets INSTANCE|GROUP, name, state, priority."""
+    """``notify_*`` of an instance or a group. ``any`` gets INSTANCE|GROUP, name, state, number."""
 
     master: Command | None = None
     backup: Command | None = None
