@@ -14,8 +14,9 @@ from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
 from xlvs.io import clock
-from xlvs.io.vrrp import messages as m
+from xlvs.io.bfd.sessions import Sessions
 from xlvs.io.vrrp import acceptance, notify, vmac
+from xlvs.io.vrrp import messages as m
 from xlvs.io.vrrp.announcer import Announcer, Place
 from xlvs.io.vrrp.helper import Result, Watchlist
 from xlvs.io.vrrp.helping import Helping
@@ -56,6 +57,7 @@ class Service:
         self._holdings = Holdings(loop, self._remark)
         self._announcer = Announcer(loop, self._frames, self._remark)
         self._helping = Helping(loop, self._on_result)
+        self._bfd = Sessions(loop, self._on_bfd)
         self._vmacs: dict[str, vmac.Vmac] = {}
         self._refused: dict[str, set[Address]] = {}
         self._since: dict[str, float] = {}
@@ -108,6 +110,7 @@ class Service:
             if one.name in old and old[one.name] != one and machine.state is e.State.MASTER:
                 self._take(one)
             self._report(self._state(one.name, machine.state, "configured"))
+        self._bfd.configure(wanted.bfds)
         self._helping.watch(Watchlist(wanted.scripts, wanted.files, wanted.processes))
         self._report(m.Ready())
 
@@ -119,6 +122,7 @@ class Service:
             self._timer.cancel()
         for made in self._vmacs.values():
             self._holdings.job(partial(vmac.remove, made))
+        self._bfd.close()
         self._holdings.static(self._network.static, m.Network().static)
         self._holdings.finish(_END_PATIENCE)
         self._helping.close(_END_PATIENCE)
@@ -143,6 +147,11 @@ class Service:
 
     def _on_result(self, result: Result) -> None:
         self._router.result(result.kind, result.name, result.value, self._loop.time())
+        self._flush()
+
+    def _on_bfd(self, name: str, up: bool) -> None:  # noqa: FBT001  # a callback's shape
+        self._report(m.BfdNow(name=name, up=up))
+        self._router.result(Kind.BFD, name, int(up), self._loop.time())
         self._flush()
 
     def _on_link(self, link: Link) -> None:
