@@ -39,6 +39,11 @@ class VirtualAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     preferred_lifetime: int | None = None
     track_group: str = ""
     use_vmac: bool = False
+    no_track: bool = False
+    """Once removed by somebody it stays away until the next transition to MASTER."""
+    no_prefix_route: bool = False
+    auto_join: bool = False
+    manage_temporary: bool = False
 
 
 class VirtualRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

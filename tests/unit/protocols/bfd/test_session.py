@@ -39,7 +39,7 @@ def up(now=0.0, **more):
 
 def test_bytes_as_in_the_rfc():
     data = build(replace(CONTROL, state=State.UP, diagnostic=1, yours=42, poll=True))
-    assert data.hex() == "21e00318" "00000007" "0000002a" "000f4240" "0000c350" "00000000"
+    assert data.hex() == "21e00318000000070000002a000f42400000c35000000000"
     assert parse(data) == replace(CONTROL, state=State.UP, diagnostic=1, yours=42, poll=True)
 
 
