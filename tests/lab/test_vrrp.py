@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 from tests.lab.vrrp_pair import Pair, tshark, wait
 
 from xlvs.io.vrrp import messages as m
-from xlvs.model.notification import Command
+from xlvs.model.notification import Command, Fifo
 from xlvs.model.service import Family
 from xlvs.model.tracking import Process, Script, Tracked
 from xlvs.model.vrrp import (
@@ -412,7 +413,7 @@ def test_no_accept(pair):
     ours = pair.ours(m.Network(instances=(wanted,)))
     ours.wait(v="MASTER")
     has(pair, "b", six)
-    wait(lambda: VIP in pair.sh("b", "nft list ruleset"), lambda: ours.sentences())
+    wait(lambda: VIP in pair.sh("b", "nft list ruleset"), ours.sentences)
     script = "ping -c1 -W1 {} >/dev/null && echo yes || echo no"
     assert [pair.sh("a", script.format(one)).strip() for one in (VIP, six, "10.9.0.2")] == [
         "no",
@@ -421,6 +422,54 @@ def test_no_accept(pair):
     ]
     assert "FAILED" not in pair.sh("a", "ip neigh"), "neighbours are answered"
     ours.tell(m.Network(instances=(msgspec.structs.replace(wanted, accept=True),)))
-    wait(lambda: VIP not in pair.sh("b", "nft list ruleset"), lambda: ours.sentences())
+    wait(lambda: VIP not in pair.sh("b", "nft list ruleset"), ours.sentences)
     assert pair.sh("a", script.format(VIP)).strip() == "yes"
     ours.stop()
+
+
+def test_an_interface_that_goes_and_comes_back(pair):
+    pair.sh("b", "ip link add eth5 type veth peer name eth6; ip link set eth6 up")
+    build = "ip addr add 10.5.0.1/24 dev eth5; ip link set eth5 up"
+    pair.sh("b", build)
+    wanted = instance(interface="eth5", addresses=(address("10.5.0.100/32"),))
+    ours = pair.ours(m.Network(instances=(wanted,)))
+    ours.wait(v="MASTER")
+    has(pair, "b", "10.5.0.100")
+    pair.sh("b", "ip link del eth5")
+    ours.wait(v="FAULT")
+    pair.sh("b", f"ip link add eth5 type veth peer name eth6; ip link set eth6 up; {build}")
+    ours.wait(v="MASTER")
+    has(pair, "b", "10.5.0.100")
+    sent = ours.statistics().instances[0].adverts_sent
+    output = pair.sh(
+        "b", "timeout 2 tcpdump --immediate-mode -l -c3 -i eth6 ip proto 112 2>&1 || true"
+    )
+    assert output.count("VRRPv3") >= 3, (sent, output)
+
+
+def test_fifo_and_renamed_instances(pair):
+    fifo = pair.folder / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    network = m.Network(instances=(instance(),), fifos=(Fifo(str(fifo)),))
+    ours = pair.ours(network)
+    ours.wait(v="MASTER")
+    ours.tell(msgspec.structs.replace(network, instances=(instance(name="w"),)))
+    ours.wait(w="MASTER")
+    seen = ""
+
+    def read():
+        nonlocal seen
+        with contextlib.suppress(BlockingIOError):
+            seen += os.read(reader, 4096).decode()
+        return seen.count("\n") == 5
+
+    wait(read, lambda: seen)
+    os.close(reader)
+    assert seen.splitlines() == [
+        'INSTANCE "v" BACKUP 100',
+        'INSTANCE "v" MASTER 100',
+        'INSTANCE "v" FAULT 100',
+        'INSTANCE "w" BACKUP 100',
+        'INSTANCE "w" MASTER 100',
+    ]
