@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from ipaddress import ip_address, ip_interface
+from itertools import pairwise
 
 import msgspec
 import pytest
 from tests.lab.vrrp_pair import Pair, tshark, wait
 
 from xlvs.io.vrrp import messages as m
-from xlvs.model.notification import Command
+from xlvs.model.notification import Command, Fifo
 from xlvs.model.service import Family
 from xlvs.model.tracking import Process, Script, Tracked
 from xlvs.model.vrrp import (
@@ -180,8 +183,8 @@ def test_a_dead_daemon_hands_over_unless_told_otherwise(pair):
     has_not(pair, "b")
     stays = pair.ours(m.Network(instances=(instance(priority=150),), outlive_parent=True), "b")
     stays.wait(v="MASTER")
+    stays._socket.close()
     with pytest.raises(subprocess.TimeoutExpired):
-        stays._socket.close()
         stays.child.wait(1.0)
     has(pair, "b")
     stays.child.terminate()
@@ -232,7 +235,7 @@ def test_reload_touches_only_what_changed_and_delays_no_advert(pair):
         for line in tshark(path, "-Y", "vrrp.virt_rtr_id == 100", fields=("frame.time_epoch",))
     ]
     assert len(times) >= 8
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 0.15
+    assert max(b - a for a, b in pairwise(times)) < 0.15
     # What cannot be read changes nothing.
     ours._socket.sendall(b'{"type":"Network","instances":[{"name":1}]}\n')
     ours.until(lambda: any(isinstance(one, m.Refused) for one in ours.messages), "refusal")
@@ -352,8 +355,6 @@ def test_scripts_processes_notifications_routes_and_rules(pair):
 
 
 def test_standalone_with_a_file_and_reload_by_sighup(pair):
-    import sys
-
     config = pair.folder / "vrrp.json"
     config.write_bytes(m.line(m.Network(instances=(instance(),))))
     child = pair.spawn(
@@ -404,3 +405,71 @@ def test_preempt_delay_nopreempt_and_unicast_checks(pair):
     )
     patient.tell(m.Network(instances=(msgspec.structs.replace(picky, check_unicast_source=False),)))
     patient.wait(v="BACKUP")
+
+
+def test_no_accept(pair):
+    six = "2001:db8:9::100"
+    wanted = instance(accept=False, excluded=(address(f"{six}/128"), address("10.9.0.101/32")))
+    ours = pair.ours(m.Network(instances=(wanted,)))
+    ours.wait(v="MASTER")
+    has(pair, "b", six)
+    wait(lambda: VIP in pair.sh("b", "nft list ruleset"), ours.sentences)
+    script = "ping -c1 -W1 {} >/dev/null && echo yes || echo no"
+    assert [pair.sh("a", script.format(one)).strip() for one in (VIP, six, "10.9.0.2")] == [
+        "no",
+        "no",
+        "yes",
+    ]
+    assert "FAILED" not in pair.sh("a", "ip neigh"), "neighbours are answered"
+    ours.tell(m.Network(instances=(msgspec.structs.replace(wanted, accept=True),)))
+    wait(lambda: VIP not in pair.sh("b", "nft list ruleset"), ours.sentences)
+    assert pair.sh("a", script.format(VIP)).strip() == "yes"
+    ours.stop()
+
+
+def test_an_interface_that_goes_and_comes_back(pair):
+    pair.sh("b", "ip link add eth5 type veth peer name eth6; ip link set eth6 up")
+    build = "ip addr add 10.5.0.1/24 dev eth5; ip link set eth5 up"
+    pair.sh("b", build)
+    wanted = instance(interface="eth5", addresses=(address("10.5.0.100/32"),))
+    ours = pair.ours(m.Network(instances=(wanted,)))
+    ours.wait(v="MASTER")
+    has(pair, "b", "10.5.0.100")
+    pair.sh("b", "ip link del eth5")
+    ours.wait(v="FAULT")
+    pair.sh("b", f"ip link add eth5 type veth peer name eth6; ip link set eth6 up; {build}")
+    ours.wait(v="MASTER")
+    has(pair, "b", "10.5.0.100")
+    sent = ours.statistics().instances[0].adverts_sent
+    output = pair.sh(
+        "b", "timeout 2 tcpdump --immediate-mode -l -c3 -i eth6 ip proto 112 2>&1 || true"
+    )
+    assert output.count("VRRPv3") >= 3, (sent, output)
+
+
+def test_fifo_and_renamed_instances(pair):
+    fifo = pair.folder / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    network = m.Network(instances=(instance(),), fifos=(Fifo(str(fifo)),))
+    ours = pair.ours(network)
+    ours.wait(v="MASTER")
+    ours.tell(msgspec.structs.replace(network, instances=(instance(name="w"),)))
+    ours.wait(w="MASTER")
+    seen = ""
+
+    def read():
+        nonlocal seen
+        with contextlib.suppress(BlockingIOError):
+            seen += os.read(reader, 4096).decode()
+        return seen.count("\n") == 5
+
+    wait(read, lambda: seen)
+    os.close(reader)
+    assert seen.splitlines() == [
+        'INSTANCE "v" BACKUP 100',
+        'INSTANCE "v" MASTER 100',
+        'INSTANCE "v" FAULT 100',
+        'INSTANCE "w" BACKUP 100',
+        'INSTANCE "w" MASTER 100',
+    ]

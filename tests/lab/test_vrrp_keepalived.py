@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from tests.lab.vrrp_pair import Pair, tshark, wait
 
-from xlvs.io.vrrp.messages import Network
+from xlvs.io.vrrp.messages import BfdNow, Network
 from xlvs.model.service import Family
-from xlvs.model.tracking import File, Tracked
+from xlvs.model.tracking import Bfd, File, Tracked
 from xlvs.model.vrrp import Authentication, AuthType, Instance, VirtualAddress
 
 HIGH, LOW = 150, 100
@@ -92,7 +92,7 @@ def both_ways(name, router_id, version, **more):
 KINDS = (
     *both_ways("v2", 20, 2),
     *both_ways("v2_unicast", 22, 2, unicast=True),
-    *both_ways("v2_pass", 24, 2, password="geheim12"),
+    *both_ways("v2_pass", 24, 2, password="geheim12"),  # noqa: S106
     *both_ways("v3", 30, 3),
     *both_ways("v3_unicast", 32, 3, unicast=True),
     *both_ways("v3_ipv6", 34, 3, v6=True),
@@ -259,7 +259,45 @@ def test_keepalived_learns_from_ours_that_there_were_two_masters(pair):
     ours.wait(v3="BACKUP")
     wait(
         lambda: "lower priority" in keepalived.log.read_text(),
-        lambda: keepalived.log.read_text(),
+        keepalived.log.read_text,
     )
     ours.stop()
     keepalived.stop()
+
+
+def test_bfd_with_keepalived(pair):
+    keepalived = pair.keepalived(
+        "bfd_instance one {\nneighbor_ip 10.9.0.2\nsource_ip 10.9.0.1\n"
+        "min_rx 50\nmin_tx 50\nmultiplier 4\n}\n"
+        + Kind("v3", 43, 3, ours=LOW, theirs=120)
+        .keepalived()
+        .replace("virtual_ip", "track_bfd {\none weight 1\n}\nvirtual_ip")
+    )
+    kind = Kind("v3", 43, 3, ours=LOW, theirs=120)
+    instance = msgspec.structs.replace(kind.instance(), track_bfd=(Tracked("one", weight=40),))
+    bfd = Bfd(
+        name="one",
+        neighbour=ip_address("10.9.0.1"),
+        source=ip_address("10.9.0.2"),
+        min_rx=50,
+        min_tx=50,
+        multiplier=4,
+    )
+    path, tcpdump = pair.capture("a")
+    ours = pair.ours(Network(instances=(instance,), bfds=(bfd,)))
+    ours.until(lambda: BfdNow(name="one", up=True) in ours.messages, "BFD up")
+    ours.wait(v3="MASTER")
+    assert ours.states["v3"].priority == 140
+    time.sleep(0.5)
+    pair.captured(tcpdump)
+    pair.cut("a")
+    begun = time.monotonic()
+    ours.until(lambda: ours.states["v3"].priority == LOW, "BFD down")
+    assert time.monotonic() - begun < 0.6
+    pair.heal("a")
+    ours.until(lambda: ours.states["v3"].priority == 140, "BFD up again")
+    ours.stop()
+    keepalived.stop()
+    seen = tshark(path, "-Y", "bfd && ip.src == 10.9.0.2", fields=("bfd.sta", "ip.ttl"))
+    assert ["0x03", "255"] in seen
+    assert not tshark(path, "-Y", "_ws.malformed", fields=("frame.number",))

@@ -39,6 +39,11 @@ class VirtualAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     preferred_lifetime: int | None = None
     track_group: str = ""
     use_vmac: bool = False
+    no_track: bool = False
+    """Once removed by somebody it stays away until the next transition to MASTER."""
+    no_prefix_route: bool = False
+    auto_join: bool = False
+    manage_temporary: bool = False
 
 
 class VirtualRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +99,7 @@ class Authentication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``notify_*`` of an instance or a group. ``any`` gets INSTANCE|GROUP, name, state, priority."""
+    """``notify_*`` of an instance or a group. ``any`` gets INSTANCE|GROUP, name, state, number."""
 
     master: Command | None = None
     backup: Command | None = None

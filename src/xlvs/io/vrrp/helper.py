@@ -12,6 +12,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -155,6 +156,10 @@ async def _main(fd: int) -> None:
 
 
 if __name__ == "__main__":
+    # A service manager tells all processes to end; this one ends when it has nothing left to tell.
+    # A handler and not SIG_IGN, which scripts would inherit.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     logging.basicConfig(format="vrrp helper: %(message)s", level=logging.INFO)
     gc.freeze()
     asyncio.run(_main(int(sys.argv[1])))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -11,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from xlvs.io.vrrp import netlink
 from xlvs.io.vrrp.worker import Worker
@@ -35,11 +37,13 @@ class Holding:
     addresses: dict[Key, VirtualAddress]
     routes: tuple[VirtualRoute, ...]
     rules: tuple[VirtualRule, ...]
+    promote: bool
+    """``promote_secondaries``: an address that leaves takes no others with it."""
     shared: bool
     """An owner's addresses may be there without us, and then they stay."""
 
 
-NOTHING = Holding({}, (), (), shared=False)
+NOTHING = Holding({}, (), (), promote=False, shared=False)
 
 
 def holding(instance: Instance) -> Holding:
@@ -49,7 +53,13 @@ def holding(instance: Instance) -> Holding:
         (one.device or device, str(one.address)): one
         for one in (*instance.addresses, *instance.excluded)
     }
-    return Holding(addresses, instance.routes, instance.rules, shared=instance.priority == OWNER)
+    return Holding(
+        addresses,
+        instance.routes,
+        instance.rules,
+        promote=instance.promote_secondaries,
+        shared=instance.priority == OWNER,
+    )
 
 
 class Holdings:
@@ -68,6 +78,8 @@ class Holdings:
         """Hold exactly this for an instance; ``then`` when the addresses are there."""
         before = self._held.get(name, NOTHING)
         self._held[name] = wanted
+        if wanted.promote:
+            self._addresses.put(partial(_promote, {device for device, _ in wanted.addresses}))
         gone = {key: one for key, one in before.addresses.items() if key not in wanted.addresses}
         self._addresses.put(lambda: self._remove(gone, shared=before.shared))
         self._addresses.put(lambda: self._add(wanted.addresses), then)
@@ -109,6 +121,7 @@ class Holdings:
                 {(one.device, str(one.address)): one for one in network.addresses},
                 network.routes,
                 network.rules,
+                promote=False,
                 shared=False,
             )
             for network in (before, wanted)
@@ -201,6 +214,13 @@ class Holdings:
 
 
 _OPTION = {Family.INET: "-4", Family.INET6: "-6"}
+
+
+def _promote(devices: set[str]) -> None:
+    for device in devices:
+        path = Path("/proc/sys/net/ipv4/conf", device, "promote_secondaries")
+        with contextlib.suppress(OSError):
+            path.write_text("1\n")
 
 
 def _nothing() -> None:

@@ -90,6 +90,13 @@ class GroupNow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     before: str
 
 
+class BfdNow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Up: a BFD session came up, or is up no more (``BFD_CHECK``, too, wants to know)."""
+
+    name: str
+    up: bool
+
+
 class RivalSeen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Up: a master heard an advert of lower priority. ``first``: of this split brain."""
 
@@ -146,7 +153,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 Down = Network | Hold | Tracked | Stop | AskStatistics
-Up = StateNow | GroupNow | RivalSeen | Remark | StatisticsNow | Ready | Refused
+Up = StateNow | GroupNow | BfdNow | RivalSeen | Remark | StatisticsNow | Ready | Refused
 
 _PARSERS: dict[Any, Callable[[str], Any]] = {Address: ip_address, Interface: ip_interface}
 _KNOWN = (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface)

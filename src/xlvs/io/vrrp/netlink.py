@@ -7,6 +7,7 @@ thousand containers sends thousands of them, and adverts have to leave in betwee
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -42,6 +43,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST = 1, 2, 3, 4
 _IFA_CACHEINFO, _IFA_FLAGS = 6, 8
 _IFF_UP, _IFF_RUNNING = 1, 0x40
 _F_SECONDARY, _F_NODAD, _F_HOME, _F_TENTATIVE, _F_PERMANENT = 0x1, 0x2, 0x10, 0x40, 0x80
+_F_TEMPORARY, _F_NO_PREFIX_ROUTE, _F_AUTO_JOIN = 0x100, 0x200, 0x400
 _FOREVER = 0xFFFFFFFF
 _SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
 _BUFFER = 1 << 20
@@ -107,9 +109,11 @@ def parse(data: bytes) -> list[Seen]:
         if kind in (NEWLINK, DELLINK) and len(body) >= _LINK.size:
             seen.append(_link(kind, body))
         elif kind in (NEWADDR, DELADDR) and len(body) >= _ADDRESS.size:
-            found = _address(kind, body)
-            if found is not None:
-                seen.append(found)
+            # What a newer kernel may say in another way is left out, nothing worse.
+            with contextlib.suppress(struct.error, ValueError):
+                found = _address(kind, body)
+                if found is not None:
+                    seen.append(found)
     return seen
 
 
@@ -182,6 +186,7 @@ def address_request(kind: int, flags: int, index: int, wanted: VirtualAddress) -
     if v6:
         bits |= _F_NODAD if wanted.nodad else 0
         bits |= _F_HOME if wanted.home else 0
+        bits |= _F_TEMPORARY if wanted.manage_temporary else 0
     elif wanted.broadcast is not None:
         attributes += _attribute(_IFA_BROADCAST, wanted.broadcast.packed)
     if wanted.label and not v6:
@@ -192,6 +197,8 @@ def address_request(kind: int, flags: int, index: int, wanted: VirtualAddress) -
         preferred = 0
     if kind == NEWADDR and preferred is not None:
         attributes += _attribute(_IFA_CACHEINFO, _CACHE.pack(preferred, _FOREVER, 0, 0))
+    bits |= _F_NO_PREFIX_ROUTE if wanted.no_prefix_route else 0
+    bits |= _F_AUTO_JOIN if wanted.auto_join else 0
     attributes += _attribute(_IFA_FLAGS, struct.pack("=I", bits))
     scope = _SCOPES.get(wanted.scope, 0)
     if not wanted.scope and address.ip.is_link_local and v6:

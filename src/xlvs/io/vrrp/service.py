@@ -14,18 +14,20 @@ from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
 from xlvs.io import clock
+from xlvs.io.bfd.sessions import Sessions
+from xlvs.io.vrrp import acceptance, notify, vmac
 from xlvs.io.vrrp import messages as m
-from xlvs.io.vrrp import notify, vmac
 from xlvs.io.vrrp.announcer import Announcer, Place
 from xlvs.io.vrrp.helper import Result, Watchlist
 from xlvs.io.vrrp.helping import Helping
 from xlvs.io.vrrp.holdings import Holdings, holding
 from xlvs.io.vrrp.sockets import FrameSocket, RawSocket, multicast_frame
 from xlvs.io.vrrp.surroundings import Link, Surroundings
-from xlvs.model.service import Family
+from xlvs.model.service import Address, Family
 from xlvs.model.vrrp import Group, Instance, Notifications
 from xlvs.protocols.vrrp import effects as e
 from xlvs.protocols.vrrp.neighbours import virtual_mac
+from xlvs.protocols.vrrp.packet import OWNER
 from xlvs.protocols.vrrp.router import Packet, Router, Weight, vmac_name
 from xlvs.protocols.vrrp.sending import group
 from xlvs.protocols.vrrp.track import Kind
@@ -55,7 +57,9 @@ class Service:
         self._holdings = Holdings(loop, self._remark)
         self._announcer = Announcer(loop, self._frames, self._remark)
         self._helping = Helping(loop, self._on_result)
+        self._bfd = Sessions(loop, self._on_bfd)
         self._vmacs: dict[str, vmac.Vmac] = {}
+        self._refused: dict[str, set[Address]] = {}
         self._since: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._late = 0.0
@@ -106,6 +110,7 @@ class Service:
             if one.name in old and old[one.name] != one and machine.state is e.State.MASTER:
                 self._take(one)
             self._report(self._state(one.name, machine.state, "configured"))
+        self._bfd.configure(wanted.bfds)
         self._helping.watch(Watchlist(wanted.scripts, wanted.files, wanted.processes))
         self._report(m.Ready())
 
@@ -117,6 +122,7 @@ class Service:
             self._timer.cancel()
         for made in self._vmacs.values():
             self._holdings.job(partial(vmac.remove, made))
+        self._bfd.close()
         self._holdings.static(self._network.static, m.Network().static)
         self._holdings.finish(_END_PATIENCE)
         self._helping.close(_END_PATIENCE)
@@ -141,6 +147,11 @@ class Service:
 
     def _on_result(self, result: Result) -> None:
         self._router.result(result.kind, result.name, result.value, self._loop.time())
+        self._flush()
+
+    def _on_bfd(self, name: str, up: bool) -> None:  # noqa: FBT001  # a callback's shape
+        self._report(m.BfdNow(name=name, up=up))
+        self._router.result(Kind.BFD, name, int(up), self._loop.time())
         self._flush()
 
     def _on_link(self, link: Link) -> None:
@@ -198,8 +209,7 @@ class Service:
             case e.Take(instance=name):
                 self._take(self._instances[name])
             case e.Release(instance=name):
-                self._announcer.forget(name)
-                self._holdings.release(name)
+                self._release(name)
             case e.Restore(addresses=gone):
                 self._holdings.put_back([(device, str(one)) for device, one in gone])
             case e.Announce(instance=name, repeat=repeat):
@@ -236,7 +246,30 @@ class Service:
         self._complained.pop(instance.name, None)
 
     def _take(self, instance: Instance) -> None:
+        # An owner accepts whatever is configured (RFC 9568 6.1).
+        if not instance.accept and instance.priority != OWNER:
+            self._refused[instance.name] = {
+                one.address.ip for one in (*instance.addresses, *instance.excluded)
+            }
+            self._refuse()
+        elif self._refused.pop(instance.name, None) is not None:
+            self._refuse()
         self._holdings.take(instance.name, holding(instance))
+
+    def _release(self, name: str) -> None:
+        self._announcer.forget(name)
+        self._holdings.release(name)
+        if self._refused.pop(name, None) is not None:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        addresses: set[Address] = set().union(*self._refused.values())
+
+        def job() -> None:
+            if error := acceptance.apply(addresses):
+                self._loop.call_soon_threadsafe(self._remark, error)
+
+        self._holdings.job(job)
 
     def _announce(self, name: str, repeat: int) -> None:
         instance = self._instances.get(name)

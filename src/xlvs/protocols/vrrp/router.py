@@ -55,6 +55,7 @@ class _Member:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.violations: tuple[str, ...] = ()
+        self.twin = ""
         self.watches: tuple[Watch, ...] = ()
         self.start_at: float | None = None
         self.complained: dict[Reason | None, float] = {}
@@ -126,11 +127,12 @@ class Router:
                 member.machine.reconfigure(instance, now)
                 member.configure(instance)
             member.machine.grouped = name in grouped
+        self._refuse_twins()
         self._rebuild_groups()
         self._index = {}
         for member in self._members.values():
             one = member.instance
-            if not member.violations:
+            if not member.violations and not member.twin:
                 place = one.interface, one.family, one.router_id
                 self._index.setdefault(place, []).append(member)
             member.watches = self._watches(member.instance)
@@ -140,6 +142,20 @@ class Router:
                 self._say(member, f"cannot run: {sentence}", Level.WARNING)
         self._start_due(now)
         self._settle(now)
+
+    def _refuse_twins(self) -> None:
+        """Nobody could say whose an advert is: the later of two with the same place cannot run."""
+        seen: dict[tuple[object, ...], str] = {}
+        for name, member in self._members.items():
+            one = member.instance
+            member.twin = ""
+            for peer in one.unicast_peers or (group(one),):
+                place = one.interface, one.family, one.router_id, peer
+                first = seen.setdefault(place, name)
+                if first != name:
+                    member.twin = (
+                        f"virtual_router_id {one.router_id} on {one.interface} is {first}'s"
+                    )
 
     def _stays(self, name: str, wanted: Mapping[str, Instance]) -> bool:
         new = wanted.get(name)
@@ -224,7 +240,9 @@ class Router:
         for member in self._members.values():
             instance = member.instance
             for one in (*instance.addresses, *instance.excluded):
-                if one.address == address and self._device(instance, one.device) == device:
+                if one.no_track or one.address != address:
+                    continue
+                if self._device(instance, one.device) == device:
                     member.machine.address_gone(device, address, now)
         self._settle(now)
 
@@ -384,6 +402,8 @@ class Router:
         instance = member.instance
         if member.violations:
             return list(member.violations)
+        if member.twin:
+            return [member.twin]
         if instance.unicast_fault_no_peers and not instance.unicast_peers:
             return ["no unicast_peer"]
         if self.source(instance) is None:

@@ -269,6 +269,34 @@ def test_an_instance_that_cannot_run_is_a_fault_with_its_reason():
     assert "whole seconds" in made.machines["V1"].faults[0]
 
 
+def test_two_with_one_router_id_on_one_interface():
+    made = router(instance(name="A"), instance(name="B"), instance(name="C", interface="eth1"))
+    assert states(made) == {"A": "BACKUP", "B": "FAULT", "C": "BACKUP"}
+    assert made.machines["B"].faults == ("virtual_router_id 10 on eth0 is A's",)
+    made.configure((instance(name="B"),), (), {}, 1.0)
+    assert states(made) == {"B": "BACKUP"}
+
+
+def test_unless_their_peers_differ():
+    other = ip_address("10.9.0.7")
+    made = router(
+        instance(name="A", unicast_peers=(PEER,)), instance(name="B", unicast_peers=(other,))
+    )
+    assert states(made) == {"A": "BACKUP", "B": "BACKUP"}
+    made.packet(packet(advert(), source=other, destination=US), 1.0)
+    assert made.machines["B"].master == other
+    assert made.machines["A"].master is None
+
+
+def test_no_track():
+    wanted = VirtualAddress(address=ip_interface("10.9.0.100/32"), no_track=True)
+    made = router(instance(addresses=(wanted,)))
+    made.tick(10.0)
+    made.take_effects()
+    made.address_gone("eth0", wanted.address, 11.0)
+    assert made.take_effects() == []
+
+
 def test_a_vmac_that_is_not_there_is_a_fault():
     made = router(instance(use_vmac=""))
     assert made.machines["V1"].faults == ("interface vrrp.10 is down",)
