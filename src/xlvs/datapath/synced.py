@@ -52,10 +52,14 @@ _WORD = struct.Struct("=I")
 
 
 class Origin(NamedTuple):
-    """The real server of connections. ``address``: 4 or 16 bytes; ``fwmark``: its service's."""
+    """The real server of connections. ``address``: 4 or 16 bytes; ``fwmark``: its service's.
+
+    ``method``: templates are told with it, for in the table they have none.
+    """
 
     server: Server
     address: bytes
+    method: Method
     fwmark: int = 0
 
 
@@ -216,7 +220,7 @@ class Reading:
             virtual_port=virtual_port,
             server=origin.address,
             server_port=origin.server.port if virtual_port else 0,
-            flags=_FORWARD[_method(word)] | Flag.INACTIVE | Flag.TEMPLATE,
+            flags=_FORWARD[origin.method] | Flag.INACTIVE | Flag.TEMPLATE,
             state=TemplateState.ASSURED if more.assured else TemplateState.NONE,
             timeout=timeout / self._hz,
             fwmark=origin.fwmark,
