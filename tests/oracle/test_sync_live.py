@@ -12,8 +12,6 @@ import pytest
 
 from . import uml
 
-pytestmark = pytest.mark.alone  # it boots a kernel, and waits for it
-
 GUEST = Path(uml.__file__).with_name("sync_guest.py")
 SOURCES = Path(__file__).parents[2] / "src"
 PROTOCOLS = {6: "TCP", 17: "UDP", 132: "SCTP"}

@@ -15,18 +15,19 @@ from xlvs.io.sync import multicast
 from xlvs.model.synced import Synced
 from xlvs.model.syncing import SyncDaemon
 from xlvs.protocols.ipvs_sync.backup import Backup
-from xlvs.protocols.ipvs_sync.master import Master, Outgoing, max_length
+from xlvs.protocols.ipvs_sync.master import QUEUE_MAX, Master, Outgoing, max_length
 
 _DATAGRAM_MAX = 65535
 _AT_ONCE = 64  # datagrams, before others have their turn
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sysctls ``sync_ports``, ``sync_version``, ``sync_sock_size``."""
+    """The sysctls ``sync_ports``, ``sync_version``, ``sync_sock_size``, ``sync_qlen_max``."""
 
     ports: int = 1
     version: int = 1
     socket_size: int = 0
+    queue_max: int = QUEUE_MAX
 
 
 DEFAULT = Tuning()
@@ -64,7 +65,13 @@ class Sender:
         group = daemon.group or multicast.GROUP
         self._group: multicast.Group = group
         length = max_length(daemon.max_length, v6_group=isinstance(group, IPv6Address))
-        self._master = Master(daemon.sync_id, length, version=tuning.version, ports=tuning.ports)
+        self._master = Master(
+            daemon.sync_id,
+            length,
+            version=tuning.version,
+            ports=tuning.ports,
+            queue_max=tuning.queue_max,
+        )
         self._sockets: list[socket.socket] = []
         self._timer: asyncio.TimerHandle | None = None
         self._blocked: socket.socket | None = None

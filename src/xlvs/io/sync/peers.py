@@ -82,6 +82,11 @@ class Link(asyncio.Protocol):
         self._sender.offer(connections, clock.monotonic())
         self._work_soon()
 
+    def resync(self) -> None:
+        """What changed was lost on its way here: the whole table once more."""
+        self._sender.resync(clock.monotonic())
+        self._work_soon()
+
     def status(self) -> sender.Status:
         """For an operator."""
         return self._sender.status(clock.monotonic())

@@ -142,6 +142,14 @@ class Sync:
         for link in self._links:
             link.offer(connections)
 
+    def resync(self) -> None:
+        """Changes of this director were lost before they came here, so peers get the whole table.
+
+        Backups of IPVS's protocol cannot be told: they learn with the next message.
+        """
+        for link in self._links:
+            link.resync()
+
     def in_sync(self) -> bool:
         """Whether this director holds what its peers hold, or they cannot be asked.
 

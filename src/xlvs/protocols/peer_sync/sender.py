@@ -232,13 +232,19 @@ class Sender:
             first = now if before is None else before.first
             queue[key] = _Waiting(connection, now, first)
         if len(queue) > self._queue_max:
-            queue.clear()
-            self._resyncs += 1
-            if self.phase == Phase.BULK:
-                self._again = True
-            else:
-                self._begin_bulk(now)
+            self.resync(now)
         self._pump(now)
+
+    def resync(self, now: float) -> None:
+        """Changes were lost: the table is sent once more, and brings them all."""
+        if self.phase in {Phase.AWAY, Phase.GREETING}:
+            return
+        self._queue.clear()
+        self._resyncs += 1
+        if self.phase == Phase.BULK:
+            self._again = True
+        else:
+            self._begin_bulk(now)
 
     def _pump(self, now: float) -> None:
         """From the queue into frames, as far as the window goes."""

@@ -219,6 +219,19 @@ def test_too_much_during_the_bulk_means_another_one_after_it() -> None:
     assert one.sender.status(100.0).bulks == 2
 
 
+def test_a_resync_when_changes_were_lost() -> None:
+    one = in_sync(table(2))
+    one.sender.resync(101.0)
+    one.pass_on(101.0)
+    assert not one.receiver.in_sync
+    one.bulk(table(5), 101.0)
+    assert one.receiver.in_sync
+    assert len(one.there) == 5
+    one.sender.disconnected()
+    one.sender.resync(102.0)  # the next session begins with the table anyway
+    assert one.sender.phase is Phase.AWAY
+
+
 def test_many_changes_of_one_connection_take_one_place() -> None:
     one = in_sync(window=1, queue=2)
     one.slow = True
