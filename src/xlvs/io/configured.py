@@ -255,17 +255,15 @@ class Configured:
     async def _watch_sync(self) -> None:
         """No preemption before this director knows the connections that it would take over.
 
-        It is asked for again and again, also while there is nobody to preempt: a cable that
-        is plugged in again finds it in force. A peer that does not sync is not waited for
-        for ever.
+        In FAULT it is asked for as well: a cable that is plugged in again finds it in force.
+        What peers said before that is old. A peer that does not sync is not waited for for
+        ever.
         """
-        since = clock.monotonic()
         while True:
-            now = clock.monotonic()
-            if self.redundancy.waits:
-                since = now
-            behind = self.sync is not None and not self.sync.is_fresh()
-            if behind and self.redundancy.wanted and now - since < PATIENCE:
+            waited = clock.monotonic() - self.redundancy.backup_since
+            fault = self.redundancy.in_fault
+            behind = self.sync is not None and (fault or not self.sync.is_fresh(waited))
+            if behind and self.redundancy.wanted and (fault or waited < PATIENCE):
                 self.redundancy.hold(HOLD)
                 self._holding = True
             elif self._holding:

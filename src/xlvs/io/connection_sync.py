@@ -85,9 +85,9 @@ class ConnectionSync:
         """Whether this director knows what its peers know."""
         return self._sync.in_sync()
 
-    def is_fresh(self) -> bool:
-        """Whether what peers hold is known here as of now."""
-        return self._sync.is_fresh(FRESH)
+    def is_fresh(self, seconds: float) -> bool:
+        """Whether what peers hold is known here, and was told within that time."""
+        return self._sync.is_fresh(min(seconds, FRESH))
 
     def status(self) -> Status:
         """For an operator."""

@@ -17,6 +17,7 @@ from ipaddress import ip_interface
 
 import msgspec
 
+from xlvs.io import clock
 from xlvs.io.tasks import Tasks
 from xlvs.io.vrrp import messages as m
 from xlvs.model.configuration import Configuration
@@ -28,7 +29,7 @@ _AGAIN = 1.0  # seconds after the process ended by itself
 _STOP = 3.0  # seconds that it may take to hand over
 _ASK = 2.0
 
-MASTER, BACKUP = "MASTER", "BACKUP"
+MASTER, BACKUP, FAULT = "MASTER", "BACKUP", "FAULT"
 
 log = logging.getLogger("xlvs.vrrp")
 
@@ -44,6 +45,8 @@ class Redundancy:
         """By instance."""
         self.remarks: list[str] = []
         self.restarts = -1
+        self.backup_since = clock.monotonic()
+        """When an instance last became a backup."""
         self._tasks = tasks
         self._changed = changed
         self._wanted: m.Network | None = None
@@ -61,9 +64,9 @@ class Redundancy:
         return self._wanted is not None
 
     @property
-    def waits(self) -> bool:
-        """Whether no instance is a backup that could preempt: masters, or in FAULT."""
-        return all(state.state != BACKUP for state in self.states.values())
+    def in_fault(self) -> bool:
+        """Whether an instance cannot know what others do."""
+        return any(state.state == FAULT for state in self.states.values())
 
     def standby(self) -> frozenset[Address]:
         """Virtual addresses that VRRP looks after and that this director does not hold."""
@@ -200,6 +203,8 @@ class Redundancy:
             case m.StateNow():
                 if message.state != MASTER:
                     self._taking.discard(message.instance)
+                if message.state == BACKUP and message.before != BACKUP:
+                    self.backup_since = clock.monotonic()
                 self.states[message.instance] = message
                 self._changed()
             case m.Ready():

@@ -18,6 +18,7 @@ from xlvs.io.sync import ipvs, peers
 from xlvs.io.tasks import Tasks
 from xlvs.model.synced import Synced
 from xlvs.model.syncing import Peer, SyncDaemon
+from xlvs.protocols.peer_sync import receiver
 
 GRACE = 5.0
 """Seconds after the start in which a peer is waited for that cannot be reached."""
@@ -51,6 +52,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     backup: ipvs.ReceiverStatus | None
     peers: tuple[PeerStatus, ...]
     strangers: int
+
+
+def session_status(listener: peers.Listener, peer: Peer) -> receiver.Status | None:
+    """What is known of a peer, None: nothing."""
+    session = listener.current(peer)
+    return None if session is None else session.status()
 
 
 class Sync:
@@ -173,13 +180,10 @@ class Sync:
         """Whether all that peers hold is known here, and not older than that."""
         if self._listener is None:
             return True
-        sessions = [self._listener.current(peer) for peer in self._daemon.peers]
+        found = [session_status(self._listener, peer) for peer in self._daemon.peers]
         return all(
-            session is not None
-            and session.in_sync
-            and (behind := session.status().behind) is not None
-            and behind <= seconds
-            for session in sessions
+            each is not None and each.behind is not None and each.behind <= seconds
+            for each in found
         )
 
     def status(self) -> Status:
