@@ -25,7 +25,7 @@ SCOPES = ("global", "nowhere", "host", "link", "site")
 
 _LONGEST_WITH_BROADCAST = 30
 
-_UNSUPPORTED = {
+UNSUPPORTED = {
     "mngtmpaddr": "temporary addresses of a virtual address make no sense",
     "autojoin": "join multicast groups by the program that wants them",
     "noprefixroute": "give the address the prefix length of a host, then no route comes with it",
@@ -93,8 +93,8 @@ def _flag(reading: Reading, node: Node, index: int, values: Values, *, static: b
         reading.findings.remark(
             node.place(index), "no_track has no effect: an address that is taken away is put back"
         )
-    elif option in _UNSUPPORTED:
-        raise Wrong(f"{option!r} is not supported: {_UNSUPPORTED[option]}", index)
+    elif option in UNSUPPORTED:
+        raise Wrong(f"{option!r} is not supported: {UNSUPPORTED[option]}", index)
     else:
         raise Wrong(f"an address has no option {option!r}", index)
 

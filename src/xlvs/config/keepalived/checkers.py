@@ -394,6 +394,9 @@ KINDS: dict[str, Kind] = {
     "BFD_CHECK": (_BFD, _bfd, RETRY, DELAY_BEFORE_RETRY),
 }
 
+WITH_PORT = frozenset(("TCP_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK"))
+"""Checkers that connect to a port."""
+
 Pending = tuple[Node, Values]
 """A checker's block, and what it says itself."""
 

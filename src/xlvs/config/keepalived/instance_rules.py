@@ -245,12 +245,14 @@ def garp(reading: Reading, values: Values) -> Garp:
         if said is not None:
             found[name] = said if name.endswith("repeat") else float(said)
     made = Garp(**found)  # type: ignore[arg-type]  # delays are floats, counts are int
-    # After an advert of lower priority: as after becoming master, unless said.
+    # After an advert of lower priority: as said for that, here or globally, else as globally
+    # after becoming master. The instance's own words about that do not count (keepalived).
+    default = Garp()
     changes: dict[str, float | int] = {}
     if "lower_priority_delay" not in found:
-        changes["lower_priority_delay"] = made.delay
+        changes["lower_priority_delay"] = float(globals_.get("garp_delay", default.delay))
     if "lower_priority_repeat" not in found:
-        changes["lower_priority_repeat"] = made.repeat
+        changes["lower_priority_repeat"] = globals_.get("garp_repeat", default.repeat)
     interface = values.get("interface", "")
     group = reading.garp_groups.get(interface, {})
     for field in ("garp_interval", "gna_interval"):

@@ -134,9 +134,13 @@ def test_all_that_an_instance_says():
     )
 
 
-def test_lower_priority_announcements_are_as_the_others_unless_said():
-    found = instance("garp_master_delay 9\ngarp_master_repeat 2").garp
-    assert (found.lower_priority_delay, found.lower_priority_repeat) == (9, 2)
+def test_lower_priority_announcements_are_as_the_global_ones_unless_said():
+    lines = "garp_master_delay 9\ngarp_master_repeat 2"
+    found = instance(lines).garp
+    assert (found.lower_priority_delay, found.lower_priority_repeat) == (5, 5)
+    text = "global_defs {\n vrrp_garp_master_delay 8\n vrrp_garp_lower_prio_repeat 3\n}\n"
+    found = read(text + with_instance(lines)).instances[0].garp
+    assert (found.delay, found.lower_priority_delay, found.lower_priority_repeat) == (9, 8, 3)
 
 
 def test_an_ipv6_instance_is_of_version_3():
@@ -305,7 +309,7 @@ def test_defaults_come_from_global_defs_wherever_they_stand():
         delay=8,
         repeat=9,
         lower_priority_delay=8,
-        lower_priority_repeat=9,
+        lower_priority_repeat=7,
         interval=0.001,
         gna_interval=0.5,
     )

@@ -217,6 +217,16 @@ def test_members_of_a_group_that_cannot_be(line, problem):
     assert problem in found
 
 
+def test_members_share_checks_of_the_server_s_own_port():
+    server = "        TCP_CHECK {\n        }"
+    group = "virtual_server_group G {\n 10.0.0.1 81\n fwmark 3\n}\n"
+    text = group + with_service("    lb_kind DR", server, "group G")
+    first, second = read(text).services
+    assert [each.real_servers[0].destination.key.port for each in (first, second)] == [81, 0]
+    assert first.real_servers[0].checks == second.real_servers[0].checks
+    assert first.real_servers[0].checks[0].connect_port == 80
+
+
 def test_ipv6_ranges_count_in_hexadecimal():
     text = "virtual_server_group G {\n ae00::9-b 80\n}\n" + with_service(key="group G").replace(
         "10.0.1.1", "fd00::1"
@@ -361,7 +371,10 @@ def test_alerts_of_checkers_follow_the_global_word():
     (found,) = read(with_service() + text).services
     assert found.smtp_alert is False
     assert found.real_servers[0].smtp_alert is False
-    assert service().smtp_alert is None
+    # keepalived"s defaults: of servers, yes; of services, no
+    assert service().smtp_alert is False
+    assert service().real_servers[0].smtp_alert is True
+    assert service("    smtp_alert off").real_servers[0].smtp_alert is True
 
 
 def test_a_value_is_a_struct_all_through():
