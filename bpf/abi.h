@@ -143,7 +143,7 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_HEADROOM,           /* the kernel refused to grow or shrink the frame */
 	XLVS_REASON_DROP_CONTENDED,          /* scheduler state kept changing under us */
 	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
-	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* about a connection whose method carries no such ICMP */
+	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* its TTL, or no server: no error about an error */
 	XLVS_REASON_DROP_ICMP_CHECKSUM,      /* about a connection of ours, and damaged */
 	XLVS_REASON_DROP_LOADED,             /* drop_packet: memory is short */
 	XLVS_REASON_DROP_NO_CALL_ID,         /* pe sip: a datagram without a Call-ID */
@@ -182,16 +182,18 @@ struct xlvs_server_list {
 	__u32 count;
 	__u32 gcd;        /* wrr: greatest common divisor of the weights above 0, 1 if none */
 	__u32 max_weight; /* wrr: greatest weight minus (gcd - 1), 0 if none */
-	__u32 hash_base;  /* mh, sh: first index in hash_slots */
+	__u32 hash_base;  /* mh, sh: number of the first slot in hash_slots */
 	__u32 hash_size;  /* their number of slots; 0: no server, mh: none has a weight */
 };
 
 /*
- * hash_slots: ARRAY; a server list names a range of it. Writer: daemon, before the
- * list that names it is committed. `previous` and `changed_at` are for stateless
+ * hash_slots: ARRAY_OF_MAPS, of ARRAYs of XLVS_SLOT_PAGE slots each; slot n is in page
+ * n / XLVS_SLOT_PAGE. A server list names a range within one page. Writer: daemon, before
+ * the list that names it is committed. `previous` and `changed_at` are for stateless
  * services: packets of connections that are older than the change go on to where
  * they went before.
  */
+#define XLVS_SLOT_PAGE 65536
 struct xlvs_hash_slot {
 	__u32 destination; /* id */
 	__u32 previous;    /* id of the owner before, or XLVS_NO_DESTINATION */
@@ -210,6 +212,7 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_HASH_PORT = 1 << 5,   /* mh-port, sh-port: the client's port counts too */
 	XLVS_SERVICE_SIP = 1 << 6,         /* persistence by the SIP Call-ID (--pe sip) */
 	XLVS_SERVICE_OWN_TIMEOUTS = 1 << 7,
+	XLVS_SERVICE_STANDBY = 1 << 8, /* its address is another director's: no role tells it */
 };
 
 /*
@@ -590,6 +593,8 @@ struct xlvs_table_counts {
 	__u64 half_closed; /* proved, evicted or ended */
 	__u64 evicted;     /* half-open ones that made room */
 	__u64 full;        /* connections refused: no room among established ones */
+	__u64 told;        /* to sync_events */
+	__u64 untold;      /* that had no room: the daemon has to read the table */
 };
 
 /* table: ARRAY of one. Writer: the sweep. */
@@ -646,6 +651,7 @@ struct xlvs_settings {
 	__u32 spread4;       /* TUN: bits of the outer source that vary by flow, IPv4 */
 	__u32 spread6;       /* the same, IPv6; of the last word */
 	__u32 local_clients; /* 1: clients on the director itself, by the device lo */
+	__u32 sync;          /* 1: changes of connections are told to the daemon */
 	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
 	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */
@@ -733,6 +739,56 @@ struct xlvs_interface {
 	__u16 mtu;
 	__u8 mac[6];
 	__u8 pad[2];
+};
+
+/*
+ * Connection sync. sync_events: RINGBUF of struct xlvs_tenant: a connection whose client
+ * has proved itself has begun, or changed its state. The daemon reads the entry when it
+ * comes to it, so many changes of one connection cost as much as the last.
+ */
+
+enum xlvs_synced_flags {
+	XLVS_SYNCED_TEMPLATE = 1 << 0,
+	XLVS_SYNCED_MARK = 1 << 1,       /* a template of a mark's: of any protocol */
+	XLVS_SYNCED_ASSURED = 1 << 2,    /* a template whose server has answered */
+	XLVS_SYNCED_NO_OUTPUT = 1 << 3,  /* no answer was seen yet */
+	XLVS_SYNCED_CONTROLLED = 1 << 4, /* under a template, which comes first */
+};
+
+enum xlvs_synced_result {
+	XLVS_SYNCED_OPENED = 0,
+	XLVS_SYNCED_UPDATED,
+	XLVS_SYNCED_FULL,      /* no room in the table */
+	XLVS_SYNCED_CONTENDED, /* a line stayed locked */
+	XLVS_SYNCED_PORT,      /* FULLNAT: the local port is another connection's */
+	XLVS_SYNCED_UNKNOWN,   /* no such destination, or a state that there is not */
+};
+
+#define XLVS_SYNCED_BATCH 256
+
+/* synced: ARRAY. Another director's connections, for xlvs_sync to put into the table. Writer:
+ * daemon, and xlvs_sync of `result`. */
+struct xlvs_synced {
+	struct xlvs_addr src; /* the client; of a template masked */
+	struct xlvs_addr dst;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 family;
+	__u16 pad;
+	__u32 destination;
+	__u32 state;            /* enum xlvs_state */
+	__u32 flags;            /* enum xlvs_synced_flags */
+	__u32 left;             /* ticks that it lives on without packets */
+	__u32 template_timeout; /* ticks */
+	__u16 block;            /* FULLNAT */
+	__be16 local_port;
+	__u32 result; /* enum xlvs_synced_result */
+};
+
+/* ctx of xlvs_sync. */
+struct xlvs_sync {
+	__u32 entries; /* of `synced`, its first ones */
 };
 
 /* events: RINGBUF. A reply's next hop that XDP could not resolve. */

@@ -5,6 +5,7 @@
 
 #include "persistence.h"
 #include "state.h"
+#include "sync_tell.h"
 #include "table_open.h"
 #include "timeout.h"
 
@@ -117,6 +118,8 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	if (rc == TABLE_OPENED) {
 		if (unlikely(p->templated))
 			persistence_opened(p);
+		if (unlikely(settings->sync) && !p->one_packet)
+			sync_tell(p);
 		return XLVS_REASON_NONE;
 	}
 	p->opened = 0;

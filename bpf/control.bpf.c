@@ -7,6 +7,7 @@
 #include "locality.h"
 #include "schedulers/wrr.h"
 #include "sweep.h"
+#include "sync_take.h"
 
 /* Each retry means that a packet was scheduled between. */
 #define COMMIT_RETRIES 4096
@@ -93,6 +94,14 @@ SEC("syscall")
 int xlvs_now(struct xlvs_now *ctx)
 {
 	ctx->ticks = bpf_jiffies64();
+	return 0;
+}
+
+/* Puts the first ones of `synced` into the table. */
+SEC("syscall")
+int xlvs_sync(struct xlvs_sync *ctx)
+{
+	bpf_loop(READ_ONCE(ctx->entries), sync_step, NULL, 0);
 	return 0;
 }
 

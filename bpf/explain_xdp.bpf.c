@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * What would happen to this packet at the XDP hook? (xlvs explain.) Loaded when it is
- * asked for, attached nowhere, run once.
+ * asked for, attached nowhere, gone a minute after.
  */
 #include "explain/overlay.h"
 

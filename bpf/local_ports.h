@@ -127,6 +127,25 @@ static __always_inline __u32 local_port_take(__u32 block)
 	return search.port;
 }
 
+/* Takes this port of the block, as another director did. False: it is taken. */
+static __always_inline bool local_port_claim(__u32 block, __be16 port)
+{
+	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
+	__u32 bit = bpf_ntohs(port) - XLVS_LOCAL_PORT_FIRST;
+	__u32 at = bit / 64;
+	__u64 mask = 1ULL << (bit % 64);
+
+	opaque(at);
+	if (!ports || at >= XLVS_LOCAL_PORT_WORDS ||
+	    __sync_fetch_and_or(&ports->taken[at], mask) & mask)
+		return false;
+	__sync_fetch_and_add(&ports->used, 1);
+	if (!~READ_ONCE(ports->taken[at]))
+		__sync_fetch_and_or(&ports->full[(at / 64) & (XLVS_LOCAL_PORT_SUMMARY - 1)],
+				    1ULL << (at % 64));
+	return true;
+}
+
 static __always_inline void local_port_free(__u32 block, __be16 port)
 {
 	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);

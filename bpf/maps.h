@@ -44,13 +44,33 @@ XLVS_MAP_ARRAY(services, struct xlvs_service, 4096, 0);
 XLVS_MAP_ARRAY(service_destinations, __u32, 65536, 0);
 XLVS_MAP_ARRAY(remap, __u32, 65536, 0);
 XLVS_MAP_ARRAY(destinations, struct xlvs_destination, 16384, 0);
-XLVS_MAP_ARRAY(hash_slots, struct xlvs_hash_slot, 65536, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(port_blocks, struct xlvs_port_block, 1024, 0);
 XLVS_MAP_ARRAY(addresses, struct xlvs_addresses, 1, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(geometry, struct xlvs_geometry, 1, 0);
 XLVS_MAP_ARRAY(settings, struct xlvs_settings, 1, 0);
 XLVS_MAP_HASH(real_servers, struct xlvs_service_key, __u32, 16384);
 XLVS_MAP_HASH(interfaces, __u32, struct xlvs_interface, 1024);
+
+/*
+ * Pages of slots, which the daemon makes as services need them: ten thousand tables of mh are
+ * 650 MB, and most directors have none. All pages are alike, so that the verifier knows how
+ * long they are and both look-ups are a few instructions in the program. (They have sizes and
+ * no types: to kernels before 6.2 a map with BTF is not alike one without, which the daemon's are.)
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2048);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_MMAPABLE);
+			__uint(max_entries, XLVS_SLOT_PAGE);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct xlvs_hash_slot));
+		});
+} hash_slots SEC(".maps");
 
 /* Written by packets, read by the daemon. */
 XLVS_MAP_ARRAY(schedules, struct xlvs_schedule, 4096, BPF_F_MMAPABLE);
@@ -130,6 +150,14 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } events SEC(".maps");
 
+/* Of 16 bytes each in the ring. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} sync_events SEC(".maps");
+XLVS_MAP_ARRAY(synced, struct xlvs_synced, XLVS_SYNCED_BATCH, BPF_F_MMAPABLE);
+
 /* Enums and structs that no map names would be missing in BTF: these keep them. */
 struct xlvs_anchor {
 	enum xlvs_method method;
@@ -147,6 +175,10 @@ struct xlvs_anchor {
 	struct xlvs_commit commit;
 	struct xlvs_now now;
 	struct xlvs_event event;
+	enum xlvs_synced_flags synced_flags;
+	enum xlvs_synced_result synced_result;
+	struct xlvs_sync sync;
+	struct xlvs_hash_slot hash_slot;
 };
 const volatile struct xlvs_anchor xlvs_abi_anchor = {};
 

@@ -116,7 +116,7 @@ struct packet {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__type(key, __u32);
 	__type(value, struct packet);
 } packets SEC(".maps");
@@ -137,6 +137,14 @@ static __always_inline struct packet *packet_template(void)
 	__u32 one = 1;
 
 	return bpf_map_lookup_elem(&packets, &one);
+}
+
+/* For a connection of another director's: no packet of this one's takes its place. */
+static __always_inline struct packet *packet_synced(void)
+{
+	__u32 two = 2;
+
+	return bpf_map_lookup_elem(&packets, &two);
 }
 
 /*

@@ -16,7 +16,7 @@
 
 #include "call_id.h"
 #include "stages/4_schedule.h"
-#include "table_open.h"
+#include "template.h"
 
 /* Beside SCHEDULE_*: why there is no destination. */
 #define PERSISTENCE_FULL (-3)
@@ -58,21 +58,6 @@ static long template_look4(__u32 i, void *data)
 static long template_look6(__u32 i, void *data)
 {
 	return template_look(data, true, i);
-}
-
-/* What t's template says besides its entry, or null. Written anew if it is not there yet. */
-static __noinline struct xlvs_template *template_of(const struct packet *t, __u32 timeout,
-						    __u64 call_id)
-{
-	struct xlvs_tenant tenant = tenant_of(t->family != AF_INET, t->c.at, t->c.word);
-	struct xlvs_template begun = { .timeout = timeout, .call_id = call_id };
-	struct xlvs_template *found = bpf_map_lookup_elem(&templates, &tenant);
-
-	if (likely(found))
-		return found;
-	/* Two CPUs may come here at once: one is enough. */
-	bpf_map_update_elem(&templates, &tenant, &begun, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&templates, &tenant);
 }
 
 /* May the template choose a server for new connections? */

@@ -149,18 +149,22 @@ static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 	if (why == SCHEDULE_CONTENDED)
 		return XLVS_REASON_DROP_CONTENDED;
 	/* A destination that is not the director's own: transparent proxies. */
-	if (s->cache_bypass && service->key.fwmark && p->ttl > 1 &&
+	if (s->cache_bypass && service->key.fwmark && p->ttl > 1 && !p->icmp_type &&
 	    next_hop_route(ctx, p, &p->tuple.src, &p->tuple.dst, 0) == NEXT_HOP_OK)
 		return XLVS_REASON_PASS_CACHE_BYPASS;
 	/* An FTP service claims ports that are perhaps another program's. */
 	if (service->key.port == bpf_htons(FTP_PORT) && p->tuple.dport != service->key.port)
 		return XLVS_REASON_PASS_NO_SERVICE;
+	/* RFC 1122 3.2.2: no error about an error. */
+	if (p->icmp_type)
+		return XLVS_REASON_DROP_ICMP_NOT_FORWARDED;
 	return icmp_error_no_destination(ctx, p);
 }
 
 /*
  * No connection: is there a service, and does this packet open one? On success
- * p->c is the connection.
+ * p->c is the connection. An ICMP error comes here by net.ipv4.vs.schedule_icmp: it opens
+ * what the quoted packet's answer would, but for a state of its own and three seconds.
  */
 subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
@@ -174,10 +178,7 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 		return XLVS_REASON_PASS_PROTOCOL;
 	service = service_find(ctx, p, s, &id);
 	if (!service)
-		return unlikely(s->nat_icmp_send | s->sip_services) &&
-				       p->roles & XLVS_ADDRESS_SERVER ?
-			       pipeline_stray(ctx, p, s) :
-			       XLVS_REASON_PASS_NO_SERVICE;
+		return XLVS_REASON_PASS_NO_SERVICE;
 	note(SERVICE, id, 0, 0);
 	if (!service_source_possible(ctx, p))
 		return XLVS_REASON_PASS_MARTIAN;
@@ -197,7 +198,8 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	if (unlikely(destination < 0))
 		return pipeline_unscheduled(ctx, p, s, id, destination);
 	/* IPVS: one-packet scheduling is for datagrams only. */
-	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
+	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET &&
+			p->tuple.protocol == IPPROTO_UDP;
 	p->own_timeouts = !!(service->flags & XLVS_SERVICE_OWN_TIMEOUTS);
 	return connection_open(p, destination, s);
 }
@@ -223,26 +225,6 @@ static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
 	return nat_forward(ctx, p, XLVS_REASON_FWD_REPLY);
 }
 
-/*
- * net.ipv4.vs.schedule_icmp: an error about an unknown flow of a service opens a connection
- * as its next packet would, but for a state of its own and three seconds.
- */
-static __noinline bool pipeline_icmp_open(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
-{
-	struct xlvs_service *service;
-	int destination;
-	__u32 id;
-
-	service = service_find(ctx, p, s, &id);
-	if (!service)
-		return false;
-	note(SERVICE, id, 0, 0);
-	destination = service->persistence && !(service->flags & XLVS_SERVICE_SIP) ?
-			      persistence_schedule(ctx, p, s, id, -1) :
-			      schedule(p, id, service->scheduler, service->flags);
-	return destination >= 0 && !connection_open(p, destination, s);
-}
-
 subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	struct xlvs_destination *d;
@@ -253,8 +235,13 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP &&
 	    p->tuple.protocol != IPPROTO_SCTP)
 		return XLVS_REASON_PASS_ICMP;
-	if (!pipeline_find(p, s) && (!s->schedule_icmp || !pipeline_icmp_open(ctx, p, s)))
-		return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+	if (!pipeline_find(p, s)) {
+		why = s->schedule_icmp ? pipeline_open(ctx, p, s) : XLVS_REASON_PASS_NO_SERVICE;
+		if (why >= XLVS_REASON_PASS_NOT_IP && why < XLVS_REASON_DROP_DESTINATION_REMOVED)
+			return XLVS_REASON_PASS_ICMP_NO_CONNECTION;
+		if (why)
+			return why;
+	}
 	if (!pipeline_icmp_right(ctx, p))
 		return XLVS_REASON_DROP_ICMP_CHECKSUM;
 	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
@@ -264,6 +251,8 @@ subprogram int pipeline_icmp(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	why = p->reply ? icmp_forward_out(ctx, p) : icmp_forward_in(ctx, p, d);
 	if (likely(why != XLVS_REASON_PASS_LOCAL_CLIENT))
 		account_packet(p, d);
+	if (unlikely(p->one_packet))
+		connection_forget(p);
 	return why;
 }
 
@@ -293,9 +282,16 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 					       struct xlvs_settings *s)
 {
 	struct xlvs_destination *d;
+	int why;
 
-	if (!table_find(p))
-		return pipeline_open(ctx, p, s);
+	if (!table_find(p)) {
+		why = pipeline_open(ctx, p, s);
+		return unlikely(s->nat_icmp_send | s->sip_services) &&
+				       why == XLVS_REASON_PASS_NO_SERVICE &&
+				       p->roles & XLVS_ADDRESS_SERVER ?
+			       pipeline_stray(ctx, p, s) :
+			       why;
+	}
 	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
 	if (p->reply)
 		return XLVS_REASON_NONE;

@@ -25,6 +25,7 @@ PACKETS, QUICK_PACKETS = 16384, 4096
 KERNEL = "linux-image-cloud-amd64"
 LIMIT = 900.0
 XLVS = Path("src/xlvs")
+VERIFIER_COST = Path("script/verifier-cost")
 SCRIPT_LINES = 80
 FAILURE, INTERRUPTED = 1, 130
 
@@ -40,6 +41,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--method", action="append", choices=METHODS, help="only this method (repeatable)")
     add("--hook", action="append", choices=HOOKS, help="only this hook (repeatable)")
     add("--flows", action="append", choices=FLOWS, help="only so many flows (repeatable)")
+    add("--load-only", action="store_true", help="measure nothing: does its verifier take it all?")
     add("--alone", action="store_true", help="xlvs only: no IPVS, no plain forwarding")
     add("--packets", type=int, metavar="N", help=f"per case; {PACKETS}, quick {QUICK_PACKETS}")
     add("--profile", action="store_true", help="also where the instructions go, by symbol")
@@ -63,6 +65,7 @@ def settings(asked: argparse.Namespace) -> str:
     packets = asked.packets or (QUICK_PACKETS if asked.quick else PACKETS)
     words = items(methods, asked.hook or HOOKS, alone=asked.alone)
     return (
+        f"LOAD_ONLY={int(asked.load_only)}\n"
         f'ITEMS="{" ".join(words)}"\n'
         f'FLOWS="{" ".join(flows)}"\n'
         f"PACKETS={packets}\nPROFILE={int(asked.profile)}\n"
@@ -87,6 +90,7 @@ def measure(asked: argparse.Namespace) -> console.Run:
     folder = Path(tempfile.mkdtemp(dir=asked.work))
     try:
         archive = image.build(chosen, XLVS, folder)
+        archive.copy(VERIFIER_COST, f"/guest/{VERIFIER_COST.name}")
         archive.put("/conf", settings(asked).encode())
         archive.write(folder / "initramfs")
         qemu.boot(chosen, folder / "initramfs", said, asked.limit, say)
@@ -107,6 +111,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
+    if asked.load_only:
+        # What that script said, its failure too: the verifier's last words.
+        print("\n".join(run.script), file=sys.stdout if run.complete else sys.stderr)
+        return 0 if run.complete else FAILURE
     if run.wrong:
         print("\n".join(run.script[-SCRIPT_LINES:]), file=sys.stderr)
     print(report.text(run))

@@ -12,6 +12,8 @@
 #ifndef XLVS_OVERLAY_H
 #define XLVS_OVERLAY_H
 
+#define inner_map_lookup_elem live_lookup
+
 #include "explain/notes.h"
 
 static void *(*const live_lookup)(void *, const void *) = (void *)BPF_FUNC_map_lookup_elem;
@@ -313,9 +315,8 @@ static __always_inline void *overlay_event(void *ring, __u64 size)
 {
 	__u32 zero = 0;
 
-	(void)ring;
 	(void)size;
-	return live_lookup(&asked, &zero);
+	return ring == &sync_events ? NULL : live_lookup(&asked, &zero);
 }
 
 #endif

@@ -66,6 +66,12 @@ struct icmp_header {
 #define note(kind, id, a, b) ((void)0)
 #endif
 
+/* In a map that a map names. `xlvs explain` makes no copy of what is there (explain/overlay.h),
+ * so only for what packets do not write. */
+#ifndef inner_map_lookup_elem
+#define inner_map_lookup_elem bpf_map_lookup_elem
+#endif
+
 #ifndef offsetofend
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 #endif

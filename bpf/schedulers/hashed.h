@@ -13,9 +13,14 @@
 static __always_inline struct xlvs_hash_slot *hashed_slot(const struct xlvs_server_list *list,
 							  __u32 index)
 {
-	__u32 at = list->hash_base + index;
+	__u32 at = list->hash_base + index, number = at / XLVS_SLOT_PAGE;
+	void *page;
 
-	return index < list->hash_size ? bpf_map_lookup_elem(&hash_slots, &at) : NULL;
+	if (index >= list->hash_size)
+		return NULL;
+	page = bpf_map_lookup_elem(&hash_slots, &number);
+	at %= XLVS_SLOT_PAGE;
+	return page ? inner_map_lookup_elem(page, &at) : NULL;
 }
 
 /* Chooses the slot's server if it is fit. */

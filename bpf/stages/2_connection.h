@@ -8,6 +8,7 @@
 
 #include "persistence.h"
 #include "state.h"
+#include "sync_tell.h"
 #include "timeout.h"
 #include "table.h"
 
@@ -111,6 +112,8 @@ subprogram int connection_advance(struct packet *p, const struct xlvs_settings *
 	    (state == XLVS_STATE_UDP ? p->reply : state_is_established(state)) &&
 	    (word_state(word) != state || word & clear))
 		persistence_assure(p);
+	if (unlikely(s->sync) && (word_state(word) != state || word & clear))
+		sync_tell(p);
 	return 0;
 }
 

@@ -135,8 +135,8 @@ static __always_inline bool service_source_possible(hook_ctx *ctx, const struct 
 	const struct xlvs_addr *a = &p->tuple.src;
 	__u32 v4 = bpf_ntohl(a->word[3]);
 
-	if (unlikely(hook_ingress(ctx) == LOOPBACK_IFINDEX))
-		return true;
+	if (unlikely(hook_ingress(ctx) == LOOPBACK_IFINDEX || p->icmp_type))
+		return true; /* or it is not the source: an ICMP error's client is quoted */
 	if (address_equal(a, &p->tuple.dst))
 		return false;
 	if (p->family == AF_INET)

@@ -40,7 +40,7 @@ static __always_inline bool fragments_possible(const struct packet *p,
 		return true;
 	if (p->reply)
 		return p->to.sport == p->tuple.sport && p->to.dport == p->tuple.dport;
-	return method == XLVS_METHOD_NAT && d->port == p->tuple.dport;
+	return method == XLVS_METHOD_NAT && destination_port(d, p->tuple.dport) == p->tuple.dport;
 }
 
 /* The first fragment of a packet of the connection p->c. XLVS_REASON_NONE, or its end. */

@@ -22,6 +22,7 @@ from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.engine import defence, estimator
 from xlvs.io import adoption, clock, forwarding, hooks, memory, statefile
+from xlvs.io.configured import Configured, sorry_servers
 from xlvs.io.director import Director
 from xlvs.io.explaining import Explainer
 from xlvs.io.hooks import Hook
@@ -77,9 +78,24 @@ class Daemon:
                 config.tunnel_sources,
                 local_clients=config.local_clients,
             ),
-            lambda saved: statefile.save(place.state, saved),
+            statefile.StateFile(place.state),
         )
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
+        self.configured = (
+            None
+            if config.file is None
+            else Configured(
+                config.file,
+                config.config_id,
+                self.director,
+                kernel,
+                place,
+                self.tasks,
+                self.prepare,
+                self.settle,
+                self.learn,
+            )
+        )
         self.explainer = Explainer(kernel, self.surroundings, lambda: self.director.desired.marks)
 
     async def start(self) -> None:
@@ -91,6 +107,8 @@ class Daemon:
             self._hooks.append(hooks.LOOPBACK)
         for each in self._hooks:
             log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why)
+        if self.configured is not None:
+            await self.configured.prepare()
         await self._take_over()
         for warning in settings.warnings(self.director.desired.settings):
             log.warning("%s", warning)
@@ -102,6 +120,9 @@ class Daemon:
         self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
         self.tasks.start("drains", _every(DRAIN_PERIOD, self._end_drains))
         self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
+        if self.configured is not None:
+            self.configured.addresses(self._own_addresses())
+            await self.configured.start()
 
     async def _take_over(self) -> None:
         adopted = adoption.adopt(
@@ -114,7 +135,7 @@ class Daemon:
         wanted = settings.changed(adopted.desired.settings, self.config.settings)
         adopted = adopted._replace(desired=replace(adopted.desired, settings=wanted))
         self._look_at_memory(adopted.desired.settings)
-        await self.surroundings.learn(addresses(adopted.desired))
+        await self.surroundings.learn(addresses(adopted.desired) | self._sorry_servers())
         self.surroundings.remember(adopted.have.tables.destinations.values())
         self._seen = self.surroundings.revision
         writes = self.director.start(adopted, self.surroundings.observed)
@@ -132,20 +153,22 @@ class Daemon:
 
     async def prepare(self, edits: Sequence[AnyEdit]) -> None:
         """Before edits: know the routes to new destinations."""
-        await self.surroundings.learn(_destinations(edits))
-        if self.surroundings.revision != self._seen:
-            self._seen = self.surroundings.revision
-            self.director.observed = self.surroundings.observed
+        await self.learn(_destinations(edits))
+
+    async def learn(self, wanted: set[Address]) -> None:
+        """Know the routes to these addresses."""
+        await self.surroundings.learn(wanted)
+        self._observe()
+        self.director.observed = self.surroundings.observed
 
     async def settle(self, edits: Sequence[AnyEdit]) -> None:
         """After edits: know the neighbours on the way to new destinations."""
-        self.surroundings.forget_others(addresses(self.director.desired))
-        self._keep_alive()
         await self._settled(_destinations(edits))
 
     async def _settled(self, wanted: set[Address]) -> None:
         ways = self.director.effective.ways
         targets = keepalive.targets({a: ways[a] for a in wanted if a in ways})
+        self.surroundings.want_too(targets)
         await self.surroundings.resolved(targets, SETTLE)
         self._observe()
 
@@ -179,6 +202,8 @@ class Daemon:
 
     def _on_surroundings(self) -> None:
         self._try(self._observe)
+        if self.configured is not None:
+            self.configured.addresses(self._own_addresses())
         links = self._link_names()
         # The first time is the start's, after the maps are as they should be.
         if self._attached and links != self._links:
@@ -218,6 +243,24 @@ class Daemon:
 
     def _reap(self) -> None:
         self._try(lambda: self.director.reap(clock.monotonic()))
+        # Not with each edit: it would have to look at all destinations.
+        asked = addresses(self.director.desired) | self._sorry_servers()
+        self.surroundings.forget_others(self.director.effective.ways.keys() | asked)
+        self._keep_alive()
+
+    def _sorry_servers(self) -> set[Address]:
+        return set() if self.configured is None else sorry_servers(self.configured.configuration)
+
+    def _own_addresses(self) -> frozenset[Address]:
+        links = self.surroundings.observed.links.values()
+        return frozenset(address for link in links for address in link.addresses)
+
+    def reload(self) -> None:
+        """SIGHUP: read the configuration file again."""
+        if self.configured is None:
+            log.warning("SIGHUP: there is no configuration file (xlvsd --use-file)")
+            return
+        self.tasks.start("reload", self.configured.reload())
 
     def _try(self, work: Callable[[], object]) -> None:
         """What nobody asked for has nobody to tell but the log."""
@@ -283,6 +326,7 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     events: PacketEvents | None = None
     try:
         await daemon.start()
@@ -291,6 +335,8 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
     finally:
         if events is not None:
             events.close()
+        if daemon.configured is not None:
+            await daemon.configured.stop()
         await daemon.tasks.stop()
         await daemon.surroundings.stop()
     return daemon.exit_status

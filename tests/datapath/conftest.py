@@ -26,7 +26,7 @@ SMALL = Sizes(
     destinations=256,
     service_destinations=1024,
     port_blocks=16,
-    hash_slots=64,
+    slot_pages=2,
 )
 
 

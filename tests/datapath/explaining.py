@@ -46,7 +46,15 @@ class Explainer:
     def dump(self) -> dict[str, list[tuple[bytes, bytes]]]:
         """Every byte of every map."""
         maps = self.world.path.maps()
-        return {each.name: sorted(each.items()) for each in maps if each.name not in SILENT}
+        found = {each.name: sorted(each.items()) for each in maps if each.name not in SILENT}
+        slots = self.world.path.map("hash_slots")
+        for number, _ in found["hash_slots"]:
+            page = slots.inner(number)
+            assert page is not None
+            with page.view() as view:
+                found[f"page {number.hex()} of hash_slots"] = [(number, bytes(view))]
+            page.close()
+        return found
 
     def explain(self, frame: bytes, side: str = "eth0") -> tuple[Explanation, Trial]:
         """The story, told without a change: compared byte by byte."""
@@ -97,8 +105,10 @@ def frame(  # a packet
     protocol: str = "tcp",
     length: int = 0,
     side: str = "eth0",
+    error: str = "",
+    sender: str = "",
 ) -> bytes:
-    """A packet as ``xlvs explain`` makes it."""
+    """A packet as ``xlvs explain`` makes it, or an ``error`` about it."""
     return frames.make(
         frames.Wanted(
             protocol=Protocol(protocol),
@@ -110,5 +120,7 @@ def frame(  # a packet
             length=length,
             source_mac=mac_bytes(CLIENT_MAC),
             destination_mac=mac_bytes(MAC0 if side == "eth0" else MAC1),
+            error=error,
+            sender=ip_address(sender) if sender else None,
         )
     )

@@ -260,16 +260,20 @@ def test_protected_fragments_need_no_first(director: World) -> None:
     assert b"".join(bytes(packet)[20:] for packet in seen) == DATA
 
 
-@pytest.mark.parametrize("port", [99, 9899])
-def test_sctp_follows_where_its_ports_stay(director: World, port: int) -> None:
+# The client's port: of a service of all ports, or of a mark.
+@pytest.mark.parametrize(("port", "clients"), [(99, False), (9899, False), (0, True)])
+def test_sctp_follows_where_its_ports_stay(director: World, port: int, clients: bool) -> None:
     service = director.service(port=99, protocol=w.SCTP)
-    director.destination(service, 1, Method.NAT, port=port)
+    flags = r.DestinationFlag.AVAILABLE | r.DestinationFlag.RESOLVED
+    if clients:
+        flags |= r.DestinationFlag.CLIENT_PORT
+    director.destination(service, 1, Method.NAT, port=port, flags=flags)
     header = struct.pack("!HHI", 40000, 99, 1)
     body = struct.pack("!BBH", 1, 0, 20) + bytes(16) + DATA
     segment = header + struct.pack(">I", crc32c(header + bytes(4) + body)) + body
     packet = IP(src=w.CLIENT, dst=w.VIP, proto=w.SCTP) / Raw(segment)
     outs = [director.client(each) for each in pieces(packet, v6=False)]
-    if port == 99:
+    if port == 99 or clients:
         assert {out.reason for out in outs} == {"fwd_nat"}
         seen = together([network_of(out, v6=False) for out in outs], v6=False)
         assert bytes(seen.payload) == segment

@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
+from tests.unit.datapath_plan.build import Store
 
 from xlvs.datapath.effective import Options
+from xlvs.datapath.maps import Map
 from xlvs.datapath.observed import NUD_REACHABLE, Link, Neighbour, Observed, Route
-from xlvs.datapath.records import HashSlot, State
+from xlvs.datapath.records import SLOT_PAGE, HashSlot, State
+from xlvs.datapath.space import page_of
 from xlvs.io.adoption import adopt
 from xlvs.io.director import Director
 from xlvs.io.kernel import Kernel
-from xlvs.io.statefile import Saved
 from xlvs.model import edit
 from xlvs.model.service import (
     Destination,
@@ -45,12 +48,12 @@ class Controlled:
     def __init__(self, world: World) -> None:
         self.world = world
         self.kernel = Kernel(world.path)
-        self._saved: list[Saved] = []
+        self._store = Store()
         self.director = self._start(running=False)
 
     def _start(self, *, running: bool) -> Director:
-        made = Director(self.kernel, Options(), self._saved.append)
-        saved = self._saved[-1] if self._saved else None
+        made = Director(self.kernel, Options(), self._store)
+        saved = self._store.saved[-1] if self._store.saved else None
         adopted = adopt(self.kernel.have(), lambda: saved, running=running)
         self.repairs = made.start(adopted, _observed(self.world.ifindex["eth1"]))
         return made
@@ -82,18 +85,27 @@ class Controlled:
 
     def slots(self) -> dict[int, HashSlot]:
         """The table in use of the first service."""
-        region, _ = self.kernel.have().slot_regions[0]
         codec = self.world.layout.codec(HashSlot)
-        slots = self.world.path.map("hash_slots")
-        return {i: codec.unpack(slots.lookup(region.base + i) or b"") for i in range(SIZE)}
+        with self._page() as (slots, first):
+            return {i: codec.unpack(slots.lookup(first + i) or b"") for i in range(SIZE)}
+
+    @contextmanager
+    def _page(self) -> Iterator[tuple[Map, int]]:
+        """Where they are, and the first one's place."""
+        region, _ = self.kernel.have().slot_regions[0]
+        page = self.world.path.map("hash_slots").inner(page_of(region))
+        assert page is not None
+        yield page, region.base % SLOT_PAGE
+        page.close()
 
     def let_pass(self, seconds: float) -> None:
         """As if the slots had changed hands so much earlier."""
-        region, _ = self.kernel.have().slot_regions[0]
-        for i, slot in self.slots().items():
-            at = slot.changed_at - round(seconds * self.world.hz) & 0xFFFFFFFF
-            raw = self.world.layout.pack(slot._replace(changed_at=at))
-            self.world.path.map("hash_slots").update(region.base + i, raw)
+        found = self.slots()
+        with self._page() as (page, first):
+            for i, slot in found.items():
+                at = slot.changed_at - round(seconds * self.world.hz) & 0xFFFFFFFF
+                raw = self.world.layout.pack(slot._replace(changed_at=at))
+                page.update(first + i, raw)
         self.restart()
 
 

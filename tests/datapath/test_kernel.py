@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from tests.unit.datapath_plan.build import KEY, add, add_service, drop, observed, real
+from tests.unit.datapath_plan.build import KEY, Store, add, add_service, drop, observed, real
 
 from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.effective import Options
@@ -53,7 +53,7 @@ def kernel(data_path: DataPath) -> Iterator[Kernel]:
 
 
 def director(kernel: Kernel, *, running: bool) -> Director:
-    made = Director(kernel, OPTIONS, lambda _: None)
+    made = Director(kernel, OPTIONS, Store())
     assert made.start(adopt(kernel.have(), lambda: None, running=running), observed()) is not None
     return made
 
@@ -75,7 +75,7 @@ def test_what_is_written_is_read_back(kernel: Kernel) -> None:
     assert have.roles == have.tables.roles()
     assert have.roles[slot(packed(ip_address("10.0.0.1")))] & AddressRole.VIRTUAL
     assert have.roles[slot(packed(real(9)))] & AddressRole.LOCAL
-    again = Director(kernel, OPTIONS, lambda _: None)
+    again = Director(kernel, OPTIONS, Store())
     assert again.start(adopt(have, lambda: None, running=True), observed()) == ()
     assert again.desired.timeouts == made.desired.timeouts
     made.edit([DeleteService(key=key) for key in (KEY, KEY6, MARK)], go_on=False)

@@ -87,7 +87,7 @@ def test_sizes_reach_every_map(data_path: DataPath) -> None:
     assert entries["remap"] == entries["service_destinations"] == SMALL.service_destinations
     assert entries["destination_load"] == entries["destinations"] == SMALL.destinations
     assert (entries["port_blocks"], entries["local_ports"]) == (16, 16)
-    assert entries["hash_slots"] == SMALL.hash_slots
+    assert entries["hash_slots"] == SMALL.slot_pages
     assert entries["reasons"] > max(data_path.layout.reasons)
 
 

@@ -10,14 +10,13 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
-from tests.unit.datapath_plan.build import add, add_service, observed
+from tests.unit.datapath_plan.build import Store, add, add_service, observed
 
 from xlvs.datapath import testrun
 from xlvs.datapath.effective import Options
 from xlvs.io.adoption import adopt
 from xlvs.io.director import Director
 from xlvs.io.kernel import Kernel
-from xlvs.io.statefile import Saved
 from xlvs.model.edit import AddMark, Clear, ClearMarks, DeleteMark
 from xlvs.model.service import Family, Method, Protocol, ServiceKey
 
@@ -37,7 +36,7 @@ class Controlled(NamedTuple):
 
     world: World
     director: Director
-    saved: list[Saved]
+    store: Store
 
     def tcp(self, to: str, port: int, sport: int = 4000) -> str:
         """Why a SYN went where it did."""
@@ -48,10 +47,10 @@ class Controlled(NamedTuple):
 @pytest.fixture
 def controlled(director: World) -> Iterator[Controlled]:
     kernel = Kernel(director.path)
-    saved: list[Saved] = []
-    made = Director(kernel, Options(), saved.append)
+    store = Store()
+    made = Director(kernel, Options(), store)
     made.start(adopt(kernel.have(), lambda: None, running=False), observed())
-    yield Controlled(director, made, saved)
+    yield Controlled(director, made, store)
     made.edit([Clear(), ClearMarks()], go_on=False)
 
 
@@ -128,7 +127,7 @@ def test_a_restart_finds_its_rules_in_the_maps(controlled: Controlled) -> None:
     have = kernel.have()
     assert have.tables.marks == controlled.director.effective.tables.marks
     assert have.tables.settings.mark_rules == len(rules)
-    again = Director(kernel, Options(), lambda _: None)
-    saved = controlled.saved[-1]
+    again = Director(kernel, Options(), Store())
+    saved = controlled.store.saved[-1]
     assert again.start(adopt(have, lambda: saved, running=True), observed()) == ()
     assert again.desired.marks == tuple(rules)

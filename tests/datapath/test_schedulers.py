@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from ipaddress import ip_address
 
@@ -11,6 +12,9 @@ from scapy.layers.inet import IP, TCP
 
 from xlvs.datapath import records as r
 from xlvs.datapath.records import Method, Scheduler
+from xlvs.datapath.tables import Region
+from xlvs.datapath.writes import WriteSlots
+from xlvs.io.slot_maps import SlotMaps
 from xlvs.schedulers import buckets, maglev
 
 from . import world as w
@@ -144,11 +148,12 @@ def test_a_slot_of_thousands(director: World, scheduler: Scheduler) -> None:
     size = maglev.SIZE if scheduler is Scheduler.MH else buckets.SIZE
     folded = maglev.fold(ip_address(w.CLIENT).packed)
     mine = maglev.slot(folded) if scheduler is Scheduler.MH else buckets.bucket(folded)
-    slots = director.path.map("hash_slots")
-    for i in range(size):
-        owner = other if i == mine else one
-        slots.update(i, director.layout.pack(r.HashSlot(owner, r.NO_DESTINATION)))
-    commit(director, scheduler, [one, other] * 500, hash_base=0, hash_size=size)
+    base = r.SLOT_PAGE + 77
+    owners = array("I", (other if i == mine else one for i in range(size)))
+    slots = SlotMaps(director.path)
+    slots.put([base // r.SLOT_PAGE])
+    slots.write(WriteSlots(Region(base, size), owners, {}))
+    commit(director, scheduler, [one, other] * 500, hash_base=base, hash_size=size)
     assert picks(director, 3) == "222"
     director.change(other, weight=0)
     assert picks(director, 3, 31000) == "---"

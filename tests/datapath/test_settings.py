@@ -97,27 +97,6 @@ def test_a_server_is_told_that_nobody_waits_for_its_answer(director: World, v6: 
         assert director.server(other).reason == "pass_no_service"
 
 
-# -- schedule_icmp --------------------------------------------------------------
-
-
-def test_an_error_about_an_unknown_flow_opens_a_connection(director: World) -> None:
-    number = director.service()
-    director.destination(number, 1, Method.DR)
-    quoted = IP(src=w.VIP, dst=w.CLIENT) / TCP(sport=80, dport=40000, flags="SA")
-    error = IP(src="198.51.100.7", dst=w.VIP) / ICMP(type=3, code=4, nexthopmtu=1300) / quoted
-    assert director.client(error).reason == "pass_icmp_no_connection"
-    director.set(schedule_icmp=1)
-    out = director.client(error)
-    assert (out.verdict, out.reason) == ("send", "fwd_icmp_in")
-    (found,) = director.connections()
-    assert (found.client, found.client_port, found.state) == (w.CLIENT, 40000, "NONE")
-    assert 2.5 < director.left(found) <= 3.1
-    assert director.load(0) == (0, 1)
-    udp = IP(src=w.VIP, dst=w.CLIENT) / UDP(sport=53, dport=40000)
-    other = IP(src="198.51.100.7", dst=w.VIP) / ICMP(type=3, code=4, nexthopmtu=1300) / udp
-    assert director.client(other).reason == "pass_icmp_no_connection"
-
-
 # -- answers' rate --------------------------------------------------------------
 
 

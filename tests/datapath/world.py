@@ -35,7 +35,6 @@ from xlvs.datapath.addresses import slot
 from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.datapath.port import TableUse
 from xlvs.datapath.testrun import tc_context, test_run, xdp_context
-from xlvs.schedulers.maglev import SIZE
 
 CLIENT = "203.0.113.1"
 CLIENT6 = "2001:db8::1"
@@ -55,7 +54,7 @@ SMALL = Sizes(
     destinations=256,
     service_destinations=4096,
     port_blocks=16,
-    hash_slots=3 * SIZE,
+    slot_pages=2,
 )
 TIMEOUTS = {
     r.State.NONE: 2,

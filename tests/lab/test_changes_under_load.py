@@ -5,6 +5,15 @@ What IPVS itself does to a connection: nothing at all if weights change; while i
 removed its packets are dropped, and TCP sends them again; while its service is deleted they
 meet the director's stack, which resets it, unless it says nothing in that time.
 
+Each change is one ipvsadm command and a request of its own, one after the other, as a program
+makes them that uses the API. The commands run in this process: ``ipvsadm`` itself starts an
+interpreter each time, whose cost says nothing of the director's; a script with so many changes
+gives them to one ``ipvsadm -R``.
+
+A hundred a second are asked for. How many there were is printed (``pytest -s``) and no bound:
+clients, servers and director share a machine, which other work may slow down. What is demanded
+holds on any: nothing is broken, and each server was taken away and brought back many times.
+
 XLVS_STORM_SECONDS says how long (15; the whole story is 60).
 """
 
@@ -33,6 +42,8 @@ pytestmark = pytest.mark.alone  # it says how long things take
 SECONDS = int(os.environ.get("XLVS_STORM_SECONDS", "15"))
 RATE = 100
 """Changes per second."""
+ROUNDS = 10
+"""Each server is removed and comes back at least so many times."""
 CONNECTIONS = 24
 AGAIN = 3.0
 """Seconds: a few retransmissions, the first after 0.2 s, that all met a removed server."""
@@ -116,8 +127,10 @@ def test_weights_removal_and_return(director, prepared):
     made = storm(commands, changes(address, prepared.servers_for("nat")), SECONDS - 1)
     report = once.communicate(timeout=SECONDS + 30)[0]
     found = outcome(kept)
-    # A busy machine may be slower, but it has to be a storm.
-    assert made > SECONDS * RATE / 4
+    print(f"{made / (SECONDS - 1):.0f} changes a second for {SECONDS - 1} s")  # noqa: T201
+    print(report)  # noqa: T201
+    servers = len(prepared.servers_for("nat"))
+    assert made >= ROUNDS * servers * (servers + 2)
     assert found["broken"] == found["moved"] == 0, found
     assert found["requests"] > CONNECTIONS * SECONDS
     assert found["slowest"] < AGAIN

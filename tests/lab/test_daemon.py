@@ -104,10 +104,11 @@ def test_what_was_asked_for_last_is_repaired_after_a_kill(small):
     small.stop(signal.SIGKILL)
     # Killed after the file was written and before the maps were.
     state = small.run_folder / "run" / small.instance / "desired.json"
-    saved = json.loads(state.read_text())
-    saved["services"][0]["destinations"][0]["weight"] = 7
-    del saved["services"][0]["destinations"][1]
-    state.write_text(json.dumps(saved))
+    lines = state.read_text().splitlines()
+    change = json.loads(lines[-1])
+    change["services"][0]["destinations"][0]["weight"] = 7
+    del change["services"][0]["destinations"][1]
+    state.write_text("\n".join([*lines, json.dumps(change), '{"cut off']))
     said = small.start()
     assert "repaired: Commit" in said
     assert [d["destination"]["weight"] for d in small.service()["destinations"]] == [7]

@@ -86,6 +86,8 @@ def test_what_cannot_be_explained_is_said(small):
         (("--tcp", CLIENT, f"{VIP}:80", "--interface", "eth7"), 2, "no interface eth7"),
         (("--tcp", VIP, f"{VIP}:80"), 2, "the director's own address"),
         (("--udp", CLIENT, f"{VIP}:70000"), 2, "'70000' is no port"),
+        (("--tcp", VIP, f"{CLIENT}:5", "--error", "too-big"), 2, f"{VIP}: a port is missing"),
+        (("--tcp", CLIENT, f"{VIP}:80", "--sender", CLIENT), 2, "only an ICMP error has a sender"),
     ):
         done = explain(small, *words)
         assert (done.returncode, done.stdout) == (status, ""), words
@@ -102,3 +104,12 @@ def test_what_cannot_be_explained_is_said(small):
     done = explain(small, "--tcp", CLIENT, f"{VIP}:80")
     assert "7 (0x7), by xlvs mark's rules 1" in done.stdout
     assert "fwm 7, by the packet's mark" in done.stdout
+    error = ("--tcp", f"{VIP}:80", f"{CLIENT}:5000", "--error", "too-big")
+    done = explain(small, *error)
+    assert f"icmp too-big from {CLIENT} about tcp {VIP}:80 > {CLIENT}:5000" in done.stdout
+    assert "(pass_icmp_no_connection)" in done.stdout
+    # Marked as the answer to what it quotes.
+    small.edit({"op": "settings.set", "values": {"net.ipv4.vs.schedule_icmp": "1"}})
+    done = explain(small, *error)
+    assert "7 (0x7), by xlvs mark's rules 1" in done.stdout
+    assert "(drop_icmp_not_forwarded)" in done.stdout

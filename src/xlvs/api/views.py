@@ -57,8 +57,9 @@ def service_list(director: Director) -> ServiceList:
     numbers = _Numbers(port.destination_stats(ids), port.load(ids))
     by_rules = marked(director.desired.marks)
     views = []
-    for key, (service, destinations) in director.desired.services.items():
+    for key, (service, destinations) in director.rotated.services.items():
         id_ = effective.service_ids[key]
+        _, asked = director.desired.services[key]
         stats, live, rates = director.ledger.service(id_, service_stats[id_])
         views.append(
             ServiceView(
@@ -73,6 +74,7 @@ def service_list(director: Director) -> ServiceList:
                 live=live,
                 rates=rates,
                 remarks=support.remarks(service, destinations, by_rules),
+                asked=None if asked is destinations else list(asked),
             )
         )
     return ServiceList(services=views, table_size=max(port.connections_size // IPVS_TABLE_RATIO, 1))

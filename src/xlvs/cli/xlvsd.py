@@ -32,6 +32,8 @@ class Config:
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     local_clients: bool = False
+    file: str | None = None
+    config_id: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -101,6 +103,18 @@ def parser() -> argparse.ArgumentParser:
         help="programs on the director itself reach the virtual services too",
     )
     found.add_argument(
+        "-f",
+        "--use-file",
+        metavar="FILE",
+        help="a keepalived.conf: services, checkers, VRRP, connection sync; SIGHUP reads it again",
+    )
+    found.add_argument(
+        "-i",
+        "--config-id",
+        metavar="ID",
+        help="what @ID lines of the file are compared with (default: the host's name up to a dot)",
+    )
+    found.add_argument(
         "--set",
         action="extend",
         nargs="+",
@@ -139,6 +153,8 @@ def read_command_line(argv: Sequence[str]) -> Config:
         tunnel_sources=found.tunnel_sources,
         settings=wanted,
         local_clients=found.local_clients,
+        file=found.use_file,
+        config_id=found.config_id,
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
@@ -66,9 +65,3 @@ def slot(address: bytes) -> int:
     if not address.startswith(_MAPPED):
         word ^= words[0] ^ words[1] ^ words[2]
     return (word * _GOLDEN & 0xFFFFFFFF) >> _SLOT_SHIFT
-
-
-def with_role(roles: bytearray, addresses: Iterable[bytes], role: int) -> None:
-    """Give addresses, as the maps hold them, a role."""
-    for address in addresses:
-        roles[slot(address)] |= role

@@ -176,7 +176,7 @@ class Listing:
         """
         found: list[str] = []
         for way in range(self._shape.ways):
-            live, copy = _live(lines, self._shape, way)
+            live, copy = live_places(lines, self._shape, way)
             if live is not None and self._read(way, live, copy, now, found.append):
                 at = range(first * self._shape.ways + way, 1 << 32, self._shape.ways)
                 places = compress(zip(at, self._ways[way].iter_unpack(copy), strict=False), live)
@@ -274,7 +274,7 @@ class Listing:
         return connection_around(view)
 
 
-def _live(lines: memoryview, shape: Shape, way: int) -> tuple[bytearray | None, bytes]:
+def live_places(lines: memoryview, shape: Shape, way: int) -> tuple[bytearray | None, bytes]:
     """In which lines one of the places has a connection, and a copy of all lines.
 
     Packets write meanwhile. What does not change of a connection lies between two looks

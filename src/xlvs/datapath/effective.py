@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from math import gcd
-from socket import IPPROTO_TCP
 from typing import NamedTuple
 
 from xlvs.datapath import slots, support
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
-from xlvs.datapath.identity import Identities
+from xlvs.datapath.identity import FreeIds, Identities
 from xlvs.datapath.marks import Compiler, Marks
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
 from xlvs.datapath.records import (
@@ -101,6 +100,8 @@ class Options(NamedTuple):
     flow, one at most of each family. ``drop_rate``, ``drop_entry`` and ``secure_tcp`` are
     what the defence does now (``xlvs.engine.defence``), as in the settings map.
     ``local_clients``: packets that the director sends to a virtual address count too.
+    ``standby``: virtual addresses that another director holds now. ``sync``: the data path
+    tells of changes of connections.
     """
 
     local_addresses: tuple[Address, ...] = ()
@@ -109,6 +110,8 @@ class Options(NamedTuple):
     drop_entry: int = 0
     secure_tcp: int = 0
     local_clients: bool = False
+    standby: frozenset[Address] = frozenset()
+    sync: bool = False
 
 
 class Effective(NamedTuple):
@@ -176,18 +179,21 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     have: Have,
     capacity: Capacity,
     release: Release = NOTHING_RELEASED,
+    *,
+    free: FreeIds | None = None,
 ) -> Effective:
     """What the maps should hold.
 
     ``have`` decides ids and the clock's rate only: what is there keeps its id.
-    ``release``: what no connection names and need not be kept any longer.
+    ``release``: what no connection names and need not be kept any longer. ``free``: ids
+    for what is new, if ``have`` is not all that there is.
     Raises Problem: no room, or FULLNAT without local addresses.
     """
     there = have.tables
     pools = {s.key: _pool(s, d, options) for s, d in desired.services.values()}
     there_pools = there.pools()
     moved = _moved(pools, there, there_pools)
-    ids = Identities(have, capacity, release.destinations, moved)
+    ids = Identities(have, capacity, release.destinations, moved, free)
     work = _Work(desired, observed, options, ids, have)
     work.pools = pools
     work.there_pools = there_pools
@@ -285,6 +291,8 @@ class _Work:
         pool = self._pool(service.key, id_)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
+        if service.key.address in self._options.standby:
+            flags |= ServiceFlag.STANDBY
         if self._fallback and support.scheduler(service) in support.FALLING_BACK:
             flags |= ServiceFlag.HASH_FALLBACK
         own = service.timeouts
@@ -409,13 +417,13 @@ class _Work:
             destinations=self._destinations,
             port_blocks=self._port_blocks,
             interfaces=interfaces(self._observed),
-            settings=self._settings(marks),
             marks=marks,
         )
+        tables = tables._replace(settings=self._settings(marks, tables.counts()))
         check_blocks(tables.blocks().values())
         return Effective(tables, self._service_ids, self._destination_ids, self._ways)
 
-    def _settings(self, marks: Marks) -> Settings:
+    def _settings(self, marks: Marks, counts: Mapping[str, int]) -> Settings:
         seconds = dict(TIMEOUTS)
         timeouts = self._desired.timeouts
         seconds[State.ESTABLISHED] = timeouts.tcp
@@ -427,16 +435,7 @@ class _Work:
         spread6, source6 = _spread(self._options, 6)
         there = self._there.settings.mark_set
         return Settings(
-            services=len(self._keys),
-            zero_ports=sum(1 for key in self._keys if not key.port and not key.fwmark),
-            sip_services=sum(1 for s in self._services.values() if s.flags & ServiceFlag.SIP),
-            ftp_services=sum(
-                1
-                for key in self._keys
-                if key.port == support.FTP_PORT and key.protocol == IPPROTO_TCP
-            ),
-            marks=sum(1 for key in self._keys if key.fwmark),
-            local_destinations=sum(1 for d in self._destinations.values() if d.flags & _LOCAL),
+            **counts,
             conn_reuse_mode=values["conn_reuse_mode"] & _U32,  # bits: 2 is one of its own
             expire_nodest_conn=on["expire_nodest_conn"],
             sloppy_tcp=on["sloppy_tcp"],
@@ -457,6 +456,7 @@ class _Work:
             answer_rate=values["xlvs.icmp_answers_per_second"],
             spread4=spread4,
             spread6=spread6,
+            sync=int(self._options.sync),
             local_clients=int(self._options.local_clients),
             spread_source4=source4,
             spread_source6=source6,

@@ -9,17 +9,19 @@ place of a server in rr's round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from xlvs.datapath.effective import servers
 from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
 from xlvs.model.edit import (
     AddDestination,
+    AddLocalAddress,
     AddService,
     AnyEdit,
     Clear,
     DeleteDestination,
+    DeleteLocalAddress,
     DeleteService,
     DrainDestination,
     EditDestination,
@@ -39,7 +41,9 @@ class Changes:
     servers, since the scheduler was last bound. ``begun``: services added (so their
     counters and cursors begin anew). ``rebound``: services that got another scheduler.
     ``deleted``: destinations deleted, also if they were added again.
-    ``zeroed``: whose counters begin at zero; None means all.
+    ``zeroed``: whose counters begin at zero; None means all. ``services``: those that
+    were added, changed or deleted, new ones in their order. ``everything``: more may have
+    changed than they.
     """
 
     weights: dict[ServiceKey, list[tuple[int, int]]] = field(default_factory=dict)
@@ -47,6 +51,8 @@ class Changes:
     rebound: set[ServiceKey] = field(default_factory=set)
     deleted: dict[ServiceKey, set[DestinationKey]] = field(default_factory=dict)
     zeroed: list[ServiceKey | None] = field(default_factory=list)
+    services: dict[ServiceKey, None] = field(default_factory=dict)
+    everything: bool = False
 
 
 NO_CHANGES = Changes()
@@ -87,6 +93,41 @@ def fold(
     return draft.desired(), results, changes
 
 
+def turned(keys: Iterable[ServiceKey], before: Desired, then: Desired) -> Changes:
+    """The changes, if servers of these services came and went without being asked for."""
+    changes = Changes()
+    for key in keys:
+        if key not in then.services:
+            continue
+        changes.services[key] = None
+        changes.weights[key] = [_numbers(then.services, key)]
+        if key in before.services:
+            gone = _listed(before, key) - _listed(then, key)
+            if gone:
+                changes.deleted[key] = gone
+    return changes
+
+
+def with_turned(changes: Changes, rotated: Changes) -> Changes:
+    """``changes`` of what is asked for, of which ``rotated`` knows what becomes of it.
+
+    Their order tells wrr nothing then: its servers are others than those asked for.
+    """
+    weights, deleted = dict(changes.weights), dict(changes.deleted)
+    for key, numbers in rotated.weights.items():
+        if key in weights:
+            weights[key] = numbers
+    for key, gone in rotated.deleted.items():
+        deleted[key] = deleted.get(key, set()) | gone
+    return replace(
+        changes, weights=weights, deleted=deleted, services={**changes.services, **rotated.services}
+    )
+
+
+def _listed(desired: Desired, key: ServiceKey) -> set[DestinationKey]:
+    return {each.key for each in desired.services[key][1]}
+
+
 def _scheduler(services: Mapping[ServiceKey, Entry], edit: AnyEdit) -> str:
     """The scheduler that the service of this edit has now, "" if there is none."""
     if isinstance(edit, EditService) and edit.service.key in services:
@@ -99,9 +140,12 @@ def _note(
 ) -> None:
     match edit:
         case AddService(service=service):
+            changes.services.pop(service.key, None)
+            changes.services[service.key] = None
             changes.begun.add(service.key)
             changes.weights[service.key] = [_numbers(services, service.key)]
         case EditService(service=service):
+            changes.services[service.key] = None
             if bound != service.scheduler:
                 changes.rebound.add(service.key)
                 changes.weights[service.key] = [_numbers(services, service.key)]
@@ -111,16 +155,21 @@ def _note(
             | DrainDestination(service=key)
             | UndrainDestination(service=key)
         ):
+            changes.services[key] = None
             changes.weights.setdefault(key, []).append(_numbers(services, key))
         case DeleteDestination(service=key, destination=destination):
+            changes.services[key] = None
             changes.weights.setdefault(key, []).append(_numbers(services, key))
             changes.deleted.setdefault(key, set()).add(destination)
         case DeleteService(key=key):
+            changes.services[key] = None
             _forget(changes, key)
         case Zero(service=zeroed):
             changes.zeroed.append(zeroed)
+        case AddLocalAddress(service=key) | DeleteLocalAddress(service=key):
+            changes.services[key] = None
         case _:
-            pass
+            changes.everything = True
 
 
 def _forget(changes: Changes, key: ServiceKey) -> None:

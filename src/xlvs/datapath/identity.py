@@ -9,6 +9,7 @@ was removed: adding it again finds the same id, with its connections and counter
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from xlvs.datapath.records import ServiceKey
 from xlvs.datapath.tables import BlockKey, Capacity, Have
@@ -16,6 +17,36 @@ from xlvs.model.problem import Code, Problem
 
 ServerKey = tuple[int, int, bytes, int]
 """A destination's identity: service id, family, address, port."""
+
+
+class Free:
+    """Numbers that are not taken, the lowest first."""
+
+    def __init__(self, taken: Iterable[int], size: int) -> None:
+        self._taken = set(taken)
+        self._size = size
+        self._next = 0
+
+    def take(self, complaint: str) -> int:
+        """The lowest one, taken from now on. Raises Problem with this text if there is none."""
+        while self._next in self._taken:
+            self._next += 1
+        if self._next >= self._size:
+            raise Problem(Code.NO_SPACE, complaint)
+        self._taken.add(self._next)
+        return self._next
+
+    def give(self, number: int) -> None:
+        """It is not taken any more."""
+        self._taken.discard(number)
+        self._next = min(self._next, number)
+
+
+class FreeIds(NamedTuple):
+    """Ids that are nobody's."""
+
+    services: Free
+    destinations: Free
 
 
 class Identities:
@@ -27,11 +58,13 @@ class Identities:
         capacity: Capacity,
         release: frozenset[int],
         moved: frozenset[int] = frozenset(),
+        free: FreeIds | None = None,
     ) -> None:
         """``release``: ids of removed destinations that nobody refers to any more.
 
         ``moved``: services that get other local addresses; their blocks of ports are
-        not theirs any more, and nobody else's yet.
+        not theirs any more, and nobody else's yet. ``free``: if ``have`` is a part only,
+        the ids that are nobody's in the whole.
         """
         tables = have.tables
         self._capacity = capacity
@@ -43,8 +76,10 @@ class Identities:
             for id_, d in tables.destinations.items()
             if id_ not in release
         }
-        self._service_ids = _Free(self._services.values(), capacity.services)
-        self._destination_ids = _Free(self._destinations.values(), capacity.destinations)
+        self._free = free or FreeIds(
+            Free(self._services.values(), capacity.services),
+            Free(self._destinations.values(), capacity.destinations),
+        )
         known = tables.blocks(without=moved)
         left = (have.busy_blocks | tables.blocks().keys()) - known.keys()
         self._blocks = _Blocks(known, left, capacity.port_blocks)
@@ -53,7 +88,7 @@ class Identities:
         """The service's id. Raises Problem when there is no room."""
         found = self._services.get(key)
         if found is None:
-            found = self._service_ids.take(
+            found = self._free.services.take(
                 f"there is no room for more than {self._capacity.services} services"
             )
             self._services[key] = found
@@ -63,7 +98,7 @@ class Identities:
         """The destination's id. Raises Problem when there is no room."""
         found = self._destinations.get(key)
         if found is None:
-            found = self._destination_ids.take(
+            found = self._free.destinations.take(
                 f"there is no room for more than {self._capacity.destinations} destinations"
             )
             self._destinations[key] = found
@@ -72,23 +107,6 @@ class Identities:
     def blocks(self, keys: Sequence[BlockKey]) -> int:
         """First of as many blocks of local ports in a row, one per key."""
         return self._blocks.find(keys)
-
-
-class _Free:
-    """The lowest numbers that are not taken."""
-
-    def __init__(self, taken: Iterable[int], size: int) -> None:
-        self._taken = set(taken)
-        self._size = size
-        self._next = 0
-
-    def take(self, complaint: str) -> int:
-        while self._next in self._taken:
-            self._next += 1
-        if self._next >= self._size:
-            raise Problem(Code.NO_SPACE, complaint)
-        self._taken.add(self._next)
-        return self._next
 
 
 class _Blocks:

@@ -38,6 +38,7 @@ OBJECT_FILES = ("xdp.bpf.o", "tc.bpf.o", "control.bpf.o")
 COMMIT_PROGRAM = "xlvs_commit"
 SWEEP_PROGRAM = "xlvs_start_sweep"
 NOW_PROGRAM = "xlvs_now"
+SYNC_PROGRAM = "xlvs_sync"
 
 _LAYOUT_BYTES = 1 << 16
 _CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
@@ -63,8 +64,10 @@ class Sizes:
     of 32 bytes: about half full, no connection finds all of its taken.
     ``services``, ``destinations``: together 35 MB, and 3.3 MB more for each CPU.
     ``service_destinations``: places in the services' lists, of which each change needs
-    some, so half of them may be taken. ``hash_slots``: of 16 bytes. A service has 4093
-    with the scheduler mh and 256 with sh: 10,000 services of sh fit, or 768 of mh.
+    some, so half of them may be taken. ``slot_pages``: of ``records.SLOT_PAGE`` slots of
+    16 bytes; they take memory as services need them. A service has 4093 slots with the
+    scheduler mh, so 16 fit into a page, and 256 with sh: as many services as there can be
+    have slots, also when all are written anew at once.
     ``connections6``: places of IPv6, of 64 bytes; 0 stands for a quarter.
     """
 
@@ -73,7 +76,7 @@ class Sizes:
     destinations: int = 65536
     service_destinations: int = 1 << 18
     port_blocks: int = 1024
-    hash_slots: int = 3 << 20
+    slot_pages: int = 2048
     connections6: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +91,11 @@ class Sizes:
         Its lines have one place each, so they have to be emptier than IPv4's.
         """
         return cls(connections=connections, connections6=2 * ipv6 if ipv6 else 0)
+
+    @property
+    def hash_slots(self) -> int:
+        """Slots in all pages together."""
+        return self.slot_pages * records.SLOT_PAGE
 
     def check(self) -> None:
         """Raises DataPathProblem if the maps cannot be that big whatever the memory."""
@@ -161,7 +169,7 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "destination_load": lambda s: s.destinations,
     "destination_stats": lambda s: s.destinations,
     "real_servers": lambda s: s.destinations,
-    "hash_slots": lambda s: s.hash_slots,
+    "hash_slots": lambda s: s.slot_pages,
     "port_blocks": lambda s: s.port_blocks,
     "local_ports": lambda s: s.port_blocks,
     "connections4": lambda s: _lines4(s.connections) + _BEHIND,
@@ -187,7 +195,7 @@ def _sizes(maps: Mapping[str, Map], connections: int) -> Sizes:
         destinations=entries("destinations"),
         service_destinations=entries("service_destinations"),
         port_blocks=entries("port_blocks"),
-        hash_slots=entries("hash_slots"),
+        slot_pages=entries("hash_slots"),
         connections6=entries("connections6") - _BEHIND,
     )
 
@@ -358,6 +366,14 @@ class DataPath:
         with explained("reading the data path's clock"):
             run = libbpf.test_run(self.programs[NOW_PROGRAM], None, codec.pack(records.Now()), 0, 0)
         return codec.unpack(run.ctx_out).ticks % _TICKS
+
+    def take_synced(self, count: int) -> None:
+        """Put the first ones of the map ``synced`` into the table."""
+        codec = self.layout.codec(records.Sync)
+        with explained("taking another director's connections"):
+            libbpf.test_run(
+                self.programs[SYNC_PROGRAM], None, codec.pack(records.Sync(count)), 0, 0
+            )
 
     def close(self) -> None:
         """Close the descriptors; the data path goes on."""

@@ -14,6 +14,7 @@ from xlvs.datapath import libbpf
 
 # HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH, LPM_TRIE: their entries can be deleted.
 _HASH_TYPES = frozenset({1, 5, 9, 10, 11})
+_EMPTIED = _HASH_TYPES | {libbpf.BPF_MAP_TYPE_ARRAY_OF_MAPS}
 _PERCPU_TYPES = frozenset({5, 6, 10})  # PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
 _BATCH = 4096
 _U32 = struct.Struct("=I")
@@ -91,9 +92,14 @@ class Map:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry of an array or hash, a few thousand for each system call.
 
+        Of an array of maps those that there are; the value is a map's id.
+
         Entries that come or go meanwhile may or may not be seen, as with any
         walk over a hash that packets write.
         """
+        if self.info.type == libbpf.BPF_MAP_TYPE_ARRAY_OF_MAPS:
+            yield from self._inner_ids()
+            return
         sizes = (self.info.key_size, self._value_bytes)
         batch = min(_BATCH, self.info.max_entries)
         cursor: bytes | None = None
@@ -115,6 +121,18 @@ class Map:
             if cursor is None:
                 return
 
+    def inner(self, key: Key) -> Map | None:
+        """The map that an entry of an array of maps names, to be closed; None if none."""
+        raw = self.lookup(key)
+        return None if raw is None else Map(self.name, libbpf.map_by_id(*_U32.unpack(raw)))
+
+    def _inner_ids(self) -> Iterator[tuple[bytes, bytes]]:
+        # One by one: a batch would stop at the first entry without a map.
+        for index in range(self.info.max_entries):
+            raw = self.lookup(index)
+            if raw is not None:
+                yield _U32.pack(index), raw
+
     def items_percpu(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """Every entry of a per-CPU map with its value on each CPU."""
         for key, raw in self.items():
@@ -133,8 +151,8 @@ class Map:
         return memoryview(area)[:length]
 
     def clear(self) -> int:
-        """Empty a hash, zero every entry of an array; returns how many entries."""
-        if self.info.type in _HASH_TYPES:
+        """Empty a hash or an array of maps, zero every entry of another; how many entries."""
+        if self.info.type in _EMPTIED:
             keys = [key for key, _ in self.items()]
             return sum(self.delete(key) for key in keys)
         zero = bytes(self.info.value_size)

@@ -7,7 +7,7 @@ step says which packet another order would misroute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import ne
 from typing import NamedTuple
@@ -15,16 +15,19 @@ from typing import NamedTuple
 from xlvs.datapath import slots
 from xlvs.datapath.records import (
     CURSOR_HEAD,
+    SLOT_PAGE,
     Destination,
     DestinationFlag,
     PortBlock,
     Scheduler,
     Service,
     ServiceFlag,
+    ServiceKey,
     Settings,
     State,
 )
 from xlvs.datapath.slots import Moment
+from xlvs.datapath.space import NOWHERE, Space, page_of, slots_read
 from xlvs.datapath.tables import EMPTY, Capacity, Have, Region, Servers, Tables
 from xlvs.datapath.writes import (
     ClearBlock,
@@ -44,14 +47,14 @@ from xlvs.datapath.writes import (
     PutRoles,
     PutService,
     PutSettings,
+    PutSlotPages,
     Write,
     WriteList,
     WriteMarks,
     WriteSlots,
 )
-from xlvs.model.problem import Code, Problem
+from xlvs.model.copied import copied
 
-NOWHERE = Region(0, 0)
 IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _USED = int(ServiceFlag.USED)
@@ -74,24 +77,75 @@ class Renewal(NamedTuple):
 NOTHING_RENEWED = Renewal()
 
 
+class Shared(NamedTuple):
+    """What services have in common, as far as it changes.
+
+    ``roles``: bytes of ``addresses`` by their place, as they are and as they will be.
+    ``answering``, ``will_answer``: NAT servers by where their packets come from.
+    ``space``: where no list of servers is.
+    """
+
+    roles: Sequence[tuple[int, int, int]]
+    answering: Mapping[ServiceKey, int]
+    will_answer: Mapping[ServiceKey, int]
+    space: Space
+
+
 def diff(
-    have: Have, want: Tables, capacity: Capacity, renewal: Renewal = NOTHING_RENEWED
+    have: Have,
+    want: Tables,
+    capacity: Capacity,
+    renewal: Renewal = NOTHING_RENEWED,
+    shared: Shared | None = None,
 ) -> tuple[Write, ...]:
     """The writes that lead from ``have`` to ``want``; none if they are equal.
 
-    Raises Problem when the lists do not fit.
+    ``shared`` says of a part what it has in common with the rest; without it ``have``
+    and ``want`` are everything. Raises Problem when the lists do not fit.
     """
-    return tuple(_Plan(have, want, capacity, renewal).writes())
+    found = shared or _shared(have, want, capacity)
+    writes = tuple(_Plan(have, want, capacity, renewal, found).writes())
+    # All at once, because the kernel waits a moment for each time; and first, because this
+    # is where memory may be short.
+    regions = {write.region for write in writes if isinstance(write, WriteSlots)}
+    pages = {page_of(region) for region in regions} - have.slot_pages
+    return (PutSlotPages(tuple(sorted(pages))), *writes) if pages else writes
+
+
+def _shared(have: Have, want: Tables, capacity: Capacity) -> Shared:
+    there, wanted = have.roles, want.roles()
+    places: Iterable[int] = ()
+    if there != wanted:
+        places = compress(range(len(wanted)), map(ne, there, wanted))
+    return Shared(
+        [(at, there[at], wanted[at]) for at in places],
+        have.tables.real_servers(),
+        want.real_servers(),
+        lists_space(have, capacity),
+    )
+
+
+def lists_space(have: Have, capacity: Capacity) -> Space:
+    """Where no packet looks for servers."""
+    return Space(
+        lambda: (region for both in have.regions.values() for region in both),
+        capacity.service_destinations,
+        "there is no room for the servers' lists",
+    )
 
 
 def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     """What the maps hold when all writes were done."""
-    regions, slot_regions, pasts = dict(have.regions), dict(have.slot_regions), dict(have.pasts)
-    committed = dict(have.committed)
+    regions, slot_regions = copied(have.regions), copied(have.slot_regions)
+    pasts, committed = copied(have.pasts), copied(have.committed)
+    pages = have.slot_pages
+    roles: bytearray | None = None
     written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}
     for write in writes:
         if isinstance(write, WriteSlots):
             written[write.region] = write.pasts
+        elif isinstance(write, PutSlotPages):
+            pages |= frozenset(write.numbers)
         elif isinstance(write, Commit):
             current, _ = regions.get(write.service, (NOWHERE, NOWHERE))
             regions[write.service] = (write.region, current)
@@ -99,14 +153,19 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
             slot_regions[write.service] = (write.slots, current)
             committed[write.service] = have.now
             pasts[write.service] = written.get(write.slots, pasts.get(write.service, EMPTY))
+        elif isinstance(write, PutRoles):
+            roles = roles or bytearray(have.roles)
+            for at, role in write.slots:
+                roles[at] = role
     return have._replace(
         tables=want,
         regions=regions,
         slot_regions=slot_regions,
         committed=committed,
         pasts={id_: found for id_, found in pasts.items() if found},
-        roles=want.roles(),
+        roles=bytes(roles) if roles else have.roles,
         egress=_egress(want),
+        slot_pages=pages,
     )
 
 
@@ -160,25 +219,21 @@ _COUNTS = ("services", "local_destinations", "zero_ports", "ftp_services", "sip_
 
 
 class _Plan:
-    def __init__(self, have: Have, want: Tables, capacity: Capacity, renewal: Renewal) -> None:
+    def __init__(
+        self, have: Have, want: Tables, capacity: Capacity, renewal: Renewal, shared: Shared
+    ) -> None:
         self._have = have
         self._there = have.tables
         self._want = want
         self._renewal = renewal
-        self._space = _Space(
-            have.regions,
-            capacity.service_destinations,
-            "there is no room for the servers' lists",
-        )
-        self._slot_space = _Space(
-            _slots_read(have),
+        self._shared = shared
+        self._slot_space = Space(
+            lambda: slots_read(have),
             capacity.hash_slots,
             "there is no room for the slots of more services with the schedulers mh and sh",
+            page=SLOT_PAGE,
         )
-        self._roles = want.roles()
         self._suspended: set[int] = set()
-        self._there_real_servers = have.tables.real_servers()
-        self._wanted_real_servers = want.real_servers()
         # New to packets: the key is not there, or it was deleted in between.
         self._new = {
             id_
@@ -188,8 +243,7 @@ class _Plan:
 
     def writes(self) -> Iterator[Write]:
         # A packet between addresses without a role is not looked at any further.
-        roles = _union(self._have.roles, self._roles)
-        yield from _roles(self._have.roles, roles)
+        yield from _roles((at, old, old | new) for at, old, new in self._shared.roles)
         # A reply's next hop must find its interface.
         yield from self._interfaces_added()
         # A server on the director itself answers the first packet that it gets.
@@ -236,7 +290,7 @@ class _Plan:
         # Nobody is left who could answer.
         yield from self._egress(on=False)
         # Last: until here packets of what goes were still ours.
-        yield from _roles(roles, self._roles)
+        yield from _roles((at, old | new, new) for at, old, new in self._shared.roles)
 
     def _port_blocks_assigned(self) -> Iterator[Write]:
         for block, local in self._want.port_blocks.items():
@@ -327,7 +381,7 @@ class _Plan:
 
     def _real_servers(self, *, there: bool) -> Iterator[Write]:
         """Those that come, or those that are ``there`` and go."""
-        before, wanted = self._there_real_servers, self._wanted_real_servers
+        before, wanted = self._shared.answering, self._shared.will_answer
         if there:
             for key in before.keys() - wanted.keys():
                 yield DropRealServer(key)
@@ -393,7 +447,7 @@ class _Plan:
             del steps[:-1]  # only wrr remembers the way
         region, _ = self._have.regions.get(id_, (NOWHERE, NOWHERE))
         if old.ids != new.ids:
-            region = self._space.take(len(new.ids))
+            region = self._shared.space.take(len(new.ids))
             if new.ids:
                 yield WriteList(region, new.ids)
         slots_region, _ = self._have.slot_regions.get(id_, (NOWHERE, NOWHERE))
@@ -442,48 +496,6 @@ class _Plan:
         return slots.after_change(old.owners, pasts, new.owners, moment)
 
 
-class _Space:
-    """Free regions of a map of lists: no packet may still be reading there."""
-
-    def __init__(
-        self, regions: Mapping[int, tuple[Region, Region]], size: int, complaint: str
-    ) -> None:
-        self._complaint = complaint
-        # Gaps, not what is taken: ten thousand new services take theirs one by one.
-        self._free: list[Region] = []
-        base = 0
-        for region in sorted({region for both in regions.values() for region in both}):
-            if region.base > base and region.size:
-                self._free.append(Region(base, region.base - base))
-            base = max(base, region.base + region.size)
-        if size > base:
-            self._free.append(Region(base, size - base))
-
-    def take(self, count: int) -> Region:
-        if not count:
-            return NOWHERE
-        for place, gap in enumerate(self._free):
-            if gap.size < count:
-                continue
-            rest = Region(gap.base + count, gap.size - count)
-            self._free[place : place + 1] = [rest] if rest.size else []
-            return Region(gap.base, count)
-        raise Problem(Code.NO_SPACE, self._complaint)
-
-
-def _slots_read(have: Have) -> dict[int, tuple[Region, Region]]:
-    """Regions of slots that packets may be reading.
-
-    Those before are not kept for as long as lists are: they are large, also those of
-    services that are gone.
-    """
-    found = {}
-    for id_, (current, before) in have.slot_regions.items():
-        age = (have.now - have.committed.get(id_, have.now)) % slots.TICKS
-        found[id_] = (current, NOWHERE if age >= have.hz else before)
-    return found
-
-
 def _egress(want: Tables) -> bool:
     """Whether anybody's answers have to be seen on the way out."""
     return want.settings.local_destinations > 0
@@ -498,12 +510,8 @@ def _available(flags: int) -> bool:
     return bool(flags & _AVAILABLE)
 
 
-def _union(old: bytes, new: bytes) -> bytes:
-    both = int.from_bytes(old, "little") | int.from_bytes(new, "little")
-    return both.to_bytes(len(new), "little")
-
-
-def _roles(old: bytes, new: bytes) -> Iterator[Write]:
-    """The bytes of ``addresses`` that change, if any."""
-    if old != new:
-        yield PutRoles(tuple(compress(enumerate(new), map(ne, old, new))))
+def _roles(changes: Iterable[tuple[int, int, int]]) -> Iterator[Write]:
+    """Those bytes of ``addresses`` that change, if any."""
+    found = tuple((at, new) for at, old, new in changes if old != new)
+    if found:
+        yield PutRoles(found)

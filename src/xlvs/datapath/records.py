@@ -22,6 +22,7 @@ LOCAL_PORT_FIRST = 1024
 LOCAL_PORT_WORDS = 1008
 LOCAL_PORT_SUMMARY = 16
 NO_DESTINATION = 0xFFFFFFFF
+SLOT_PAGE = 65536
 CHAIN = 32
 REGION_LINES = 64
 WAYS4 = 2
@@ -32,6 +33,7 @@ CONNECTION_METHOD_SHIFT = 16
 CONNECTION_GENERATION_SHIFT = 20
 ADDRESS_SLOTS = 65536
 CALL_ID_MAX = 255
+SYNCED_BATCH = 256
 MARK_SET_BITS = 32
 MARK_PROTOCOL_BITS = 48
 MARK_PORT_CLASSES = 256
@@ -133,6 +135,7 @@ class ServiceFlag(IntFlag):
     HASH_PORT = 32
     SIP = 64
     OWN_TIMEOUTS = 128
+    STANDBY = 256
 
 
 class DestinationFlag(IntFlag):
@@ -176,6 +179,27 @@ class MarkMatters(IntFlag):
     PORTS = 1 << 29
 
 
+class SyncedFlag(IntFlag):
+    """enum xlvs_synced_flags."""
+
+    TEMPLATE = 1
+    MARK = 2
+    ASSURED = 4
+    NO_OUTPUT = 8
+    CONTROLLED = 16
+
+
+class SyncedResult(IntEnum):
+    """enum xlvs_synced_result."""
+
+    OPENED = 0
+    UPDATED = 1
+    FULL = 2
+    CONTENDED = 3
+    PORT = 4
+    UNKNOWN = 5
+
+
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
@@ -188,6 +212,8 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_connection_flags": ("XLVS_CONNECTION_", ConnectionFlag),
     "xlvs_address_role": ("XLVS_ADDRESS_", AddressRole),
     "xlvs_mark_matters": ("XLVS_MARK_", MarkMatters),
+    "xlvs_synced_flags": ("XLVS_SYNCED_", SyncedFlag),
+    "xlvs_synced_result": ("XLVS_SYNCED_", SyncedResult),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
 
@@ -478,6 +504,8 @@ class TableCounts(NamedTuple):
     half_closed: int = 0
     evicted: int = 0
     full: int = 0
+    told: int = 0
+    untold: int = 0
 
 
 class Table(NamedTuple):
@@ -559,6 +587,7 @@ class Settings(NamedTuple):
     spread4: int = 0
     spread6: int = 0
     local_clients: int = 0
+    sync: int = 0
     spread_source4: bytes = NO_ADDRESS
     spread_source6: bytes = NO_ADDRESS
     timeout: tuple[int, ...] = (0,) * len(State)
@@ -614,6 +643,31 @@ class Interface(NamedTuple):
     mac: bytes = NO_MAC
 
 
+class Synced(NamedTuple):
+    """Value of synced: another director's connection."""
+
+    src: bytes = NO_ADDRESS
+    dst: bytes = NO_ADDRESS
+    sport: int = 0
+    dport: int = 0
+    protocol: int = 0
+    family: int = 0
+    destination: int = 0
+    state: int = 0
+    flags: int = 0
+    left: int = 0
+    template_timeout: int = 0
+    block: int = 0
+    local_port: int = 0
+    result: int = 0
+
+
+class Sync(NamedTuple):
+    """Input of the program xlvs_sync."""
+
+    entries: int = 0
+
+
 class Event(NamedTuple):
     """A record of the ring buffer events."""
 
@@ -666,5 +720,7 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Addresses: "xlvs_addresses",
     Interface: "xlvs_interface",
     Event: "xlvs_event",
+    Synced: "xlvs_synced",
+    Sync: "xlvs_sync",
 }
 """Record -> the struct of bpf/abi.h that it stands for."""

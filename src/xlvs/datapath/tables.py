@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
+from socket import IPPROTO_TCP
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from xlvs.datapath.addresses import text, with_role
+from xlvs.datapath import support
+from xlvs.datapath.addresses import slot, text
 from xlvs.datapath.marks import NO_MARKS, Marks
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
@@ -26,7 +28,7 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
 )
-from xlvs.datapath.slots import Pasts
+from xlvs.datapath.slots import NO_OWNERS, Owners, Pasts
 from xlvs.model.problem import Code, Problem
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
@@ -35,7 +37,17 @@ EMPTY: Mapping[Any, Any] = MappingProxyType({})
 NO_BLOCK = 0xFFFFFFFF
 """Port block of a removed destination whose service has other local addresses by now."""
 
+EVERYWHERE = -1
+"""In place of a byte of ``addresses``: all of them."""
+
+# Plain numbers: there may be thousands of destinations.
 _STATELESS = int(ServiceFlag.STATELESS)
+_STANDBY = int(ServiceFlag.STANDBY)
+_SIP = int(ServiceFlag.SIP)
+_VIRTUAL = int(AddressRole.VIRTUAL)
+_LOCAL_ROLE = int(AddressRole.LOCAL)
+_SERVER = int(AddressRole.SERVER)
+_STATELESS_ROLE = int(AddressRole.STATELESS)
 _LOCAL = int(DestinationFlag.LOCAL)
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
@@ -53,7 +65,7 @@ class Servers(NamedTuple):
     ids: tuple[int, ...] = ()
     gcd: int = 1
     max_weight: int = 0
-    owners: tuple[int, ...] = ()
+    owners: Owners = NO_OWNERS
 
 
 class BlockKey(NamedTuple):
@@ -164,48 +176,75 @@ class Tables(NamedTuple):
             if service.local_count and destination.port_block != NO_BLOCK:
                 yield destination, service.local_count
 
+    def counts(self) -> dict[str, int]:
+        """Settings by which packets spare look-ups: of how many services something is true."""
+        ports = [key for key in self.keys if not key.fwmark]
+        return {
+            "services": len(self.keys),
+            "zero_ports": sum(1 for key in ports if not key.port),
+            "sip_services": sum(1 for s in self.services.values() if s.flags & _SIP),
+            "ftp_services": sum(
+                1 for key in ports if key.port == support.FTP_PORT and key.protocol == IPPROTO_TCP
+            ),
+            "marks": len(self.keys) - len(ports),
+            "local_destinations": sum(1 for d in self.destinations.values() if d.flags & _LOCAL),
+        }
+
     def real_servers(self) -> dict[ServiceKey, int]:
-        """NAT servers by where their packets come from; a mark's by each protocol."""
+        """NAT servers by where their packets come from: of more than one the lowest id."""
         found: dict[ServiceKey, int] = {}
+        for key, id_ in self.answering():
+            found[key] = min(id_, found.get(key, id_))
+        return found
+
+    def answering(self) -> Iterator[tuple[ServiceKey, int]]:
+        """Where each NAT server's packets come from; a mark's by each protocol."""
         for id_, d in self.destinations.items():
             service = self.services.get(d.service)
             if d.method != Method.NAT or not d.flags & _AVAILABLE or service is None or not d.port:
                 continue
             protocols = _PROTOCOLS if service.key.fwmark else (service.key.protocol,)
             for protocol in protocols:
-                key = ServiceKey(d.address, port=d.port, protocol=protocol, family=d.family)
-                found.setdefault(key, id_)
-        return found
+                yield ServiceKey(d.address, port=d.port, protocol=protocol, family=d.family), id_
 
     def roles(self) -> bytes:
-        """What the map ``addresses`` must tell of addresses.
+        """What the map ``addresses`` must tell of addresses."""
+        uses = set(self.role_uses())
+        everywhere = 0
+        for at, role in uses:
+            everywhere |= role if at == EVERYWHERE else 0
+        roles = bytearray([everywhere]) * ADDRESS_SLOTS
+        for at, role in uses:
+            if at != EVERYWHERE:
+                roles[at] |= role
+        return bytes(roles)
+
+    def role_uses(self) -> Iterator[tuple[int, int]]:
+        """Each reason that a byte of ``addresses`` has to tell a role, some more than once.
 
         Whatever has connections keeps its roles: services and destinations that were
         removed are here as long as connections name them, and so are blocks of ports.
-        Any address may be a mark's.
         """
-        marks = {id_ for id_, s in self.services.items() if s.key.fwmark}
-        roles = bytearray([AddressRole.VIRTUAL if marks else 0]) * ADDRESS_SLOTS
-        virtual = {s.key.address for s in self.services.values() if not s.key.fwmark}
-        with_role(roles, virtual, AddressRole.VIRTUAL)
-        stateless = {s.key.address for s in self.services.values() if s.flags & _STATELESS}
-        with_role(roles, stateless, AddressRole.STATELESS)
-        with_role(roles, set(self.port_blocks.values()), AddressRole.LOCAL)
-        with_role(roles, {d.address for d in self.destinations.values()}, AddressRole.SERVER)
-        # On the director itself a server answers by DR or TUN in the VIP's name.
-        answering = {
-            d.service
-            for d in self.destinations.values()
-            if d.flags & _LOCAL and d.method in _UNTRANSLATED and d.service in self.services
-        }
-        with_role(roles, {self.services[id_].key.address for id_ in answering}, AddressRole.SERVER)
-        if answering & marks:
-            return bytes(role | AddressRole.SERVER for role in roles)
-        return bytes(roles)
+        for service in self.services.values():
+            if service.flags & _STANDBY:
+                continue
+            at = slot(service.key.address)
+            # Any address may be a mark's.
+            yield EVERYWHERE if service.key.fwmark else at, _VIRTUAL
+            if service.flags & _STATELESS:
+                yield at, _STATELESS_ROLE
+        for local in self.port_blocks.values():
+            yield slot(local), _LOCAL_ROLE
+        for d in self.destinations.values():
+            yield slot(d.address), _SERVER
+            # On the director itself a server answers by DR or TUN in the VIP's name.
+            if d.flags & _LOCAL and d.method in _UNTRANSLATED and d.service in self.services:
+                key = self.services[d.service].key
+                yield EVERYWHERE if key.fwmark else slot(key.address), _SERVER
 
 
 class Region(NamedTuple):
-    """A range of the map service_destinations or hash_slots."""
+    """A range of the map service_destinations, or of the slots in one page of hash_slots."""
 
     base: int
     size: int
@@ -223,7 +262,7 @@ class Have(NamedTuple):
     service's last change; soon after it nobody reads the slots before. ``pasts``: per
     service, what the slots in use remember. ``now``: the tick. ``busy``: destinations
     with connections, as far as slots remember them. ``unseen``: those that never had a
-    packet, as far as they lose slots.
+    packet, as far as they lose slots. ``slot_pages``: pages of slots that take memory.
     """
 
     tables: Tables = Tables()
@@ -238,6 +277,7 @@ class Have(NamedTuple):
     now: int = 0
     busy: frozenset[int] = frozenset()
     unseen: frozenset[int] = frozenset()
+    slot_pages: frozenset[int] = frozenset()
 
     def remembered(self) -> set[int]:
         """Destinations that slots remember: their ids must be nobody else's."""

@@ -14,7 +14,7 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
 )
-from xlvs.datapath.slots import Pasts
+from xlvs.datapath.slots import Owners, Pasts
 from xlvs.datapath.tables import Region
 
 
@@ -145,11 +145,23 @@ class WriteList(NamedTuple):
     ids: tuple[int, ...]
 
 
+class PutSlotPages(NamedTuple):
+    """Pages of slots, by number: they take memory from now on."""
+
+    numbers: tuple[int, ...]
+
+
+class DropSlotPages(NamedTuple):
+    """Pages of slots that no packet reads take none any more."""
+
+    numbers: tuple[int, ...]
+
+
 class WriteSlots(NamedTuple):
-    """A table of mh's slots into a region that no packet reads."""
+    """A table of mh's or sh's slots into a region that no packet reads."""
 
     region: Region
-    owners: tuple[int, ...]
+    owners: Owners
     pasts: Pasts
 
 
@@ -188,6 +200,8 @@ Write = (
     | ClearDestination
     | ClearBlock
     | WriteList
+    | PutSlotPages
+    | DropSlotPages
     | WriteSlots
     | Commit
 )

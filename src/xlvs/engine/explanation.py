@@ -96,7 +96,15 @@ def _addresses(e: Explanation) -> list[str]:
     return [f"neither {source} nor {destination} is an address of a service"]
 
 
+def _is_error(frame: Sequence[Layer]) -> bool:
+    return any(layer.name == "icmp" for layer in frame)
+
+
 def _ends(frame: Sequence[Layer]) -> tuple[str, str]:
+    """Source and destination; of an error those of an answer to what it quotes."""
+    for layer in frame:
+        if layer.name in {"quoted ipv4", "quoted ipv6"}:
+            return layer.fields["destination"], layer.fields["source"]
     for layer in frame:
         if layer.name in {"ipv4", "ipv6"}:
             return layer.fields["source"], layer.fields["destination"]
@@ -117,7 +125,11 @@ def _known(e: Explanation) -> list[str]:
         return ["none is known"] if e.service and not e.stateless else []
     lines = [f"known: {_connection(e.known)}"]
     if e.reply:
-        lines.append("the packet is its server's answer")
+        lines.append(
+            "the error is about a packet that its server got"
+            if _is_error(e.packet.frame)
+            else "the packet is its server's answer"
+        )
     if e.after is not None and e.after.state != e.known.state:
         lines.append(f"becomes {e.after.state}, for {_seconds(e.after.expires)}")
     elif e.after is not None:
@@ -236,7 +248,7 @@ def rewrite(before: Sequence[Layer], after: Sequence[Layer]) -> Iterator[str]:
         return
     new = list(after)
     old = list(before)
-    if any(layer.name == "icmp" for layer in new) and old[-1].name != "icmp":
+    if _is_error(new) and not _is_error(old):
         yield "an ICMP error takes its place:"
         for layer in new[1:3]:
             yield f"  {layer.name} {_fields(layer)}"

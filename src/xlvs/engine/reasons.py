@@ -59,7 +59,8 @@ SENTENCES = {
     "drop_headroom": "dropped: the kernel refused to make the frame longer or shorter",
     "drop_contended": "dropped: other packets kept changing what it needed",
     "drop_internal": "dropped by a bug: report it",
-    "drop_icmp_not_forwarded": "dropped: about a connection whose method carries no such ICMP",
+    "drop_icmp_not_forwarded": "dropped: an ICMP error whose TTL is over, or about a service "
+    "without a usable real server; no error is sent about an error",
     "drop_icmp_checksum": "dropped: ICMP about a connection, and damaged",
     "drop_loaded": "dropped: memory is short, and every so many'th new connection is dropped "
     "(drop_packet)",

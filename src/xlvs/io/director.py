@@ -9,31 +9,41 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
-from xlvs.datapath.history import NO_CHANGES, Changes, fold
-from xlvs.datapath.observed import Observed
+from xlvs.datapath.history import NO_CHANGES, Changes, fold, turned, with_turned
+from xlvs.datapath.observed import Observed, interfaces, way_to
 from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import DestinationFlag, DestinationLoad
+from xlvs.datapath.records import DestinationFlag, DestinationLoad, Method
 from xlvs.datapath.renewal import renewal
-from xlvs.datapath.tables import Have, Release
-from xlvs.datapath.writes import PutSettings, Write
+from xlvs.datapath.space import spare_pages
+from xlvs.datapath.tables import Have, Release, Tables
+from xlvs.datapath.whole import Whole
+from xlvs.datapath.writes import DropSlotPages, PutSettings, Write
 from xlvs.engine import defence
 from xlvs.engine.defence import Defence
+from xlvs.engine.health.rotation import Rotation, rotate
+from xlvs.engine.health.standing import Standing
 from xlvs.io import clock
 from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
-from xlvs.io.statefile import Saved, SavedDrain, SavedService
-from xlvs.model.desired import Bounds, Desired
+from xlvs.io.notebook import Notebook, Store
+from xlvs.model import service as model
+from xlvs.model.desired import Bounds, Desired, Entry
 from xlvs.model.drain import Drained, due
 from xlvs.model.edit import AnyEdit, DeleteDestination
 from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Address
 
 REST = 120.0
 """Seconds that a removed destination is kept after its last connection (IPVS's
 IP_VS_DEST_TRASH_PERIOD): added again by then, its counters go on."""
+
+_PAGES_AT_ONCE = 8
 
 log = logging.getLogger(__name__)
 
@@ -41,27 +51,32 @@ log = logging.getLogger(__name__)
 class Director:
     """One instance.
 
-    ``save`` writes the state file; it may raise OSError. ``wall``: seconds since the epoch.
+    ``store`` is the state file. ``wall``: seconds since the epoch.
     """
 
     def __init__(
         self,
         port: Port,
         options: Options,
-        save: Callable[[Saved], None],
+        store: Store,
         wall: Callable[[], float] = clock.wall,
     ) -> None:
         self.port = port
         self.options = options
         self.desired = Desired()
+        """What is asked for."""
+        self.standing: Mapping[model.ServiceKey, Standing] = {}
+        """What health says of it; for changes see ``stand``."""
         self.effective = Effective()
         self.ledger = Ledger()
         self.observed = Observed()
         self.available = sys.maxsize
         """Free pages of memory, as far as known: what the defence goes by."""
-        self._save = save
+        self._notebook = Notebook(store)
         self._wall = wall
+        self._rotation = Rotation(self.desired, self.desired)
         self._have = Have()
+        self._whole: Whole | None = None
         self._idle_since: dict[int, float] = {}
         self._sweeps = -1
         self.expiry_stands_still = False
@@ -74,8 +89,44 @@ class Director:
         self.desired = adopted.desired
         self.ledger = adopted.ledger
         # What was read off the maps is in the file from now on.
-        self._remember(adopted.desired)
-        return self._change(adopted.desired, NO_CHANGES)
+        self._notebook.save(adopted.desired, self.ledger)
+        writes = self._change(adopted.desired, NO_CHANGES)
+        self.ledger.adopt(self.port, self.effective.tables)
+        return writes
+
+    @property
+    def rotated(self) -> Desired:
+        """What is in rotation of what is asked for: ``effective`` is of this."""
+        return self._rotation.desired
+
+    def stand(self, services: Collection[model.ServiceKey]) -> tuple[Write, ...]:
+        """``standing`` is another for these services; what was written. Raises Problem."""
+        then = self._rotate(self.desired, services)
+        if then.desired is self.rotated:
+            return ()
+        changes = turned(services, self.rotated, then.desired)
+        return self._change_edited(self.desired, changes) if changes.services else ()
+
+    def hold(self, standby: frozenset[Address]) -> tuple[Write, ...]:
+        """These virtual addresses are other directors' now, all others ours. Raises Problem."""
+        before = self.options
+        moved = standby ^ before.standby
+        services = {key: None for key in self.rotated.services if key.address in moved}
+        self.options = before._replace(standby=standby)
+        if not services:
+            return ()
+        try:
+            return self._change_edited(self.desired, Changes(services=services))
+        except Problem:
+            self.options = before
+            raise
+
+    def tell(self, *, on: bool) -> tuple[Write, ...]:
+        """Let the data path tell of changes of connections, or not. Raises Problem."""
+        if self.options.sync == on:
+            return ()
+        self.options = self.options._replace(sync=on)
+        return self._change(self.desired, NO_CHANGES)
 
     def edit(self, edits: Sequence[AnyEdit], *, go_on: bool) -> list[Problem | None]:
         """Apply edits: all or, with ``go_on``, those that are not refused.
@@ -84,7 +135,7 @@ class Director:
         """
         desired, results, changes = fold(self.desired, edits, go_on=go_on, bounds=self._bounds())
         try:
-            self._change(desired, changes)
+            self._change_edited(desired, changes)
         except Problem:
             if not go_on or len(edits) == 1:
                 raise
@@ -101,6 +152,7 @@ class Director:
             services=capacity.services,
             destinations=min(capacity.destinations, listed),
             now=self._wall(),
+            listed=self._whole.listed if self._whole and self._is_whole() else None,
         )
 
     def _edit_halves(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:
@@ -115,9 +167,21 @@ class Director:
         return results
 
     def observe(self, observed: Observed) -> tuple[Write, ...]:
-        """The surroundings changed; what was written. Raises Problem."""
+        """The surroundings may have changed; what was written. Raises Problem."""
         self.observed = observed
-        return self._change(self.desired, NO_CHANGES)
+        have, ways = self._have.tables, self.effective.ways
+        if have.interfaces != interfaces(observed) or have is not self.effective.tables:
+            return self._change(self.desired, NO_CHANGES)
+        # Most of what the kernel tells is of no interest: neighbours come of age all the time.
+        moved = {address for address, way in ways.items() if way_to(observed, address) != way}
+        if not moved:
+            return ()
+        services = {
+            key: None
+            for key, (_, listed) in self.rotated.services.items()
+            if any(each.key.address in moved for each in listed)
+        }
+        return self._change_edited(self.desired, Changes(services=services))
 
     @property
     def defence(self) -> Defence:
@@ -154,9 +218,12 @@ class Director:
         return found
 
     def load(self, drained: Drained) -> DestinationLoad:
-        """Connections of a destination that there is."""
-        _, listed = self.desired.services[drained.service]
-        at = [each.key for each in listed].index(drained.destination)
+        """Connections of a destination that there is; none of one that is not in rotation."""
+        _, listed = self.rotated.services[drained.service]
+        keys = [each.key for each in listed]
+        if drained.destination not in keys:
+            return DestinationLoad()
+        at = keys.index(drained.destination)
         id_ = self.effective.destination_ids[drained.service][at]
         return self.port.load([id_])[id_]
 
@@ -177,9 +244,19 @@ class Director:
         self._idle_since = {id_: self._idle_since.get(id_, now) for id_ in idle}
         rested = {id_ for id_, since in self._idle_since.items() if now - since >= REST}
         release = self._release(frozenset(rested))
-        forgets = bool(forgetting(self._now(), self.effective.tables))
+        forgets = bool(forgetting(self._timed(self._have), self.effective.tables))
         if any(release) or forgets:
             self._change(self.desired, NO_CHANGES, release, forget=forgets)
+        self._drop_pages()
+
+    def _drop_pages(self) -> None:
+        """Pages of slots that nobody needs any more; each takes the kernel some 15 ms."""
+        # The last ones first: free regions are taken from the beginning.
+        spare = spare_pages(self._have._replace(now=self.port.ticks()))[-_PAGES_AT_ONCE:]
+        if spare:
+            self.port.write(DropSlotPages(tuple(spare)))
+            left = self._have.slot_pages.difference(spare)
+            self._have = self._have._replace(slot_pages=left)
 
     def _zero(self, changes: Changes) -> None:
         for key in changes.zeroed:
@@ -190,7 +267,7 @@ class Director:
                     ids = self.effective.destination_ids[each]
                     self.ledger.zero(self.port, service, ids)
         if changes.zeroed:
-            self._remember(self.desired)
+            self._notebook.save(self.desired, self.ledger)
 
     def _change(
         self,
@@ -201,30 +278,109 @@ class Director:
         forget: bool = False,
     ) -> tuple[Write, ...]:
         """Make ``desired`` true, or leave everything as it was and raise Problem."""
-        found = self._effective(desired, changes, release)
-        want, renewal, have = found
+        rotation = self._rotate(desired, None)
+        changes = self._with_turned(changes, rotation)
+        want, renewal, have = self._effective(rotation.desired, changes, release)
         if forget:
             renewal = renewal._replace(forgetting=forgetting(have, want.tables))
         self._have = have
         writes = diff(have, want.tables, self.port.capacity, renewal)
         if desired != self.desired:
-            self._remember(desired)
+            self._notebook.save(desired, self.ledger)
+        self._write(writes, desired)
+        self._have = after(have, want.tables, writes)
+        self.desired, self._rotation = desired, rotation
+        self.effective = want
+        return writes
+
+    def _change_edited(self, desired: Desired, changes: Changes) -> tuple[Write, ...]:
+        """Make ``desired`` true, which differs as ``changes`` say, or raise Problem."""
+        writes = None if changes.everything else self._change_some(desired, changes)
+        return self._change(desired, changes) if writes is None else writes
+
+    def _change_some(self, desired: Desired, changes: Changes) -> tuple[Write, ...] | None:
+        """The same for a few services.
+
+        None, and nothing is changed, if that cannot be done without looking at the others:
+        a local port is taken from all services with the same addresses.
+        """
+        keys = tuple(changes.services)
+        rotation = self._rotate(desired, keys)
+        changes = self._with_turned(changes, rotation)
+        shown = rotation.desired.services
+        listed = {key: shown[key] for key in keys if key in shown}
+        if self._have.tables is not self.effective.tables or any(map(_fullnat, listed.values())):
+            return None
+        whole = self._whole
+        if whole is None or not self._is_whole():
+            whole = Whole(self._have, self.effective, self.port.capacity)
+        part = whole.part(keys)
+        if any(d.method == Method.FULLNAT for d in part.tables.destinations.values()):
+            self._whole = whole
+            return None
+        self._whole = None  # until all is done
+        part = self._timed(part)
+        try:
+            want = effective(
+                replace(rotation.desired, services=listed),
+                self.observed,
+                self._options(desired),
+                part,
+                self.port.capacity,
+                free=whole.free,
+            )
+        except Problem as problem:
+            if problem.code is Code.NO_SPACE:  # what only rests makes room, but not here
+                return None
+            raise
+        want = whole.complete(part, want)
+        part = self._with_unseen(part, want.tables)
+        renewed = renewal(want, part, changes)
+        shared = whole.shared(part, want.tables)
+        writes = diff(part, want.tables, self.port.capacity, renewed, shared)
+        self._notebook.change(self.desired, desired, changes, self.ledger)
+        self._write(writes, desired)
+        whole.replace(keys, part, want, writes)
+        self._whole, self._have, self.effective = whole, whole.have, whole.want
+        self.desired, self._rotation = desired, rotation
+        return writes
+
+    def _rotate(self, asked: Desired, services: Collection[model.ServiceKey] | None) -> Rotation:
+        """What would be in rotation; ``services``: of which it may be otherwise, None: any."""
+        before = self._rotation
+        if not self.standing and before.asked is before.desired:
+            return Rotation(asked, asked)  # nobody has said anything
+        return rotate(asked, self.standing, before, services)
+
+    def _with_turned(self, changes: Changes, then: Rotation) -> Changes:
+        if then.asked is then.desired:
+            return changes
+        before = self.rotated.services
+        keys = [
+            key
+            for key, entry in then.desired.services.items()
+            if entry is not then.asked.services[key] and entry is not before.get(key)
+        ]
+        return with_turned(changes, turned(keys, self.rotated, then.desired))
+
+    def _is_whole(self) -> bool:
+        """Whether nothing was changed beside what is arranged for small changes."""
+        whole = self._whole
+        return whole is not None and whole.have is self._have and whole.want is self.effective
+
+    def _write(self, writes: Sequence[Write], desired: Desired) -> None:
         try:
             for write in writes:
                 self.port.write(write)
         except Problem:
             self._revert(desired)
             raise
-        self._have = after(have, want.tables, writes)
-        self.desired = desired
-        self.effective = want
-        self.ledger.follow(self.port, writes, want.tables)
-        return writes
+        self.ledger.follow(writes)
 
     def _effective(
         self, desired: Desired, changes: Changes, release: Release
     ) -> tuple[Effective, Renewal, Have]:
-        have = self._now()._replace(busy_blocks=self._busy_blocks())
+        have = self._timed(self._have)._replace(busy_blocks=self._busy_blocks())
         capacity, options = self.port.capacity, self._options(desired)
         try:
             want = effective(desired, self.observed, options, have, capacity, release)
@@ -234,10 +390,14 @@ class Director:
             # Removed destinations that only rest make room at once.
             idle = self._release(frozenset(self._idle()))
             want = effective(desired, self.observed, options, have, capacity, idle)
-        stats = self.port.destination_stats(losing(have, want.tables))
-        unseen = frozenset(id_ for id_, each in stats.items() if not each.in_packets)
-        have = have._replace(unseen=unseen)
+        have = self._with_unseen(have, want.tables)
         return want, renewal(want, have, changes), have
+
+    def _with_unseen(self, have: Have, want: Tables) -> Have:
+        stats = self.port.destination_stats(losing(have, want))
+        return have._replace(
+            unseen=frozenset(i for i, each in stats.items() if not each.in_packets)
+        )
 
     def _options(self, desired: Desired) -> Options:
         does = defence.defence(desired.settings, self.available)
@@ -245,11 +405,11 @@ class Director:
             drop_rate=does.drop_rate, drop_entry=does.drop_entry, secure_tcp=does.secure_tcp
         )
 
-    def _now(self) -> Have:
-        """What the maps hold, and what of it is a matter of time."""
-        load = self.port.load(self._have.hashed())
+    def _timed(self, have: Have) -> Have:
+        """With what is a matter of time."""
+        load = self.port.load(have.hashed())
         busy = frozenset(id_ for id_, each in load.items() if each.active or each.inactive)
-        return self._have._replace(now=self.port.ticks(), busy=busy)
+        return have._replace(now=self.port.ticks(), busy=busy)
 
     def _busy_blocks(self) -> frozenset[int]:
         use = self.port.port_use(self._have.tables.port_blocks)
@@ -283,37 +443,20 @@ class Director:
         """Some writes were done, then one failed: back to what was wanted before."""
         log.error("a step of a change failed; going back to what was there before")
         if refused != self.desired:
-            self._remember(self.desired)
+            self._notebook.save(self.desired, self.ledger)
         self._have = self.port.have()
-        for write in diff(self._have, self.effective.tables, self.port.capacity):
+        writes = diff(self._have, self.effective.tables, self.port.capacity)
+        for write in writes:
             self.port.write(write)
+        self.ledger.follow(writes)
         self._have = self.port.have()
-
-    def _remember(self, desired: Desired) -> None:
-        saved = Saved(
-            services=[
-                SavedService(service=service, destinations=list(destinations))
-                for service, destinations in desired.services.values()
-            ],
-            timeouts=desired.timeouts,
-            marks=list(desired.marks),
-            settings=dict(desired.settings),
-            drains=[
-                SavedDrain(service=service, destination=destination, drain=drain)
-                for (service, destination), drain in desired.drains.items()
-            ],
-            service_baselines=self.ledger.service_baselines,
-            destination_baselines=self.ledger.destination_baselines,
-        )
-        try:
-            self._save(saved)
-        except OSError as error:
-            raise Problem(
-                Code.INTERNAL, f"what is wanted cannot be saved, so nothing was changed: {error}"
-            ) from error
 
     def _counted(self) -> tuple[list[int], list[int]]:
         """Ids of services and destinations whose rates are estimated."""
         services = list(self.effective.service_ids.values())
         destinations = [id_ for ids in self.effective.destination_ids.values() for id_ in ids]
         return services, destinations
+
+
+def _fullnat(entry: Entry) -> bool:
+    return any(each.method is model.Method.FULLNAT for each in entry[1])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any, TypeVar, cast
@@ -19,9 +18,11 @@ from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.maps import Map
 from xlvs.datapath.port import Attached, PortUse, TableUse
 from xlvs.datapath.problems import explained
-from xlvs.datapath.slots import HASHING, Past, Pasts
+from xlvs.datapath.slots import HASHING, NO_OWNERS
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.io.mark_maps import MarkMaps
+from xlvs.io.slot_maps import SlotMaps
+from xlvs.io.sync_maps import SyncMaps
 from xlvs.wire.explanation import Explanation, Packet
 
 _ID_BYTES = 4
@@ -48,6 +49,8 @@ class Kernel:
         self._layout = path.layout
         self._views: dict[str, memoryview] = {}
         self._marks = MarkMaps(path)
+        self._rehearsals = trials.Rehearsals(path)
+        self._slots = SlotMaps(path)
 
     @property
     def adopted(self) -> bool:
@@ -92,10 +95,10 @@ class Kernel:
                     Region(before.hash_base, before.hash_size),
                 )
             if current.count or id_ in services:
-                owners: tuple[int, ...] = ()
+                owners = NO_OWNERS
                 service = services.get(id_)
                 if service is not None and service.scheduler in HASHING:
-                    owners, remembered = self._slots(*slot_regions.get(id_, _NO_REGIONS)[0])
+                    owners, remembered = self._slots.read(slot_regions.get(id_, _NO_REGIONS)[0])
                     if remembered:
                         pasts[id_] = remembered
                 ids = self._list(current)
@@ -129,6 +132,7 @@ class Kernel:
             committed=dict.fromkeys(slot_regions, now),
             pasts=pasts,
             now=now,
+            slot_pages=self._slots.pages(),
         )
 
     def _keys(self) -> dict[records.ServiceKey, int]:
@@ -155,38 +159,6 @@ class Kernel:
         lists = self._path.map("service_destinations")
         found = (lists.lookup(servers.base + i) for i in range(servers.count))
         return tuple(int.from_bytes(value or b"", "little") for value in found)
-
-    def _slots(self, base: int, size: int) -> tuple[tuple[int, ...], Pasts]:
-        """Whose the slots are, and what they remember."""
-        words, width, at = self._slot_words(base, size)
-        owners, previous, changed_at = (
-            words[at[name] :: width] for name in ("destination", "previous", "changed_at")
-        )
-        pasts = {
-            slot: Past(destination, changed_at[slot])
-            for slot, destination in enumerate(previous)
-            if destination != records.NO_DESTINATION
-        }
-        return tuple(owners), pasts
-
-    def _slot_words(self, base: int, size: int) -> tuple[list[int], int, dict[str, int]]:
-        """Slots as numbers, how many each has, and where each field is among them."""
-        view, stride = self._view("hash_slots", writable=True)
-        words = view[base * stride : (base + size) * stride].cast("I").tolist()
-        offsets = self._layout.codec(records.HashSlot).offsets
-        return words, stride // _ID_BYTES, {n: at // _ID_BYTES for n, at in offsets.items()}
-
-    def _write_slots(self, write: w.WriteSlots) -> None:
-        words, width, at = self._slot_words(*write.region)
-        words[:] = [0] * len(words)
-        words[at["destination"] :: width] = write.owners
-        words[at["previous"] :: width] = [records.NO_DESTINATION] * write.region.size
-        for slot, past in write.pasts.items():
-            words[slot * width + at["previous"]] = past.destination
-            words[slot * width + at["changed_at"]] = past.changed_at
-        view, stride = self._view("hash_slots", writable=True)
-        raw = array("I", words).tobytes()
-        view[write.region.base * stride : write.region.base * stride + len(raw)] = raw
 
     def _port_blocks(self) -> dict[int, bytes]:
         blocks = self._entries("port_blocks", records.PortBlock)
@@ -319,8 +291,12 @@ class Kernel:
                 self._path.map("service_destinations").update_many(
                     (region.base + i, _number(id_)) for i, id_ in enumerate(ids)
                 )
+            case w.PutSlotPages(numbers):
+                self._slots.put(numbers)
+            case w.DropSlotPages(numbers):
+                self._slots.drop(numbers)
             case w.WriteSlots():
-                self._write_slots(write)
+                self._slots.write(write)
             case w.Commit():
                 self._commit(write)
             case _:
@@ -388,9 +364,10 @@ class Kernel:
     ) -> Explanation:
         """What would happen to a frame; ``names`` of interfaces. Nothing is changed.
 
-        Takes a second or two; may be called from another thread. Raises Problem.
+        The first one takes a second or two, and holds memory until ``explained``. May be
+        called from another thread. Raises Problem.
         """
-        trial = trials.run(self._path, frame, packet.hook, ifindex, mark)
+        trial = self._rehearsals.run(frame, packet.hook, ifindex, mark)
         door = Door(
             self._layout,
             self._path.geometry.hz,
@@ -398,6 +375,10 @@ class Kernel:
             lambda index: names.get(index, f"interface {index}"),
         )
         return Story(door, trial).tell(packet)
+
+    def explained(self) -> None:
+        """Nothing more is to be explained for now: give the memory back."""
+        self._rehearsals.close()
 
     # ---- hooks
 
@@ -417,6 +398,15 @@ class Kernel:
         """Let connections expire in the kernel."""
         self._path.start_sweep()
 
+    @property
+    def hz(self) -> int:
+        """Ticks per second."""
+        return self._path.geometry.hz
+
+    def sync_maps(self) -> SyncMaps:
+        """For connection sync; to be closed before this."""
+        return SyncMaps(self._path)
+
     def events_fd(self) -> int:
         """Descriptor of the ring buffer in which packets ask for neighbours."""
         return self._path.map("events").fd
@@ -430,6 +420,7 @@ class Kernel:
         for view in self._views.values():
             view.release()
         self._views.clear()
+        self._rehearsals.close()
         self._path.close()
 
     # ---- bytes

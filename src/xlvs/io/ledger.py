@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import Stats
+from xlvs.datapath.records import Destination, Service, Stats
 from xlvs.datapath.tables import Tables
-from xlvs.datapath.writes import ClearDestination, ClearService, Write
+from xlvs.datapath.writes import (
+    ClearDestination,
+    ClearService,
+    PutDestination,
+    PutService,
+    Write,
+)
 from xlvs.engine import estimator
 from xlvs.engine.counting import since
 from xlvs.engine.estimator import Estimate
@@ -31,29 +37,44 @@ class Ledger:
     ) -> None:
         self.service_baselines = dict(service_baselines or {})
         self.destination_baselines = dict(destination_baselines or {})
+        self.revision = 0
+        """Raised with everything that changes in the baselines."""
         self._services: dict[int, Estimate] = {}
         self._destinations: dict[int, Estimate] = {}
 
-    def follow(self, port: Port, writes: Iterable[Write], tables: Tables) -> None:
-        """Ids began anew, came, or went."""
-        for write in writes:
-            if isinstance(write, ClearService):
-                self._services[write.id] = Estimate()
-                self.service_baselines.pop(write.id, None)
-            elif isinstance(write, ClearDestination):
-                self._destinations[write.id] = Estimate()
-                self.destination_baselines.pop(write.id, None)
+    def adopt(self, port: Port, tables: Tables) -> None:
+        """Ids of a data path that runs: where their counters stand now is no rate."""
         for known in (self._services, self.service_baselines):
             _drop(known, known.keys() - tables.services.keys())
         for known in (self._destinations, self.destination_baselines):
             _drop(known, known.keys() - tables.destinations.keys())
-        # Adopted: where the counters stand now is no rate.
         services = tables.services.keys() - self._services.keys()
         for id_, stats in port.service_stats(services).items():
             self._services[id_] = estimator.begin(counters(stats))
         destinations = tables.destinations.keys() - self._destinations.keys()
         for id_, stats in port.destination_stats(destinations).items():
             self._destinations[id_] = estimator.begin(counters(stats))
+
+    def follow(self, writes: Iterable[Write]) -> None:
+        """Ids began anew, came, or went."""
+        for write in writes:
+            match write:
+                case ClearService(id_):
+                    self._services[id_] = Estimate()
+                    self._forget(self.service_baselines, id_)
+                case ClearDestination(id_):
+                    self._destinations[id_] = Estimate()
+                    self._forget(self.destination_baselines, id_)
+                case PutService(id_, value) if value == Service():
+                    self._services.pop(id_, None)
+                    self._forget(self.service_baselines, id_)
+                case PutDestination(id_, value) if value == Destination():
+                    self._destinations.pop(id_, None)
+                    self._forget(self.destination_baselines, id_)
+
+    def _forget(self, baselines: dict[int, Counters], id_: int) -> None:
+        if baselines.pop(id_, None) is not None:
+            self.revision += 1
 
     def run(self, port: Port, services: Iterable[int], destinations: Iterable[int]) -> None:
         """One run of the estimator."""
@@ -64,6 +85,7 @@ class Ledger:
 
     def zero(self, port: Port, service: int, destinations: Iterable[int]) -> None:
         """A service's counters and rates, and its destinations', begin at zero."""
+        self.revision += 1
         for id_, stats in port.service_stats([service]).items():
             self.service_baselines[id_] = counters(stats)
             self._services[id_] = estimator.silenced(self._services[id_])

@@ -30,6 +30,11 @@ class Paths(NamedTuple):
         """What is wanted, as far as the maps cannot hold it."""
         return self.folder / "desired.json"
 
+    @property
+    def file_state(self) -> Path:
+        """What follows from the configuration file: whose is what, and health."""
+        return self.folder / "file.json"
+
 
 def paths(instance: str) -> Paths:
     """Paths of an instance below /run/xlvs (or $XLVS_RUN). Raises Problem for a bad name."""

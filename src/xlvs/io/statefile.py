@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small file beside the pinned maps: what is wanted, as far as maps cannot hold it.
 
-Written before the maps, in one step (a temporary file, then a rename), so that a
-daemon that was killed between finds what it was about to do and does it.
+Written before the maps, so that a daemon that was killed between finds what it was about
+to do and does it. The first line is everything, written in one step (a temporary file,
+then a rename); each line after it is a change of some services, until they are as long
+as everything is: then it is written anew.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -20,6 +24,9 @@ from xlvs.wire import codec
 from xlvs.wire.messages import Counters
 
 VERSION = 1
+
+ROOM = 1 << 16
+"""Bytes of changes that a file may have, however short it is without."""
 
 
 class SavedService(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +61,53 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     destination_baselines: dict[int, Counters] = {}
 
 
-def save(path: Path, saved: Saved) -> None:
-    """Write the file in one step. Raises OSError."""
-    fresh = path.with_name(path.name + ".new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(codec.encode(saved))
-    fresh.rename(path)
+class SavedChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of some services: ``gone`` first, then those that are new or otherwise.
+
+    ``drains`` are all that there are then.
+    """
+
+    gone: list[ServiceKey]
+    services: list[SavedService]
+    drains: list[SavedDrain]
+
+
+class StateFile:
+    """The file of one daemon, which is its only writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._whole = 0
+        self._end = 0
+
+    def save(self, saved: Saved) -> None:
+        """Write the file in one step. Raises OSError."""
+        fresh = self._path.with_name(self._path.name + ".new")
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        line = codec.encode(saved) + b"\n"
+        with os.fdopen(fd, "wb") as file:
+            file.write(line)
+        fresh.rename(self._path)
+        self._whole = self._end = len(line)
+
+    def append(self, change: SavedChange) -> bool:
+        """Add a change to what was saved last; False if it is better to save all again.
+
+        So the cost of a change does not depend on how much there is. Raises OSError.
+        """
+        if not 0 < self._end <= 2 * self._whole + ROOM:
+            return False
+        line = codec.encode(change) + b"\n"
+        fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            written = os.pwrite(fd, line, self._end)
+            if written < len(line):
+                # What is left of the line is not a change: it has no end.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        finally:
+            os.close(fd)
+        self._end += len(line)
+        return True
 
 
 def load(path: Path) -> Saved | None:
@@ -69,8 +116,23 @@ def load(path: Path) -> Saved | None:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
-    saved = codec.decode(data, Saved)
+    whole, _, rest = data.partition(b"\n")
+    saved = codec.decode(whole, Saved)
     if saved.version != VERSION:
         msg = f"version {saved.version} is not {VERSION}"
         raise ValueError(msg)
-    return saved
+    # A daemon that was killed while it wrote the last line had not begun that change.
+    lines, _, _ = rest.rpartition(b"\n")
+    return followed(saved, codec.decode_lines(lines, SavedChange))
+
+
+def followed(saved: Saved, changes: Iterable[SavedChange]) -> Saved:
+    """What is saved when these changes are added, in their order."""
+    services = {each.service.key: each for each in saved.services}
+    drains = saved.drains
+    for change in changes:
+        for key in change.gone:
+            services.pop(key, None)
+        services.update((each.service.key, each) for each in change.services)
+        drains = change.drains
+    return msgspec.structs.replace(saved, services=list(services.values()), drains=drains)

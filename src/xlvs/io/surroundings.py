@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
@@ -75,24 +75,27 @@ class Surroundings:
         self._links: dict[int, Link] = {}
         self._neighbours: dict[Target, Neighbour] = {}
         self._routes: dict[Address, Route] = {}
-        self._targets: frozenset[Target] = frozenset()
+        self._targets: set[Target] = set()
         self._gateways: frozenset[Target] = frozenset()
         self._asked: dict[Target, float] = {}
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self.revision = 0
-        """Raised with everything that changes in ``observed``."""
+        """Raised when anything changes that next hops of ``want`` or links depend on."""
+        self._snapshot: Observed | None = None
         self._answered = asyncio.Event()
 
     @property
     def observed(self) -> Observed:
-        """All of it, as a value."""
-        return Observed(
-            MappingProxyType(dict(self._links)),
-            MappingProxyType(dict(self._neighbours)),
-            MappingProxyType(dict(self._routes)),
-        )
+        """All of it, as a value; the same one until something is otherwise."""
+        if self._snapshot is None:
+            self._snapshot = Observed(
+                MappingProxyType(dict(self._links)),
+                MappingProxyType(dict(self._neighbours)),
+                MappingProxyType(dict(self._routes)),
+            )
+        return self._snapshot
 
     def link(self, name: str) -> Link | None:
         """An interface by its name."""
@@ -118,7 +121,7 @@ class Surroundings:
         for address in addresses:
             if address not in self._routes:
                 self._routes[address] = await self._route(address)
-                self.revision += 1
+                self._snapshot = None
 
     def remember(self, destinations: Iterable[Destination]) -> None:
         """Believe next hops that the running data path uses, until the kernel knows better."""
@@ -126,18 +129,26 @@ class Surroundings:
             if each.flags & DestinationFlag.RESOLVED:
                 target = (each.route_ifindex, unpacked(each.gateway))
                 self._neighbours.setdefault(target, Neighbour(each.next_hop.dst_mac, NUD_STALE))
-                self.revision += 1
+        self._otherwise()
 
-    def forget_others(self, addresses: set[Address]) -> None:
+    def forget_others(self, addresses: Collection[Address]) -> None:
         """Routes to other addresses are of no interest any more."""
-        for address in self._routes.keys() - addresses:
+        for address in [each for each in self._routes if each not in addresses]:
             del self._routes[address]
+        self._snapshot = None
 
     def want(self, targets: Iterable[Target]) -> None:
         """Keep exactly these neighbours alive (and those that packets asked for)."""
-        wanted = frozenset(targets)
+        wanted = set(targets)
         if wanted != self._targets:
             self._targets = wanted
+            self._wake.set()
+
+    def want_too(self, targets: Iterable[Target]) -> None:
+        """Keep these neighbours alive as well."""
+        fresh = set(targets) - self._targets
+        if fresh:
+            self._targets |= fresh
             self._wake.set()
 
     def asked_for(self, ifindex: int, address: Address) -> None:
@@ -205,7 +216,7 @@ class Surroundings:
             if "routes" in stale:
                 for address in list(self._routes):
                     self._routes[address] = await self._route(address)
-                self.revision += 1
+                self._otherwise()
                 await self._read_gateways()
             self._on_change()
 
@@ -252,8 +263,8 @@ class Surroundings:
             link = _link(message, tuple(addresses.get(message["index"], ())))
             links[link.ifindex] = link
         self._links = links
-        self.revision += 1
         self._neighbours = {t: n for t, n in self._neighbours.items() if t[0] in links}
+        self._otherwise()
 
     async def _read_neighbours(self) -> None:
         async for message in await self._ask.neigh("dump"):
@@ -283,8 +294,15 @@ class Surroundings:
             self._neighbours[target] = new
         if new == old:
             return False
+        self._snapshot = None
+        if target not in self._targets:
+            return False
+        self._otherwise()
+        return True
+
+    def _otherwise(self) -> None:
+        self._snapshot = None
         self.revision += 1
-        return target in self._targets
 
     async def route(self, address: Address) -> Route:
         """The route to an address that is asked for once."""

@@ -124,17 +124,25 @@ class PingCheck(Check, frozen=True, tag="ping"):
 
 
 class UdpCheck(Check, frozen=True, tag="udp"):
-    """A datagram is not refused; with ``require_reply`` it is answered, within these lengths."""
+    """A datagram is not refused; with ``require_reply`` it is answered, within these lengths.
+
+    ``reply``: what the answer begins with, in the bits of ``reply_mask`` (all where it has
+    none); compared as far as both reach.
+    """
 
     payload: bytes = b""
     require_reply: bool = False
-    min_reply_length: int = 1
+    reply: bytes = b""
+    reply_mask: bytes = b""
+    min_reply_length: int = 0
     max_reply_length: int = 255
 
 
 class MiscCheck(Check, frozen=True, tag="misc"):
-    """A program's exit status: 0 up, else down; ``dynamic``: 1 down, 2..255 is the weight
-    plus 2."""
+    """A program's exit status: 0 up, else down; ``dynamic``: 1 down, 2..255 the weight plus 2.
+
+    ``timeout`` 0: it may run as long as ``delay_loop``.
+    """
 
     command: Command
     timeout: float = 0.0
@@ -186,7 +194,8 @@ class VirtualService(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A virtual service as a configuration file has it.
 
     ``name``: what it is called in the file (``10.0.0.1 80``, ``group web``). A service of a
-    group's is several of these, which share their real servers' checks: ``group``.
+    group's is several of these, which share their real servers' checks and one quorum:
+    ``group``. Their real servers are the same ones in the same order.
     """
 
     name: str

@@ -21,6 +21,7 @@ from xlvs.model.checks import (
     check_unicast,
     settled,
 )
+from xlvs.model.copied import copied
 from xlvs.model.drain import Drained, Drains, drain, emptied, refilled
 from xlvs.model.edit import (
     AddDestination,
@@ -124,13 +125,15 @@ class Bounds(NamedTuple):
 
     ``is_broadcast`` knows the subnets' broadcast addresses: no real server has one.
     ``services`` and ``destinations`` are how many there may be in all. ``now``: seconds
-    since the epoch, of which a drain counts its own.
+    since the epoch, of which a drain counts its own. ``listed``: how many destinations
+    there are, if whoever asks knows: else they are counted.
     """
 
     is_broadcast: Callable[[Address], bool] = lambda _: False
     services: int = sys.maxsize
     destinations: int = sys.maxsize
     now: float = 0.0
+    listed: int | None = None
 
 
 BOUNDLESS = Bounds()
@@ -144,8 +147,11 @@ class Draft:
 
     def __init__(self, desired: Desired, bounds: Bounds = BOUNDLESS) -> None:
         self._bounds = bounds
-        self.services: dict[ServiceKey, Entry] = dict(desired.services)
-        self._destinations = sum(len(entry[1]) for entry in desired.services.values())
+        self.services: dict[ServiceKey, Entry] = copied(desired.services)
+        listed = bounds.listed
+        if listed is None:
+            listed = sum(len(entry[1]) for entry in desired.services.values())
+        self._destinations = listed
         self.timeouts = desired.timeouts
         # A list once they change: there may be thousands, each an edit of its own.
         self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks

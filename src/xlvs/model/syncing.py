@@ -9,8 +9,11 @@ from xlvs.model.service import Address
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another director, for sync between two of ours: unicast, authenticated, in bulk at
-    the start. ``key``: 32 to 64 bytes, known to both."""
+    """Another director of ours.
+
+    Sync with it is unicast and authenticated, in bulk at the start. ``key``: 32 to 64
+    bytes, known to both.
+    """
 
     address: Address
     port: int = 8849
@@ -18,10 +21,12 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class SyncDaemon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``ipvsadm --start-daemon``, ``lvs_sync_daemon``. IPVS's protocol on ``interface``.
+    """``ipvsadm --start-daemon``, ``lvs_sync_daemon``: IPVS's protocol on ``interface``.
 
-    ``sync_id`` 0..255, 0: all are taken. ``max_length``: bytes of a message, 0: by the
-    interface's MTU. ``instance``: the VRRP instance whose state says master or backup.
+    ``interface`` empty: only ``peers``. ``sync_id`` 0..255, 0: all are taken.
+    ``max_length``: bytes of a message, 0: IPVS's 1472, or 1452 to a group of IPv6.
+    ``group`` None: 224.0.0.81. ``instance``: the VRRP instance whose state says master or
+    backup. ``listen`` and ``listen_port``: where peers find this director; None: any address.
     """
 
     interface: str = ""
@@ -34,3 +39,5 @@ class SyncDaemon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     master: bool = False
     backup: bool = False
     peers: tuple[Peer, ...] = ()
+    listen: Address | None = None
+    listen_port: int = 8849

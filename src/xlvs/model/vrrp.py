@@ -39,6 +39,11 @@ class VirtualAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     preferred_lifetime: int | None = None
     track_group: str = ""
     use_vmac: bool = False
+    no_track: bool = False
+    """Once removed by somebody it stays away until the next transition to MASTER."""
+    no_prefix_route: bool = False
+    auto_join: bool = False
+    manage_temporary: bool = False
 
 
 class VirtualRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +99,7 @@ class Authentication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``notify_*`` of an instance or a group. ``any`` gets INSTANCE|GROUP, name, state, priority."""
+    """``notify_*`` of an instance or a group. ``any`` gets INSTANCE|GROUP, name, state, number."""
 
     master: Command | None = None
     backup: Command | None = None
@@ -154,10 +159,13 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     strict: bool | None = None
     accept: bool = True
     skip_check_adv_addr: bool = False
-    higher_priority_send_advert: bool = False
+    higher_priority_send_advert: bool | None = None
+    """None: yes, unless ``strict``. Or the other one may never know that there were two masters,
+    and who learnt the wrong one's MAC address keeps it (keepalived's default is no)."""
     lower_priority_no_advert: bool = False
-    v3_checksum_as_v2: bool = True
-    """RFC 9568: an IPv4 advert's checksum without pseudo-header. False: RFC 5798's."""
+    v3_checksum_as_v2: bool | None = None
+    """Of VRRPv3 over IPv4. True: RFC 9568's checksum, of the message alone. False: RFC 5798's as
+    keepalived reads it, with a pseudo-header. None: that one, until a peer uses the other."""
     authentication: Authentication = Authentication()
     use_vmac: str | None = None
     """Name of the macvlan device, "": vrrp.ROUTER_ID, of IPv6 vrrp6.ROUTER_ID; None: none."""

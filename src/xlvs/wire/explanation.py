@@ -16,6 +16,10 @@ class ExplainRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     ``flags``: letters of S, A, F, R; of SCTP what stands for them (INIT, DATA, SHUTDOWN,
     ABORT). ``length``: IP bytes. ``mark``: what an earlier program has given it (TC only).
+
+    ``error``: what comes in is not the packet but this ICMP error about it, host-unreachable,
+    port-unreachable, too-big or ttl-exceeded, sent to its source by ``sender``; if that is
+    not said, by its destination.
     """
 
     protocol: Protocol
@@ -28,6 +32,8 @@ class ExplainRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hook: str = ""
     length: int = 0
     mark: int = 0
+    error: str = ""
+    sender: Address | None = None
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,6 +102,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     live: Counters
     rates: Rates
     remarks: list[str]  # what the data path does not do for this service, in words
+    asked: list[Destination] | None = None  # newest first; None: all are in rotation as asked
 
 
 class ServiceList(msgspec.Struct, frozen=True, kw_only=True):

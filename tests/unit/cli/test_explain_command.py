@@ -56,3 +56,9 @@ def test_the_packet_of_the_words():
 def test_the_virtual_address_needs_a_port():
     with pytest.raises(Problem, match="a port is missing"):
         parsed("--tcp", "1.2.3.4:5", "10.0.0.1")
+
+
+def test_an_error_about_a_packet():
+    found = parsed("--tcp", "10.0.0.1:80", "1.2.3.4:5", "--error", "too-big", "--sender", "fd00::1")
+    assert (found.error, found.sender) == ("too-big", ip_address("fd00::1"))
+    assert parsed("--tcp", "10.0.0.1:80", "1.2.3.4:5").sender is None

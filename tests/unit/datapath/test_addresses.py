@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlvs.datapath.addresses import family, packed, slot, text, unpacked, with_role
-from xlvs.datapath.records import ADDRESS_SLOTS, AddressRole
+from xlvs.datapath.addresses import family, packed, slot, text, unpacked
+from xlvs.datapath.records import ADDRESS_SLOTS
 
 
 @given(st.ip_addresses())
@@ -47,13 +47,3 @@ def test_family_and_text(address, number, words):
 def test_a_slot_is_a_hash_of_the_words_as_they_lie_in_memory(address, word):
     expected = (word * 0x9E3779B1 & 0xFFFFFFFF) >> 16
     assert slot(packed(ip_address(address))) == expected
-
-
-def test_an_address_may_have_several_roles():
-    roles = bytearray(ADDRESS_SLOTS)
-    here, there = (packed(ip_address(a)) for a in ("10.0.0.1", "10.0.0.2"))
-    with_role(roles, [here, there], AddressRole.VIRTUAL)
-    with_role(roles, [here], AddressRole.SERVER)
-    assert roles[slot(here)] == AddressRole.VIRTUAL | AddressRole.SERVER
-    assert roles[slot(there)] == AddressRole.VIRTUAL
-    assert sum(map(bool, roles)) == 2

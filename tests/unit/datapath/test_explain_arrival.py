@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from xlvs.datapath.attach import Attachment
-from xlvs.datapath.explain.arrival import MADE_UP_MAC, Arrival, arrival
+from xlvs.datapath.explain.arrival import MADE_UP_MAC, Arrival, arrival, sender
 from xlvs.datapath.observed import NUD_REACHABLE, Link, Neighbour, Observed, Route
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
@@ -108,3 +108,24 @@ def test_where_the_director_is_not() -> None:
 def test_refusals(changes: dict[str, object], words: str) -> None:
     with pytest.raises(Problem, match=words):
         where(**changes)  # type: ignore[arg-type]
+
+
+def test_an_error_comes_from_its_sender() -> None:
+    error = {"error": "too-big", "source_port": 80, "sender": ROUTER}
+    found = where(**error)
+    assert found.title == (
+        "icmp too-big from 10.5.0.254 about tcp 1.2.3.4:80 > 10.0.0.1:80 [S], TTL 64, "
+        "in by eth0 (xdp)"
+    )
+    assert (found.wanted.source, found.wanted.sender) == (REQUEST.source, ROUTER)
+    assert found.chosen == [
+        "eth0: the route to 10.5.0.254 leads there",
+        "the MTU 1280 that it asks for is made up",
+    ]
+    asked = msgspec.structs.replace(REQUEST, error="too-big")
+    assert sender(asked) == REQUEST.destination
+    assert sender(REQUEST) == REQUEST.source
+    with pytest.raises(Problem, match=r"1\.2\.3\.4: a port is missing: the error is about it"):
+        where(error="too-big")
+    with pytest.raises(Problem, match="only an ICMP error has a sender"):
+        where(sender=ROUTER)

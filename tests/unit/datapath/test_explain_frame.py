@@ -55,8 +55,53 @@ def test_lengths_and_checksums_are_right(protocol: str, flags: str, v6: bool, le
     assert (packet[kind].sport, packet[kind].dport) == (1234, 80)
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])
+@pytest.mark.parametrize("length", [0, 1400])
+@pytest.mark.parametrize(
+    ("error", "v4", "v6"),
+    [
+        ("host-unreachable", (3, 1), (1, 3)),
+        ("port-unreachable", (3, 3), (1, 4)),
+        ("too-big", (3, 4), (2, 0)),
+        ("ttl-exceeded", (11, 0), (3, 0)),
+    ],
+)
+@pytest.mark.parametrize("six", [False, True])
+def test_errors_about_a_packet(
+    protocol: str,
+    length: int,
+    error: str,
+    v4: tuple[int, int],
+    v6: tuple[int, int],
+    six: bool,
+) -> None:
+    packet = wanted(protocol, six, length=length)
+    raw = make(packet._replace(error=error))
+    assert len(raw) - 14 <= (1280 if six else 576)
+    whole = Ether(raw)
+    ip = whole[IPv6 if six else IP]
+    assert (ip.src, ip.dst) == (("fd00::2", "fd00::1") if six else ("10.0.0.1", "1.2.3.4"))
+    data = bytes(ip.payload)
+    assert (data[0], data[1]) == (v6 if six else v4)
+    assert int.from_bytes(data[6:8], "big") == (1280 if error == "too-big" else 0)
+    assert make(packet)[14:].startswith(data[8:])
+    again = IPv6(raw[14:]) if six else IP(raw[14:])
+    again.payload.delfieldval("cksum" if six else "chksum")
+    assert bytes(again) == raw[14:]
+    kind = {"tcp": "tcp", "udp": "udp", "sctp": "sctp"}[protocol]
+    outer = "ipv6" if six else "ipv4"
+    assert [layer.name for layer in read(raw)] == [
+        "ethernet", outer, "icmp", f"quoted {outer}", f"quoted {kind}"
+    ]  # fmt: skip
+    router = ip_address("fd00::9" if six else "9.9.9.9")
+    ip = Ether(make(packet._replace(error=error, sender=router)))[IPv6 if six else IP]
+    assert ip.src == str(router)
+
+
 def test_what_cannot_be_made() -> None:
     for changes, words in (
+        ({"error": "sad"}, "no such error: sad; one of host-unreachable, "),
+        ({"error": "too-big", "sender": ip_address("fd00::1")}, "not of the packet's family"),
         ({"flags": "X"}, "no TCP flags"),
         ({"length": 39}, "at least 44 IP bytes"),
         ({"length": 4000}, "at most 3000 IP bytes"),
@@ -94,7 +139,7 @@ def test_tunnels_and_errors_are_read() -> None:
     found = names(outer / UDP(sport=1, dport=6080) / (gue + bytes(inner)))
     assert [name for name, _ in found] == ["ethernet", "ipv4", "udp", "gue", "ipv4", "tcp"]
     error = Ether() / IP() / ICMP(type=3, code=4, nexthopmtu=1400) / inner
-    assert names(error)[-1] == ("icmp", {"message": "fragmentation needed", "mtu": "1400"})
+    assert names(error)[2] == ("icmp", {"message": "fragmentation needed", "mtu": "1400"})
 
 
 @pytest.mark.parametrize("cut", range(58))

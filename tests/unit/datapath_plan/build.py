@@ -11,7 +11,7 @@ from xlvs.datapath.effective import Options
 from xlvs.datapath.observed import NUD_REACHABLE, Link, Neighbour, Observed, Route
 from xlvs.io.adoption import adopt
 from xlvs.io.director import Director
-from xlvs.io.statefile import Saved
+from xlvs.io.statefile import Saved, followed
 from xlvs.model.edit import (
     AddDestination,
     AddService,
@@ -93,19 +93,34 @@ def undrain(n, key=KEY):
 NO_OPTIONS = Options()
 
 
+class Store:
+    """The state file in memory: what it would say after each time that it was written."""
+
+    def __init__(self):
+        self.saved: list[Saved] = []
+
+    def save(self, saved):
+        self.saved.append(saved)
+
+    def append(self, change):
+        if self.saved:
+            self.saved.append(followed(self.saved[-1], [change]))
+        return bool(self.saved)
+
+
 class World:
     """A director over a data path in memory, and what it saved."""
 
     def __init__(self, port=None, options=NO_OPTIONS):
         self.port = port or FakePort()
         self.options = options
-        self.saved: list[Saved] = []
+        self.store = Store()
         self.wall = 1_000_000.0  # seconds since the epoch
         self.director = self.start(running=False)
 
     def start(self, *, running=True, with_file=True):
         """A director that takes over what there is, as after a restart."""
-        director = Director(self.port, self.options, self.saved.append, lambda: self.wall)
+        director = Director(self.port, self.options, self.store, lambda: self.wall)
         adopted = adopt(
             self.port.have(),
             lambda: self.saved[-1] if with_file and self.saved else None,
@@ -114,6 +129,11 @@ class World:
         self.repairs = director.start(adopted, observed())
         self.director = director
         return director
+
+    @property
+    def saved(self):
+        """What was saved, the last being what a new director finds."""
+        return self.store.saved
 
     def do(self, *edits):
         return self.director.edit(edits, go_on=False)

@@ -15,6 +15,7 @@ from xlvs.datapath.records import (
     ADDRESS_SLOTS,
     CURSOR_HEAD,
     NO_ADDRESS,
+    SLOT_PAGE,
     AddressRole,
     Destination,
     DestinationFlag,
@@ -29,7 +30,7 @@ from xlvs.datapath.records import (
     Settings,
     Stats,
 )
-from xlvs.datapath.slots import HASHING, Pasts
+from xlvs.datapath.slots import HASHING, NO_OWNERS, Owners, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.model.problem import Code, Problem
 from xlvs.schedulers import maglev
@@ -80,7 +81,8 @@ class FakePort:
         self.settings = Settings()
         self.marks: dict[int, Marks] = {}
         self.lists = [0] * self.capacity.service_destinations
-        self.slots: dict[Region, tuple[tuple[int, ...], Pasts]] = {NOWHERE: ((), {})}
+        self.slots: dict[Region, tuple[Owners, Pasts]] = {NOWHERE: (NO_OWNERS, {})}
+        self.slot_pages: set[int] = set()
         self.now = 2**32 - 100  # ticks, about to wrap
         self.versions: dict[int, list[ListVersion]] = {}
         self.generation: dict[int, int] = {}
@@ -139,16 +141,17 @@ class FakePort:
             committed=dict.fromkeys(slot_regions, self.now),
             pasts=pasts,
             now=self.now,
+            slot_pages=frozenset(self.slot_pages),
         )
 
     def ticks(self) -> int:
         return self.now
 
-    def hashed(self, service: int) -> tuple[tuple[int, ...], Pasts]:
+    def hashed(self, service: int) -> tuple[Owners, Pasts]:
         """The slots that packets of a service look in now."""
         record = self.services.get(service)
         if service not in self.versions or not record or record.scheduler not in HASHING:
-            return (), {}
+            return NO_OWNERS, {}
         return self.slots[self.versions[service][self.generation[service] & 1].slots]
 
     def ids(self, service: int) -> tuple[int, ...]:
@@ -222,8 +225,22 @@ class FakePort:
             case w.ClearBlock(block, _):
                 assert not self._connected_by(block)
                 self.ports.pop(block, None)
+            case w.PutSlotPages(numbers):
+                assert not self.slot_pages & {*numbers}, "services have slots there"
+                self.slot_pages |= {*numbers}
+            case w.DropSlotPages(numbers):
+                assert self.slot_pages >= {*numbers}
+                self.slot_pages -= {*numbers}
+                for number in numbers:
+                    page = Region(number * SLOT_PAGE, SLOT_PAGE)
+                    self._check_unread(page, "slots")
+                    for each in [each for each in self.slots if not _apart(each, page)]:
+                        del self.slots[each]
             case w.WriteSlots(region, owners, pasts):
                 assert len(owners) == region.size
+                first, last = region.base, region.base + region.size - 1
+                assert {first // SLOT_PAGE, last // SLOT_PAGE} <= self.slot_pages
+                assert first // SLOT_PAGE == last // SLOT_PAGE, "crosses a page"
                 assert region.base + region.size <= self.capacity.hash_slots
                 self._check_unread(region, "slots")
                 overwritten = [each for each in self.slots if not _apart(each, region)]
@@ -325,14 +342,16 @@ class FakePort:
         def check(address: bytes, role: AddressRole) -> None:
             assert self.roles[slot(address)] & role, f"{write}: {role.name} is missed"
 
-        for key in self.keys:
-            if key.fwmark:
-                continue  # any address may be its clients'
+        for key, id_ in self.keys.items():
+            service = self.services.get(id_)
+            if key.fwmark or (service is not None and service.flags & ServiceFlag.STANDBY):
+                continue  # any address may be its clients', or it is another director's
             check(key.address, AddressRole.VIRTUAL)
         for destination in self.destinations.values():
             check(destination.address, AddressRole.SERVER)
             service = self.services.get(destination.service)
-            if service is not None and not service.key.fwmark:
+            standby = service is not None and service.flags & ServiceFlag.STANDBY
+            if service is not None and not service.key.fwmark and not standby:
                 check(service.key.address, AddressRole.VIRTUAL)
                 if service.flags & ServiceFlag.STATELESS:
                     check(service.key.address, AddressRole.STATELESS)

@@ -17,10 +17,10 @@ from tests.unit.datapath_plan.build import (
 )
 from tests.unit.datapath_plan.fake import HZ, FakePort, Sizes
 
-from xlvs.datapath.records import DestinationLoad, Scheduler, Stats
+from xlvs.datapath.records import SLOT_PAGE, DestinationLoad, Scheduler, Stats
 from xlvs.datapath.slots import TICKS, Moment, Past, after_change, is_over
 from xlvs.datapath.support import remarks
-from xlvs.datapath.writes import Commit, PutService, WriteSlots
+from xlvs.datapath.writes import Commit, PutService, PutSlotPages, WriteSlots
 from xlvs.io.director import REST
 from xlvs.model.edit import Clear, DeleteService, EditService
 from xlvs.model.problem import Code, Problem
@@ -161,7 +161,8 @@ def hashing(port=None, **more):
 
 def slots_of(world, key=KEY):
     """Whose the slots are, and what they remember."""
-    return world.port.hashed(world.director.effective.service_ids[key])
+    owners, pasts = world.port.hashed(world.director.effective.service_ids[key])
+    return tuple(owners), pasts
 
 
 def timeout_passes(world):
@@ -375,3 +376,109 @@ def test_slots_of_services_that_are_gone_are_soon_free() -> None:
         world.do(add(3))
     world.port.now += HZ
     world.do(add(3))
+
+
+# ---- pages
+
+PAGE_TABLES = SLOT_PAGE // SIZE
+
+
+def numbered(port):
+    return ServiceKey(protocol=Protocol.TCP, address=KEY.address, port=port)
+
+
+def fill(world, count, first=1000):
+    """So many services of mh, each with a server."""
+    for port in range(first, first + count):
+        world.do(add_service("mh", key=numbered(port)), add(1, key=numbered(port)))
+
+
+def large(pages):
+    return World(
+        FakePort(
+            Sizes(
+                services=2 * PAGE_TABLES,
+                destinations=8 * PAGE_TABLES,
+                service_destinations=1024,
+                hash_slots=pages * SLOT_PAGE,
+            )
+        )
+    )
+
+
+def reap_for(world, seconds):
+    for now in range(seconds):
+        world.port.now += HZ
+        world.director.reap(float(now))
+
+
+def test_who_does_not_hash_has_no_pages() -> None:
+    world = large(2)
+    world.do(add_service("rr"), add(1))
+    assert world.port.slot_pages == set()
+
+
+def test_pages_are_made_as_services_need_them_and_go_with_them() -> None:
+    world = large(3)
+    fill(world, PAGE_TABLES)
+    assert world.port.slot_pages == {0}
+    fill(world, 1, first=2000)
+    assert world.port.slot_pages == {0, 1}
+    world.start()
+    assert world.repairs == ()
+    world.do(DeleteService(key=numbered(2000)))
+    world.director.reap(0.0)
+    assert world.port.slot_pages == {0, 1}, "packets may be reading there"
+    reap_for(world, 2)
+    assert world.port.slot_pages == {0}
+    world.do(Clear())
+    reap_for(world, 2)
+    assert world.port.slot_pages == set()
+    fill(world, 1)
+    assert world.port.slot_pages == {0}
+
+
+def test_no_room_in_any_page_changes_nothing() -> None:
+    world = large(1)
+    fill(world, PAGE_TABLES - 1)
+    slots, services = dict(world.port.slots), dict(world.port.services)
+    world.port.written.clear()
+    edits = [add_service("mh", key=numbered(port)) for port in (1, 2)]
+    servers = [add(1, key=numbered(port)) for port in (1, 2)]
+    with pytest.raises(Problem, match="no room for the slots of more services") as caught:
+        world.do(*edits, *servers)
+    assert caught.value.code is Code.NO_SPACE
+    assert world.port.written == []
+    assert (world.port.slots, world.port.services) == (slots, services)
+    world.do(edits[0], servers[0])
+
+
+def test_without_memory_for_a_page_nothing_changes() -> None:
+    world = large(2)
+    world.port.fail_after = 0
+    with pytest.raises(Problem, match="no memory"):
+        world.do(add_service("mh"), add(1))
+    assert not world.port.services
+    assert not world.port.slot_pages
+    world.do(add_service("mh"), add(1))
+    assert len(slots_of(world)[0]) == SIZE
+
+
+def test_pages_of_a_change_that_failed_go_too() -> None:
+    world = large(2)
+    world.port.fail_after = 3
+    with pytest.raises(Problem, match="no memory"):
+        world.do(add_service("mh"), add(1))
+    assert world.port.slot_pages == {0}
+    reap_for(world, 2)
+    assert not world.port.slot_pages
+
+
+def test_all_that_is_needed_is_made_at_once() -> None:
+    world = large(3)
+    keys = [numbered(port) for port in range(1000, 1000 + PAGE_TABLES + 1)]
+    world.port.written.clear()
+    world.do(*(add_service("mh", key=key) for key in keys), *(add(1, key=key) for key in keys))
+    made = [write for write in world.port.written if isinstance(write, PutSlotPages)]
+    assert made == [PutSlotPages((0, 1))]
+    assert world.port.written[0] in made

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from xlvs.io import ethtool, statefile
 from xlvs.io.lock import Lock, holder
 from xlvs.io.notify import notify
 from xlvs.io.paths import instance_from_environment, paths
-from xlvs.io.statefile import Saved, SavedService
+from xlvs.io.statefile import ROOM, Saved, SavedChange, SavedService, StateFile, followed
 from xlvs.model.desired import Timeouts
 from xlvs.model.problem import Problem
 from xlvs.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey
@@ -41,7 +42,7 @@ SAVED = Saved(
 def test_what_is_saved_is_found_again(tmp_path):
     path = tmp_path / "desired.json"
     assert statefile.load(path) is None
-    statefile.save(path, SAVED)
+    StateFile(path).save(SAVED)
     assert statefile.load(path) == SAVED
     assert [each.name for each in tmp_path.iterdir()] == ["desired.json"]
     assert path.stat().st_mode & 0o777 == 0o600
@@ -57,9 +58,69 @@ def test_a_file_that_cannot_be_read_is_an_error_in_words(tmp_path, data):
 
 def test_a_half_written_file_is_never_met(tmp_path):
     path = tmp_path / "desired.json"
-    statefile.save(path, SAVED)
+    StateFile(path).save(SAVED)
     path.with_name("desired.json.new").write_bytes(b"{half")
     assert statefile.load(path) == SAVED
+
+
+def change(n, *gone):
+    """A service more, or the same with another weight."""
+    key = ServiceKey(protocol=Protocol.TCP, address=ip_address("10.0.0.1"), port=n)
+    return SavedChange(
+        gone=list(gone),
+        services=[SavedService(service=Service(key=key), destinations=[])],
+        drains=[],
+    )
+
+
+def test_changes_are_added_and_found_again(tmp_path):
+    path = tmp_path / "desired.json"
+    file = StateFile(path)
+    assert not file.append(change(1)), "to what?"
+    file.save(SAVED)
+    first = SAVED.services[0].service.key
+    changes = [change(1), change(2, first), change(1, change(1).services[0].service.key)]
+    assert all(file.append(each) for each in changes)
+    found = statefile.load(path)
+    assert found == followed(SAVED, changes)
+    assert [each.service.key.port for each in found.services] == [2, 1]
+    assert found.service_baselines == SAVED.service_baselines
+
+
+@pytest.mark.parametrize("left", range(1, 40, 7))
+def test_a_change_that_was_not_written_whole_has_not_begun(tmp_path, left):
+    path = tmp_path / "desired.json"
+    file = StateFile(path)
+    file.save(SAVED)
+    file.append(change(1))
+    file.append(change(2))
+    path.write_bytes(path.read_bytes()[:-left])
+    assert statefile.load(path) == followed(SAVED, [change(1)])
+
+
+def test_a_change_that_found_no_room_leaves_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "desired.json"
+    file = StateFile(path)
+    file.save(SAVED)
+    written = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: written(fd, data[:90], at))
+    with pytest.raises(OSError, match="No space"):
+        file.append(change(1))
+    assert statefile.load(path) == SAVED
+    monkeypatch.undo()
+    assert file.append(SavedChange(gone=[], services=[], drains=[]))
+    assert statefile.load(path) == SAVED
+
+
+def test_changes_do_not_grow_for_ever(tmp_path):
+    path = tmp_path / "desired.json"
+    file = StateFile(path)
+    file.save(SAVED)
+    while file.append(change(1)):
+        assert path.stat().st_size < 2 * ROOM
+    assert path.stat().st_size > ROOM
+    file.save(SAVED)
+    assert file.append(change(1))
 
 
 _HOLD = """

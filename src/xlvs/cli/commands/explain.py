@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FAILURE = 1
 USAGE_ERROR = 2
+_ERRORS = ("host-unreachable", "port-unreachable", "too-big", "ttl-exceeded")
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -31,6 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="S",
         metavar="LETTERS",
         help="TCP: of S, A, F, R (default: S); SCTP: S stands for INIT, A for DATA",
+    )
+    parser.add_argument(
+        "--error",
+        default="",
+        choices=_ERRORS,
+        help="not the packet comes in but this ICMP error about it, to its source",
+    )
+    parser.add_argument(
+        "--sender", metavar="ADDRESS", help="of the error; default: the packet's destination"
     )
     parser.add_argument("--interface", default="", metavar="NAME", help="where it comes in")
     parser.add_argument(
@@ -84,6 +94,8 @@ def request(args: argparse.Namespace) -> ExplainRequest:
         hook=args.hook,
         length=args.length,
         mark=args.mark,
+        error=args.error,
+        sender=endpoint(args.sender)[0] if args.sender else None,
     )
 
 

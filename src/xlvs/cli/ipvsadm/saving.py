@@ -23,8 +23,8 @@ def saved(services: Sequence[ServiceView], names: Names | None) -> Iterator[str]
     for view in sorting.services(services):
         name = _name(view.service, names)
         yield _service(view.service, name)
-        for each in sorting.destinations(view.destinations):
-            yield _server(view.service, each.destination, name, names)
+        for each in sorting.asked(view):
+            yield _server(view.service, each, name, names)
 
 
 def _name(service: Service, names: Names | None) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from xlvs.model.service import Address, Family, Protocol
+from xlvs.model.service import Address, Destination, Family, Protocol
 from xlvs.wire.messages import DestinationView, ServiceView
 
 T = TypeVar("T")
@@ -36,7 +36,14 @@ def services(listed: Sequence[ServiceView]) -> list[ServiceView]:
 
 def destinations(listed: Sequence[DestinationView]) -> list[DestinationView]:
     """A service's destinations as ``-L`` orders them."""
-    return _sorted(listed, _destination_key)
+    return _sorted(listed, lambda view: _destination_key(view.destination))
+
+
+def asked(view: ServiceView) -> list[Destination]:
+    """The destinations that are asked for, in rotation or not, as ``-L`` orders them."""
+    if view.asked is None:
+        return [each.destination for each in destinations(view.destinations)]
+    return _sorted(view.asked, _destination_key)
 
 
 def _service_key(view: ServiceView) -> Key:
@@ -48,9 +55,9 @@ def _service_key(view: ServiceView) -> Key:
     return 0, key.address.version, number, _words(key.address), key.port
 
 
-def _destination_key(view: DestinationView) -> Key:
+def _destination_key(destination: Destination) -> Key:
     # Families are not compared: the words of an IPv4 address meet those of an IPv6 one.
-    key = view.destination.key
+    key = destination.key
     return 0, 0, 0, _words(key.address), key.port
 
 

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xlvs.datapath.explain.frame import TTL, Wanted
+import msgspec
+
+from xlvs.datapath.explain.frame import MTU, TTL, Wanted
 from xlvs.datapath.observed import Link, Observed, Route
 from xlvs.datapath.port import Attached
 from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Address
 from xlvs.wire.explanation import ExplainRequest
 from xlvs.wire.words import host_port
 
@@ -31,18 +34,23 @@ class Arrival(NamedTuple):
     chosen: list[str]
 
 
+def sender(request: ExplainRequest) -> Address:
+    """Who sends what comes in: the packet's source, or who complains about the packet."""
+    if request.error:
+        return request.sender or request.destination
+    return request.source
+
+
 def arrival(
     request: ExplainRequest, observed: Observed, route: Route, attached: Sequence[Attached]
 ) -> Arrival:
-    """The frame that is wanted; ``route`` is the one back to its source. Raises Problem."""
-    if request.hook not in ("", *_HOOKS):
-        raise Problem(
-            Code.INVALID, f"no such hook: {request.hook}; one of {', '.join(_HOOKS)}", "/hook"
-        )
+    """The frame that is wanted; ``route`` is the one back to its sender. Raises Problem."""
+    _check(request)
     chosen: list[str] = []
     hooks = {each.ifname: each.hook for each in attached}
     if not hooks and not request.hook:
         raise Problem(Code.INVALID, "the director is attached to no interface", "/interface")
+    asked, request = request, msgspec.structs.replace(request, source=sender(request))
     link = _link(request, observed, route, hooks, chosen)
     carrier, vlan = _carrier(link, observed, hooks)
     hook = request.hook or ("tc" if hooks.get(carrier.name) == "tc" else "xdp")
@@ -68,7 +76,7 @@ def arrival(
         raise Problem(Code.INVALID, f"{link.name} takes {link.mtu} IP bytes at most", "/length")
     wanted = Wanted(
         protocol=request.protocol,
-        source=request.source,
+        source=asked.source,
         source_port=port,
         destination=request.destination,
         destination_port=request.destination_port,
@@ -77,8 +85,27 @@ def arrival(
         source_mac=_sender(request, observed, route, link),
         destination_mac=carrier.mac,
         vlan=vlan,
+        error=request.error,
+        sender=request.sender,
     )
+    if request.error == "too-big":
+        chosen.append(f"the MTU {MTU} that it asks for is made up")
     return Arrival(carrier, hook, wanted, _title(wanted, carrier.name, hook), chosen)
+
+
+def _check(request: ExplainRequest) -> None:
+    if request.hook not in ("", *_HOOKS):
+        raise Problem(
+            Code.INVALID, f"no such hook: {request.hook}; one of {', '.join(_HOOKS)}", "/hook"
+        )
+    if request.sender and not request.error:
+        raise Problem(Code.INVALID, "only an ICMP error has a sender besides the source", "/sender")
+    if request.error and request.source_port is None:
+        raise Problem(
+            Code.INVALID,
+            f"{request.source}: a port is missing: the error is about it",
+            "/source_port",
+        )
 
 
 def _link(
@@ -146,8 +173,11 @@ def _sender(request: ExplainRequest, observed: Observed, route: Route, link: Lin
 
 def _title(wanted: Wanted, interface: str, hook: str) -> str:
     flags = f" [{wanted.flags}]" if wanted.protocol.value != "udp" and wanted.flags else ""
-    return (
+    packet = (
         f"{wanted.protocol.value} {host_port(wanted.source, wanted.source_port)} > "
-        f"{host_port(wanted.destination, wanted.destination_port)}{flags}, TTL {TTL}, "
-        f"in by {interface} ({hook})"
+        f"{host_port(wanted.destination, wanted.destination_port)}{flags}"
     )
+    if wanted.error:
+        by = wanted.sender or wanted.destination
+        packet = f"icmp {wanted.error} from {by} about {packet}"
+    return f"{packet}, TTL {TTL}, in by {interface} ({hook})"

@@ -41,12 +41,32 @@ _ICMP6_NAMES = {
     (2, 0): "packet too big",
     (3, 0): "hop limit exceeded",
 }
+_ERRORS = {
+    "host-unreachable": ((3, 1), (1, 3)),
+    "port-unreachable": ((3, 3), (1, 4)),
+    "too-big": ((3, 4), (2, 0)),
+    "ttl-exceeded": ((11, 0), (3, 0)),
+}
+"""Type and code of ICMP and of ICMPv6."""
+
+MTU = 1280
+"""That an error asks for: what every way has to take in IPv6 (RFC 8200 5)."""
+
+_QUOTED4, _QUOTED6 = 576 - 28, 1280 - 48
+"""How much of a packet an error quotes at most: RFC 1812 4.3.2.3, RFC 4443 2.4."""
+
+QUOTED = "quoted "
+"""Before the names of the headers that an ICMP error quotes."""
+
 _DF = 0x4000
 _POLYNOMIAL = 0x82F63B78  # CRC32c, reflected
 
 
 class Wanted(NamedTuple):
-    """A packet; ``length`` in IP bytes, 0: as short as it can be; ``vlan`` 0: untagged."""
+    """A packet; ``length`` in IP bytes, 0: as short as it can be; ``vlan`` 0: untagged.
+
+    With an ``error`` the frame is this ICMP error about the packet, to its source.
+    """
 
     protocol: Protocol
     source: Address
@@ -58,6 +78,8 @@ class Wanted(NamedTuple):
     source_mac: bytes = bytes(6)
     destination_mac: bytes = bytes(6)
     vlan: int = 0
+    error: str = ""
+    sender: Address | None = None
 
 
 def make(wanted: Wanted) -> bytes:
@@ -77,21 +99,48 @@ def make(wanted: Wanted) -> bytes:
         raise Problem(Code.INVALID, f"a packet has at most {LENGTH_MAX} IP bytes here", "/length")
     tag = struct.pack(">HH", _VLAN, wanted.vlan) if wanted.vlan else b""
     link = wanted.destination_mac + wanted.source_mac + tag
-    number = NUMBERS[wanted.protocol]
-    if v4:
-        link += struct.pack(">H", _IPV4)
+    link += struct.pack(">H", _IPV4 if v4 else _IPV6)
+    packet = _ip(wanted.source, wanted.destination, NUMBERS[wanted.protocol], transport)
+    return link + (_error(wanted, packet) if wanted.error else packet)
+
+
+def _ip(source: Address, destination: Address, number: int, payload: bytes) -> bytes:
+    if isinstance(source, IPv4Address):
         ip = struct.pack(
-            ">BBHHHBBH4s4s", 0x45, 0, length, 1, _DF, TTL, number, 0,
-            wanted.source.packed, wanted.destination.packed,
+            ">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 1, _DF, TTL, number, 0,
+            source.packed, destination.packed,
         )  # fmt: skip
-        ip = ip[:10] + struct.pack(">H", ~_sum(ip) & 0xFFFF) + ip[12:]
-    else:
-        link += struct.pack(">H", _IPV6)
-        ip = struct.pack(
-            ">IHBB16s16s", 6 << 28, len(transport), number, TTL,
-            wanted.source.packed, wanted.destination.packed,
-        )  # fmt: skip
-    return link + ip + transport
+        return ip[:10] + struct.pack(">H", ~_sum(ip) & 0xFFFF) + ip[12:] + payload
+    return (
+        struct.pack(
+            ">IHBB16s16s", 6 << 28, len(payload), number, TTL, source.packed, destination.packed
+        )
+        + payload
+    )
+
+
+def _error(wanted: Wanted, packet: bytes) -> bytes:
+    """The ICMP error about the packet, from whoever complains to its source."""
+    if wanted.error not in _ERRORS:
+        raise Problem(
+            Code.INVALID, f"no such error: {wanted.error}; one of {', '.join(_ERRORS)}", "/error"
+        )
+    sender = wanted.sender or wanted.destination
+    if sender.version != wanted.source.version:
+        raise Problem(Code.INVALID, "the error's sender is not of the packet's family", "/sender")
+    v4 = wanted.source.version == 4  # noqa: PLR2004  # IPv4
+    kind, code = _ERRORS[wanted.error][0 if v4 else 1]
+    mtu = MTU if wanted.error == "too-big" else 0
+    quoted = packet[: _QUOTED4 if v4 else _QUOTED6]
+    message = struct.pack(">BBHI", kind, code, 0, mtu) + quoted
+    pseudo = b"" if v4 else _pseudo(sender, wanted.source, len(message), _ICMP6)
+    checksum = struct.pack(">H", ~_sum(pseudo + message) & 0xFFFF)
+    message = message[:2] + checksum + message[4:]
+    return _ip(sender, wanted.source, _ICMP if v4 else _ICMP6, message)
+
+
+def _pseudo(source: Address, destination: Address, length: int, number: int) -> bytes:
+    return source.packed + destination.packed + struct.pack(">IHBB", length, 0, 0, number)
 
 
 def _transport(wanted: Wanted, room: int) -> bytes:
@@ -138,8 +187,7 @@ def _sctp(wanted: Wanted, ports: bytes, room: int) -> bytes:
 
 
 def _summed(wanted: Wanted, segment: bytes, at: int, number: int) -> bytes:
-    pseudo = wanted.source.packed + wanted.destination.packed
-    pseudo += struct.pack(">IHBB", len(segment), 0, 0, number)
+    pseudo = _pseudo(wanted.source, wanted.destination, len(segment), number)
     checksum = ~_sum(pseudo + segment) & 0xFFFF
     if number == _UDP and not checksum:
         checksum = 0xFFFF  # RFC 768: zero would mean "none"
@@ -234,12 +282,7 @@ def _inner(data: bytes, protocol: int) -> Iterator[Layer]:  # one case for each
             fields = {"source": str(source), "destination": str(destination), "chunk": chunk}
             yield Layer(name="sctp", fields=fields)
         case 1 | 58 if len(data) >= 8:  # noqa: PLR2004  # an ICMP header
-            names = _ICMP_NAMES if protocol == _ICMP else _ICMP6_NAMES
-            kind, code, rest = struct.unpack_from(">BBxxI", data)
-            fields = {"message": names.get((kind, code), f"type {kind} code {code}")}
-            if "needed" in fields["message"] or "too big" in fields["message"]:
-                fields["mtu"] = str(rest)
-            yield Layer(name="icmp", fields=fields)
+            yield from _message(data, protocol)
         case 4:
             yield from _network(data, _IPV4)
         case 41:
@@ -248,6 +291,19 @@ def _inner(data: bytes, protocol: int) -> Iterator[Layer]:  # one case for each
             bits, kind = struct.unpack_from(">HH", data)
             yield Layer(name="gre", fields={"checksum": "yes" if bits >> 15 else "no"})
             yield from _network(data[8 if bits >> 15 else 4 :], kind)
+
+
+def _message(data: bytes, protocol: int) -> Iterator[Layer]:
+    """ICMP, and what it quotes if it is an error."""
+    names, version = (_ICMP_NAMES, _IPV4) if protocol == _ICMP else (_ICMP6_NAMES, _IPV6)
+    kind, code, rest = struct.unpack_from(">BBxxI", data)
+    fields = {"message": names.get((kind, code), f"type {kind} code {code}")}
+    if "needed" in fields["message"] or "too big" in fields["message"]:
+        fields["mtu"] = str(rest)
+    yield Layer(name="icmp", fields=fields)
+    if (kind, code) in names:
+        for layer in _network(data[8:], version):
+            yield Layer(name=QUOTED + layer.name, fields=layer.fields)
 
 
 def _gue(data: bytes) -> Iterator[Layer]:

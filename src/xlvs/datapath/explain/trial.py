@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One packet through the data path's own code, over copies of what it looks at.
 
-The object is loaded for one run and closed: nothing stays, and nothing of the running data
-path is written (bpf/explain/overlay.h). A test run does not send what a program redirects.
+The object is attached nowhere, and nothing of the running data path is written
+(bpf/explain/overlay.h). A test run does not send what a program redirects.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
@@ -98,7 +99,7 @@ class Rehearsal:
 
     def __init__(self, path: DataPath, hook: str) -> None:
         """Load for a hook (``tc`` or one of XDP's). Raises DataPathProblem."""
-        self._kind = "tc" if hook == "tc" else "xdp"
+        self._kind = _kind(hook)
         self._layout = path.layout
         self._used = False
         image = OBJECTS / f"explain_{self._kind}.bpf.o"
@@ -123,13 +124,17 @@ class Rehearsal:
             each.close()
         self._object.close()
 
+    def programs(self) -> Mapping[str, int]:
+        """Descriptors of its programs, by name."""
+        return self._object.program_fds()
+
     def run(self, frame: bytes, ifindex: int, mark: int = 0) -> Trial:
         """One packet. Raises DataPathProblem."""
         if self._used:
             for each in self._maps.values():
                 each.clear()
         self._used = True
-        program = self._object.program_fds()[f"xlvs_explain_{self._kind}"]
+        program = self.programs()[f"xlvs_explain_{self._kind}"]
         xdp = self._kind == "xdp"
         context = xdp_context(len(frame), ifindex) if xdp else tc_context(ifindex, mark)
         wants = " (for XDP the interface has to have a receive queue)" if xdp else ""
@@ -155,13 +160,35 @@ class Rehearsal:
         )
 
 
-def run(path: DataPath, frame: bytes, hook: str, ifindex: int, mark: int = 0) -> Trial:
-    """Load, run once, close. Raises DataPathProblem."""
-    rehearsal = Rehearsal(path, hook)
-    try:
-        return rehearsal.run(frame, ifindex, mark)
-    finally:
-        rehearsal.close()
+class Rehearsals:
+    """Both hooks' objects, each loaded at the first packet that needs it.
+
+    The verifier takes a second or two, and a loaded object holds room for a copy of every
+    destination: 70 MB by the usual sizes. So it is kept as long as packets come, not for ever.
+    """
+
+    def __init__(self, path: DataPath) -> None:
+        self._path = path
+        self._loaded: dict[str, Rehearsal] = {}
+        self._one = threading.Lock()
+
+    def run(self, frame: bytes, hook: str, ifindex: int, mark: int = 0) -> Trial:
+        """One packet; others wait. Raises DataPathProblem."""
+        kind = _kind(hook)
+        with self._one:
+            if kind not in self._loaded:
+                self._loaded[kind] = Rehearsal(self._path, hook)
+            return self._loaded[kind].run(frame, ifindex, mark)
+
+    def close(self) -> None:
+        """Let go of what is loaded; the next packet loads anew."""
+        with self._one:
+            while self._loaded:
+                self._loaded.popitem()[1].close()
+
+
+def _kind(hook: str) -> str:
+    return "tc" if hook == "tc" else "xdp"
 
 
 def _btf(image: Path) -> Btf:

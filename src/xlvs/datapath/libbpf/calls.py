@@ -41,6 +41,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__name": (_text, (ptr,)),
     "bpf_program__fd": (_int, (ptr,)),
     "bpf_map_create": (_int, (_int, _text, u32, u32, u32, ptr)),
+    "bpf_map_get_fd_by_id": (_int, (u32,)),
     "bpf_map_update_elem": (_int, (_int, ptr, ptr, ctypes.c_uint64)),
     "bpf_map_lookup_elem": (_int, (_int, ptr, ptr)),
     "bpf_map_delete_elem": (_int, (_int, ptr)),

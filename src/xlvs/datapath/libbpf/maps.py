@@ -11,12 +11,15 @@ from xlvs.datapath.libbpf.structs import BatchOptions, MapOptions, u32
 BPF_ANY = 0
 BPF_NOEXIST = 1
 BPF_MAP_TYPE_ARRAY = 2
+BPF_MAP_TYPE_ARRAY_OF_MAPS = 12
 BPF_F_MMAPABLE = 1 << 10
 
 
-def map_create(kind: int, name: str, key_size: int, value_size: int, entries: int) -> int:
+def map_create(  # noqa: PLR0917 - the kernel's own order
+    kind: int, name: str, key_size: int, value_size: int, entries: int, flags: int = 0
+) -> int:
     """A new map's descriptor."""
-    options = MapOptions()
+    options = MapOptions(map_flags=flags)
     return call(
         "bpf_map_create",
         kind,
@@ -26,6 +29,11 @@ def map_create(kind: int, name: str, key_size: int, value_size: int, entries: in
         entries,
         ctypes.byref(options),
     )
+
+
+def map_by_id(map_id: int) -> int:
+    """A descriptor of a map that there is."""
+    return call("bpf_map_get_fd_by_id", map_id)
 
 
 def map_update(fd: int, key: bytes, value: bytes, flags: int = BPF_ANY) -> None:

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connection sync, the taking side: another director's connection becomes one of ours, or
+ * ours is brought up to date. The daemon has found the destination; all else is as if the
+ * connection's packets had come by here.
+ */
+#ifndef XLVS_SYNC_TAKE_H
+#define XLVS_SYNC_TAKE_H
+
+#include "local_ports.h"
+#include "template.h"
+
+static __always_inline __u32 sync_word(const struct xlvs_synced *r,
+				       const struct xlvs_destination *d)
+{
+	__u32 word = r->state;
+	enum xlvs_method method = d->method;
+
+	if (r->flags & XLVS_SYNCED_TEMPLATE) {
+		word |= r->flags & XLVS_SYNCED_MARK ?
+				(__u32)XLVS_PROTOCOL_IP << XLVS_CONNECTION_PROTOCOL_SHIFT :
+				word_of_protocol(r->protocol);
+		return word | WORD_TEMPLATE | XLVS_METHOD_DR << XLVS_CONNECTION_METHOD_SHIFT;
+	}
+	word |= word_of_protocol(r->protocol);
+	if (d->flags & XLVS_DESTINATION_LOCAL) {
+		word |= XLVS_CONNECTION_ON_DIRECTOR;
+		if (method == XLVS_METHOD_FULLNAT)
+			method = XLVS_METHOD_NAT;
+	}
+	if (method == XLVS_METHOD_DR || method == XLVS_METHOD_TUN ||
+	    r->flags & XLVS_SYNCED_NO_OUTPUT)
+		word |= XLVS_CONNECTION_NO_OUTPUT;
+	if (!state_is_active(r->state))
+		word |= XLVS_CONNECTION_INACTIVE;
+	return word | method << XLVS_CONNECTION_METHOD_SHIFT;
+}
+
+/* The connection p->c is known here: its state and time become the other director's. */
+static __always_inline __u32 sync_update(struct packet *p, const struct xlvs_synced *r)
+{
+	struct xlvs_entry *e = table_entry(p);
+	__u32 clear = XLVS_CONNECTION_HALF_OPEN;
+
+	if (!e)
+		return XLVS_SYNCED_CONTENDED;
+	if (!(r->flags & XLVS_SYNCED_NO_OUTPUT) && word_method(p->c.word) != XLVS_METHOD_DR &&
+	    word_method(p->c.word) != XLVS_METHOD_TUN)
+		clear |= XLVS_CONNECTION_NO_OUTPUT;
+	if (!(r->flags & XLVS_SYNCED_TEMPLATE) &&
+	    !table_set_state(e, p->c.destination, p->c.word, r->state, clear))
+		return XLVS_SYNCED_CONTENDED;
+	table_touch(p, e, r->left);
+	return XLVS_SYNCED_UPDATED;
+}
+
+static __always_inline __u32 sync_template(struct packet *p, const struct xlvs_synced *r)
+{
+	struct xlvs_template *t = template_of(p, r->template_timeout, 0);
+
+	if (!t)
+		return XLVS_SYNCED_FULL;
+	t->timeout = r->template_timeout;
+	if (r->flags & XLVS_SYNCED_ASSURED)
+		t->assured = 1;
+	return XLVS_SYNCED_OPENED;
+}
+
+static __noinline __u32 sync_open(struct packet *p, struct xlvs_synced *r)
+{
+	struct xlvs_destination *d;
+	__u32 wanted, mine, rc;
+
+	if (!p || !r)
+		return XLVS_SYNCED_CONTENDED;
+	wanted = r->destination;
+	d = destination_get(wanted);
+	if (!d)
+		return XLVS_SYNCED_UNKNOWN;
+	p->c.word = sync_word(r, d);
+	p->c.destination = wanted;
+	p->c.expires = p->now + r->left;
+	mine = word_method(p->c.word) == XLVS_METHOD_FULLNAT ? extra_of(r->block, r->local_port) :
+							       0;
+	p->c.extra = mine;
+	if (mine && !local_port_claim(r->block, r->local_port))
+		return XLVS_SYNCED_PORT;
+	rc = table_open(p, p->family != AF_INET);
+	if (rc != TABLE_OPENED && mine)
+		local_port_free(extra_block(mine), extra_port(mine));
+	if (rc == TABLE_EXISTS)
+		return p->c.destination == wanted ? sync_update(p, r) : XLVS_SYNCED_CONTENDED;
+	if (rc != TABLE_OPENED)
+		return rc == TABLE_FULL ? XLVS_SYNCED_FULL : XLVS_SYNCED_CONTENDED;
+	return r->flags & XLVS_SYNCED_TEMPLATE ? sync_template(p, r) : XLVS_SYNCED_OPENED;
+}
+
+/* Is there a connection with the record's tuple? Fills p->c. */
+static __always_inline bool sync_known(struct packet *p, const struct xlvs_synced *r)
+{
+	if (r->flags & XLVS_SYNCED_TEMPLATE)
+		return false; /* table_open() finds it */
+	p->roles = XLVS_ADDRESS_VIRTUAL;
+	return table_find(p) && !p->reply;
+}
+
+static __always_inline void sync_describe(struct packet *p, const struct xlvs_synced *r,
+					  const struct xlvs_geometry *g)
+{
+	p->tuple.src = r->src;
+	p->tuple.dst = r->dst;
+	p->tuple.sport = r->sport;
+	p->tuple.dport = r->dport;
+	p->tuple.protocol = p->protocol = r->protocol;
+	p->family = r->family;
+	p->now = clock_ticks();
+	p->hz = g->hz;
+}
+
+static long sync_step(__u32 i, void *data)
+{
+	struct xlvs_synced *r = bpf_map_lookup_elem(&synced, &i);
+	struct xlvs_geometry *g = geometry_get();
+	struct packet *p = packet_synced();
+
+	(void)data;
+	if (!r || !g || !p)
+		return 1;
+	if (r->state >= XLVS_STATE_MAX) {
+		r->result = XLVS_SYNCED_UNKNOWN;
+		return 0;
+	}
+	sync_describe(p, r, g);
+	if (sync_known(p, r)) {
+		if (p->c.destination == r->destination) {
+			r->result = sync_update(p, r);
+			return 0;
+		}
+		/* The client has come again, and was given another server there. */
+		table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
+	}
+	r->result = sync_open(p, r);
+	return 0;
+}
+
+#endif

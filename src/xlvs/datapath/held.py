@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections as connection sync has them: read from the table, and made to be put into one.
+
+Pure: bytes and the time in, values out. An operator's listing is ``connections.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from itertools import compress
+from typing import NamedTuple
+
+from xlvs.datapath.addresses import AF_INET, AF_INET6, packed
+from xlvs.datapath.connections import Shape, live_places
+from xlvs.datapath.records import (
+    CONNECTION_GENERATION_SHIFT,
+    CONNECTION_METHOD_SHIFT,
+    CONNECTION_PROTOCOL_SHIFT,
+    CONNECTION_STATE,
+    ConnectionFlag,
+    Method,
+    State,
+    Synced,
+    SyncedFlag,
+    Tenant,
+    Transport,
+)
+from xlvs.model.service import Address
+
+_TICKS = 0xFFFFFFFF
+_HALF = 1 << 31
+_PROTOCOL_MASK = 7
+_METHOD_MASK = len(Method) - 1
+_GENERATION = _TICKS >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
+_NUMBERS = {Transport.TCP: 6, Transport.UDP: 17, Transport.SCTP: 132, Transport.IP: 0}
+
+
+class Held(NamedTuple):
+    """A connection, or a template, of this director's. Times in ticks.
+
+    Of a template ``client`` is masked and ``client_port`` 0; of a mark's, ``transport`` is IP
+    and ``virtual`` the mark as an address. ``block`` and ``local_port``: FULLNAT's.
+    """
+
+    tenant: Tenant
+    transport: Transport
+    client: Address
+    client_port: int
+    virtual: Address
+    virtual_port: int
+    destination: int
+    state: State
+    left: int
+    method: Method
+    template: bool = False
+    no_output: bool = False
+    controlled: bool = False
+    block: int = 0
+    local_port: int = 0
+
+
+class Holder:
+    """Reads connections of one family."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._ways = [shape.way(way) for way in range(shape.ways)]
+
+    def read(self, lines: memoryview, now: int, first: int = 0) -> Iterator[Held]:
+        """The connections in whole lines whose time is not over; ``first``: number of the first.
+
+        Those whose client has not proved itself are left out.
+        """
+        for way in range(self._shape.ways):
+            live, copy = live_places(lines, self._shape, way)
+            if live is None:
+                continue
+            at = range(first * self._shape.ways + way, 1 << 32, self._shape.ways)
+            places = zip(at, self._ways[way].iter_unpack(copy), strict=False)
+            for place, fields in compress(places, live):
+                held = self._held(place, fields, now)
+                if held is not None:
+                    yield held
+
+    def read_one(self, lines: memoryview, tenant: Tenant, now: int) -> Held | None:
+        """That connection of ``lines``, all of the family's; None if it is not there any more."""
+        line, way = divmod(tenant.at, self._shape.ways)
+        at = line * self._shape.line
+        one = lines[at : at + self._shape.line]
+        found = self.read_way(one, way, now, line)
+        return found if found is not None and found.tenant == tenant else None
+
+    def read_way(self, line: memoryview, way: int, now: int, number: int) -> Held | None:
+        """One place of one line."""
+        live, copy = live_places(line, self._shape, way)
+        if live is None or not live[0]:
+            return None
+        fields = next(self._ways[way].iter_unpack(copy))
+        return self._held(number * self._shape.ways + way, fields, now)
+
+    def _held(
+        self,
+        at: int,
+        fields: tuple[int, int, int, int, int, bytes, bytes, int, int],
+        now: int,
+    ) -> Held | None:
+        word, expires, destination, block, local_port, src, dst, sport, dport = fields
+        left = expires - now & _TICKS
+        if not left or left >= _HALF or word & ConnectionFlag.HALF_OPEN:
+            return None
+        kind = word >> CONNECTION_PROTOCOL_SHIFT & _PROTOCOL_MASK
+        method = Method(word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK)
+        template = bool(kind & Transport.TEMPLATE)
+        full = method is Method.FULLNAT and not template
+        return Held(
+            tenant=Tenant(at, word & _GENERATION | self._shape.v6),
+            transport=Transport(kind & ~Transport.TEMPLATE),
+            client=_address(src),
+            client_port=_swapped(sport),
+            virtual=_address(dst),
+            virtual_port=_swapped(dport),
+            destination=destination,
+            state=State(word & CONNECTION_STATE),
+            left=left,
+            method=method,
+            template=template,
+            no_output=bool(word & ConnectionFlag.NO_OUTPUT),
+            controlled=bool(word & ConnectionFlag.CONTROLLED),
+            block=block if full else 0,
+            local_port=_swapped(local_port) if full else 0,
+        )
+
+
+def to_take(held: Held, *, assured: bool = False, template_timeout: int = 0) -> Synced:
+    """What puts this connection into a table. ``destination`` and ``block`` are that table's."""
+    flags = SyncedFlag(0)
+    for flag, on in (
+        (SyncedFlag.TEMPLATE, held.template),
+        (SyncedFlag.MARK, held.template and held.transport is Transport.IP),
+        (SyncedFlag.ASSURED, assured),
+        (SyncedFlag.NO_OUTPUT, held.no_output),
+        (SyncedFlag.CONTROLLED, held.controlled),
+    ):
+        if on:
+            flags |= flag
+    return Synced(
+        src=packed(held.client),
+        dst=packed(held.virtual),
+        sport=held.client_port,
+        dport=held.virtual_port,
+        protocol=_NUMBERS[held.transport],
+        family=AF_INET if held.client.version == 4 else AF_INET6,  # noqa: PLR2004 - IP's
+        destination=held.destination,
+        state=held.state,
+        flags=flags,
+        left=held.left,
+        template_timeout=template_timeout,
+        block=held.block,
+        local_port=held.local_port,
+    )
+
+
+def _address(data: bytes) -> Address:
+    return ip_address(data)
+
+
+def _swapped(port: int) -> int:
+    return (port & 0xFF) << 8 | port >> 8

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which real servers are in rotation: checks, dampening, quorum, notifications. Pure."""

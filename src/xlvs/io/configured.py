@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A director that follows a configuration file: services, health, VRRP, connection sync.
+
+A file is taken as a whole or not at all. It is compared with what there is, so a reload
+touches only what differs, and brings back what somebody has removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from xlvs.config.keepalived.places import ConfigurationError
+from xlvs.datapath.observed import Way
+from xlvs.engine.in_words import in_words
+from xlvs.engine.reconcile import owned, reconcile
+from xlvs.io import clock, filestate
+from xlvs.io.config_files import read_configuration
+from xlvs.io.connection_sync import ConnectionSync
+from xlvs.io.director import Director
+from xlvs.io.filestate import FileState
+from xlvs.io.health import HealthChecks
+from xlvs.io.kernel import Kernel
+from xlvs.io.paths import Paths
+from xlvs.io.redundancy import Redundancy
+from xlvs.io.sync_maps import SyncMaps
+from xlvs.io.tasks import Tasks
+from xlvs.model.configuration import Configuration
+from xlvs.model.desired import apply_all
+from xlvs.model.edit import AnyEdit
+from xlvs.model.problem import Problem
+from xlvs.model.service import Address, DestinationKey, ServiceKey
+
+SAVE_PERIOD = 5.0
+"""Seconds between two looks at whether there is something to save."""
+
+HOLD = 3.0
+"""Seconds without preemption that are asked for while connections are not in sync."""
+
+log = logging.getLogger("xlvs")
+
+
+class Configured:
+    """One file's part of a director."""
+
+    def __init__(  # noqa: PLR0917 - the parts that it puts together
+        self,
+        path: str,
+        config_id: str | None,
+        director: Director,
+        kernel: Kernel,
+        place: Paths,
+        tasks: Tasks,
+        prepare: Callable[[Sequence[AnyEdit]], Awaitable[None]],
+        settle: Callable[[Sequence[AnyEdit]], Awaitable[None]],
+        learn: Callable[[set[Address]], Awaitable[None]],
+    ) -> None:
+        self.path = path
+        self.configuration = Configuration()
+        self.error = ""
+        """Why the file was refused at the last look, "" if it was not."""
+        self.loaded = 0.0
+        self.reloads = 0
+        self.refusals = 0
+        self.redundancy = Redundancy(tasks, self._role_changed)
+        self.health: HealthChecks | None = None
+        self.sync: ConnectionSync | None = None
+        self._config_id = config_id
+        self._director = director
+        self._kernel = kernel
+        self._place = place
+        self._tasks = tasks
+        self._prepare = prepare
+        self._settle = settle
+        self._learn = learn
+        self._owned: dict[ServiceKey, frozenset[DestinationKey]] = {}
+        self._maps: SyncMaps | None = None
+        self._saved = -1
+        self._working = asyncio.Lock()
+        self._holding = False
+
+    async def read(self) -> Configuration:
+        """What the file says now. Raises ConfigurationError."""
+        return await asyncio.to_thread(read_configuration, self.path, self._config_id)
+
+    async def prepare(self) -> None:
+        """Before the director starts: the first file, and what the last daemon knew.
+
+        Raises ConfigurationError.
+        """
+        self.configuration = await self.read()
+        self.loaded = clock.wall()
+        try:
+            left = filestate.load(self._place.file_state)
+        except (ValueError, OSError) as error:
+            log.warning("what the last daemon left cannot be read, health begins anew: %s", error)
+            left = FileState()
+        self._owned = {each.service: frozenset(each.destinations) for each in left.owned}
+        self.health = HealthChecks(self.configuration, self._director.stand, self._way, self._tasks)
+        if left.health is not None:
+            self.health.restore(left.health)
+        self._director.standing = self.health.standing
+        managed = _virtual_addresses(self.configuration)
+        self._director.options = self._director.options._replace(
+            standby=managed, sync=self.configuration.sync is not None
+        )
+
+    async def start(self) -> None:
+        """The director runs: make it as the file says. Raises Problem."""
+        for remark in self.configuration.remarks:
+            log.info("%s", remark)
+        edits = self._edits(self.configuration)
+        apply_all(self._director.desired, edits, "abort")  # refused before anything is done
+        assert self.health is not None  # noqa: S101 - prepare() made it
+        self.health.start()
+        await self._apply(edits, self.configuration)
+        await self.redundancy.configure(self.configuration)
+        await self._start_sync()
+        self._tasks.start("file: state", self._keep_saving())
+        self._tasks.start("file: in sync", self._watch_sync())
+
+    async def reload(self) -> None:
+        """The file may say something else. A wrong one changes nothing, and is told."""
+        async with self._working:
+            self.reloads += 1
+            try:
+                wanted = await self.read()
+                await self._change(wanted)
+            except ConfigurationError as error:
+                self._refuse(str(error))
+            except Problem as problem:
+                self._refuse(f"{problem.where}: {problem.message}".removeprefix(": "))
+            else:
+                self.error = ""
+                self.loaded = clock.wall()
+                log.info("%s: read again", self.path)
+
+    def plan(self, wanted: Configuration) -> list[str]:
+        """What a reload of this would do to services, in words. Raises Problem."""
+        edits = self._edits(wanted)
+        apply_all(self._director.desired, edits, "abort")
+        return list(in_words(self._director.desired, edits))
+
+    async def stop(self) -> None:
+        """The daemon ends: hand over, end probes, keep what the next one needs."""
+        await self.redundancy.stop()
+        if self.health is not None:
+            self._save()
+            await self.health.stop(for_good=False)
+        await self._stop_sync()
+        if self._maps is not None:
+            self._maps.close()
+
+    def addresses(self, present: frozenset[Address]) -> None:
+        """The director's own addresses changed."""
+        if self.health is not None:
+            self.health.addresses(present)
+
+    # ---- changes
+
+    def _edits(self, wanted: Configuration) -> list[AnyEdit]:
+        return reconcile(
+            self._director.desired, self._owned, wanted.services, wanted.globals.timeouts
+        )
+
+    async def _change(self, wanted: Configuration) -> None:
+        edits = self._edits(wanted)
+        apply_all(self._director.desired, edits, "abort")
+        before, health = self.configuration, self.health
+        assert health is not None  # noqa: S101
+        # Who begins as down must not be in rotation for a moment.
+        await health.reconfigure(wanted)
+        try:
+            await self._apply(edits, wanted)
+        except Problem:
+            await health.reconfigure(before)
+            raise
+        self.configuration = wanted
+        await self.redundancy.configure(wanted)
+        if wanted.sync != before.sync:
+            await self._stop_sync()
+            await self._start_sync()
+
+    async def _apply(self, edits: list[AnyEdit], wanted: Configuration) -> None:
+        # Sorry servers come without being asked for: their way has to be known.
+        await self._learn(sorry_servers(wanted))
+        if edits:
+            await self._prepare(edits)
+            self._director.edit(edits, go_on=False)
+            await self._settle(edits)
+            log.info("%s: %d changes", self.path, len(edits))
+        self._owned = owned(wanted.services)
+        self._save()
+
+    def _refuse(self, why: str) -> None:
+        self.error = why
+        self.refusals += 1
+        log.error("%s is refused, everything stays as it was:\n%s", self.path, why)
+
+    def _way(self, address: Address) -> Way | None:
+        return self._director.effective.ways.get(address)
+
+    # ---- VRRP and sync
+
+    def _role_changed(self) -> None:
+        standby = self.redundancy.standby()
+        options = self._director.options
+        if standby != options.standby:
+            try:
+                self._director.hold(standby)
+            except Problem as problem:
+                log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
+        sync = self.configuration.sync
+        if self.sync is not None and sync is not None and sync.instance:
+            try:
+                self.sync.role(master=self.redundancy.is_master(sync.instance))
+            except OSError as error:
+                log.error("sync: %s", error)  # noqa: TRY400
+
+    async def _start_sync(self) -> None:
+        wanted = self.configuration.sync
+        self._director.tell(on=wanted is not None)
+        if wanted is None:
+            return
+        if self._maps is None:
+            self._maps = self._kernel.sync_maps()
+        self.sync = ConnectionSync(
+            wanted,
+            self._maps,
+            lambda: self._director.effective.tables,
+            self._kernel.hz,
+            self._tasks,
+        )
+        try:
+            await self.sync.start()
+        except OSError as error:
+            log.error("connection sync does not start: %s", error)  # noqa: TRY400
+            self.sync = None
+            return
+        self._role_changed()
+
+    async def _stop_sync(self) -> None:
+        if self.sync is not None:
+            await self.sync.stop()
+            self.sync = None
+
+    async def _watch_sync(self) -> None:
+        """No preemption before this director knows the connections that it would take over."""
+        while True:
+            behind = self.sync is not None and not self.sync.in_sync()
+            if behind and self.redundancy.wanted:
+                self.redundancy.hold(HOLD)
+                self._holding = True
+            elif self._holding:
+                self.redundancy.hold(0)
+                self._holding = False
+            await asyncio.sleep(0.1 if behind else 1.0)
+
+    # ---- what the next daemon finds
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_PERIOD)
+            if self.health is not None and self.health.changes != self._saved:
+                self._save()
+
+    def _save(self) -> None:
+        health = self.health
+        state = FileState(
+            path=self.path,
+            owned=filestate.owned_services(self._owned),
+            health=None if health is None else health.save(),
+        )
+        try:
+            filestate.save(self._place.file_state, state)
+        except (OSError, msgspec.EncodeError) as error:
+            log.warning("what the next daemon needs cannot be saved: %s", error)
+        else:
+            self._saved = -1 if health is None else health.changes
+
+
+def sorry_servers(configuration: Configuration) -> set[Address]:
+    """Whose routes must be observed although nobody asks for them."""
+    return {
+        each.sorry_server.key.address
+        for each in configuration.services
+        if each.sorry_server is not None
+    }
+
+
+def _virtual_addresses(configuration: Configuration) -> frozenset[Address]:
+    return frozenset(
+        each.address.ip
+        for instance in configuration.instances
+        for each in (*instance.addresses, *instance.excluded)
+    )

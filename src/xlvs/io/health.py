@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Health checks at work: the engine's effects become probes, programs, lines and mails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from xlvs.datapath.observed import Way
+from xlvs.engine.health.effects import (
+    Effect,
+    Level,
+    Log,
+    RotationChanged,
+    RunCommand,
+    SendMail,
+    StartProbe,
+    StopProbe,
+    WriteFifo,
+)
+from xlvs.engine.health.health import Health
+from xlvs.engine.health.report import ServiceReport
+from xlvs.engine.health.saved import SavedHealth
+from xlvs.engine.health.standing import Standings
+from xlvs.engine.health.state import Alerts
+from xlvs.io import clock
+from xlvs.io.checkers.channel import tls_context
+from xlvs.io.checkers.prober import Prober
+from xlvs.io.checkers.sockets import raise_file_limit
+from xlvs.io.checkers.target import Target
+from xlvs.io.notification.fifo import FifoWriter
+from xlvs.io.notification.mail import Mailer
+from xlvs.io.notification.runner import Runner
+from xlvs.io.tasks import Tasks
+from xlvs.model.configuration import Configuration
+from xlvs.model.notification import Command
+from xlvs.model.problem import Problem
+from xlvs.model.service import Address, Service, ServiceKey
+from xlvs.model.tracking import File
+
+FILE_PERIOD = 1.0
+"""Seconds between two looks at tracked files."""
+
+_FILE_MAX = 64
+_PROGRAMS_MAX = 1000
+_LAST = 5.0  # seconds that programs have at the end
+_AGAIN = 5.0  # seconds, after a rotation that the data path refused
+
+log = logging.getLogger("xlvs.health")
+
+
+class HealthChecks:
+    """All checkers of one configuration.
+
+    ``turn`` is told which services stand otherwise (``Director.stand``); it may raise Problem.
+    ``way``: the next hop to an address, as the director knows it.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        turn: Callable[[Collection[ServiceKey]], object],
+        way: Callable[[Address], Way | None],
+        tasks: Tasks,
+    ) -> None:
+        self._health = Health(random.random, _alerts(configuration))
+        self._configuration = configuration
+        self._turn = turn
+        self._way = way
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._probes: dict[int, tuple[int, asyncio.Task[None]]] = {}
+        self._unturned: set[ServiceKey] = set()
+        self._programs: set[asyncio.Task[None]] = set()
+        self._services: dict[ServiceKey, Service] = {}
+        raise_file_limit()  # each probe has a socket
+        self._files: dict[str, str] = {}
+        self._open(configuration)
+        self._running = [
+            tasks.start("health: files", self._follow_files()),
+            tasks.start("health: rotation", self._turn_again()),
+        ]
+
+    def _open(self, configuration: Configuration) -> None:
+        defs = configuration.globals
+        self._runner = Runner(
+            user=defs.script_user, group=defs.script_group, secure=defs.enable_script_security
+        )
+        self._tracked = {each.name: each for each in configuration.files}
+        tls = configuration.tls
+        shown = tls_context(tls.certificate, tls.key, tls.password) if tls is not None else None
+        self._prober = Prober(self._runner, self._tracked.get, shown)
+        self._mailer = Mailer(defs.mail, self._prober.connector)
+        self._mailing = self._tasks.start("health: mail", self._mailer.work())
+        self._fifos = [
+            _fifo(each.path) for each in (defs.notify_fifo, defs.lvs_notify_fifo) if each
+        ]
+
+    async def _close(self) -> None:
+        self._mailing.cancel()
+        await asyncio.gather(self._mailing, return_exceptions=True)
+        self._prober.close()
+        self._runner.close()
+        for each in self._fifos:
+            each.close()
+
+    @property
+    def standing(self) -> Standings:
+        """How the servers stand: always the same object."""
+        return self._health.standing
+
+    @property
+    def changes(self) -> int:
+        """Counts up when there is something to save."""
+        return self._health.changes
+
+    def save(self) -> SavedHealth:
+        """For the next daemon."""
+        return self._health.save(clock.monotonic())
+
+    def report(self) -> Iterator[ServiceReport]:
+        """For an operator. Times are of ``clock.monotonic``."""
+        return self._health.report()
+
+    def restore(self, saved: SavedHealth) -> None:
+        """What the last daemon knew; before ``start``."""
+        self._health.restore(saved, clock.monotonic())
+
+    def start(self) -> None:
+        """Begin. What is read of files counts from the beginning."""
+        for name, value in self._read_files():
+            self._health.track_file(name, value, clock.monotonic())
+        self._follow(self._configuration)
+
+    async def reconfigure(self, configuration: Configuration) -> None:
+        """The file says something else: what is unchanged goes on as it is."""
+        before, self._configuration = self._configuration, configuration
+        if _means(before) != _means(configuration):
+            # Probes that run end with what they were started with.
+            await self._end_probes()
+            await self._close()
+            self._open(configuration)
+        self._tracked = {each.name: each for each in configuration.files}
+        self._follow(configuration)
+
+    def _follow(self, configuration: Configuration) -> None:
+        self._services = {each.service.key: each.service for each in configuration.services}
+        self._do(
+            self._health.reconfigured(
+                configuration.services,
+                clock.monotonic(),
+                self._tracked,
+                _alerts(configuration),
+            )
+        )
+
+    async def stop(self, *, for_good: bool) -> None:
+        """End all probes. ``for_good``: the director gives up its services (``omega``)."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if for_good:
+            self._do(self._health.stop())
+        await self._end_probes()
+        if self._programs:
+            await asyncio.wait(self._programs, timeout=_LAST)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._close()
+
+    def addresses(self, present: Collection[Address]) -> None:
+        """The director has these addresses now (``ha_suspend``)."""
+        self._do(self._health.addresses(present, clock.monotonic()))
+
+    def bfd(self, name: str, *, up: bool) -> None:
+        """A BFD session changed."""
+        self._do(self._health.bfd(name, clock.monotonic(), up=up))
+
+    # ---- effects
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._do(self._health.tick(clock.monotonic()))
+
+    def _do(self, effects: Iterable[Effect]) -> None:
+        for each in effects:
+            match each:
+                case StartProbe():
+                    self._start_probe(each)
+                case RotationChanged(services):
+                    self._turn_now(services)
+                case _:
+                    self._tell(each)
+        due = self._health.next_deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            later = max(due - clock.monotonic(), 0)
+            self._timer = self._loop.call_later(later, self._tick)
+
+    def _tell(self, effect: Effect) -> None:
+        match effect:
+            case StopProbe(probe, run):
+                running = self._probes.get(probe)
+                if running is not None and running[0] == run:
+                    running[1].cancel()
+            case RunCommand(command):
+                self._run(command)
+            case WriteFifo(line):
+                for fifo in self._fifos:
+                    fifo.write(line)
+            case SendMail(subject, body):
+                self._mailer.alert(subject, body)
+            case Log(text, level):
+                log.log(logging.WARNING if level is Level.WARNING else logging.INFO, "%s", text)
+
+    def _turn_now(self, services: Collection[ServiceKey]) -> None:
+        try:
+            self._turn(services)
+        except Problem as problem:
+            log.error("the rotation cannot be changed yet: %s", problem.message)  # noqa: TRY400
+            self._unturned.update(services)
+        else:
+            self._unturned.difference_update(services)
+
+    async def _turn_again(self) -> None:
+        while True:
+            await asyncio.sleep(_AGAIN)
+            if self._unturned:
+                self._turn_now(tuple(self._unturned))
+
+    def _start_probe(self, start: StartProbe) -> None:
+        destination = start.destination
+        target = Target(
+            address=destination.key.address,
+            port=destination.key.port or start.service.port,
+            virtualhost=start.virtualhost,
+            service=self._services.get(start.service),
+            destination=destination,
+            way=self._way(destination.key.address) if start.check.through_datapath else None,
+        )
+        deadline = self._loop.time() + start.seconds
+        task = self._loop.create_task(self._probe(start, target, deadline))
+        self._probes[start.probe] = (start.run, task)
+        task.add_done_callback(partial(self._probed, start.probe, start.run))
+
+    async def _probe(self, start: StartProbe, target: Target, deadline: float) -> None:
+        outcome = await self._prober.run(start.check, target, deadline=deadline)
+        self._do(self._health.result(start.probe, start.run, outcome, clock.monotonic()))
+
+    def _probed(self, probe: int, run: int, task: asyncio.Task[None]) -> None:
+        if self._probes.get(probe, (None,))[0] == run:
+            del self._probes[probe]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a probe failed in itself: report this", exc_info=error)
+
+    async def _end_probes(self) -> None:
+        tasks = [task for _, task in self._probes.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ---- programs and files
+
+    def _run(self, command: Command) -> None:
+        """Beside everything else, as keepalived does: one that hangs holds up no other."""
+        if len(self._programs) >= _PROGRAMS_MAX:
+            log.warning("%d programs run: %s is not started", _PROGRAMS_MAX, command.argv[0])
+            return
+        task = self._loop.create_task(self._run_to_end(command))
+        self._programs.add(task)
+        task.add_done_callback(self._programs.discard)
+
+    async def _run_to_end(self, command: Command) -> None:
+        ended = await self._runner.run(command)
+        if ended.status:
+            log.warning("%s ended with status %d", command.argv[0], ended.status)
+        elif ended.fault:
+            log.warning("%s: %s", command.argv[0], ended.fault)
+
+    async def _follow_files(self) -> None:
+        while True:
+            await asyncio.sleep(FILE_PERIOD)
+            for name, value in self._read_files():
+                self._do(self._health.track_file(name, value, clock.monotonic()))
+
+    def _read_files(self) -> Iterator[tuple[str, int]]:
+        """Those that say something else than before; what is no number is 0, as in keepalived."""
+        for name, file in self._tracked.items():
+            text = _text(file)
+            if text != self._files.get(name):
+                self._files[name] = text
+                yield name, _number(text)
+
+
+def _text(file: File) -> str:
+    try:
+        with Path(file.path).open("rb") as opened:
+            return opened.read(_FILE_MAX).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> int:
+    first = text.split(maxsplit=1)[0] if text.split() else ""
+    try:
+        return int(first)
+    except ValueError:
+        return 0
+
+
+def _fifo(path: str) -> FifoWriter:
+    fifo = FifoWriter(path)
+    try:
+        fifo.open()
+    except OSError as error:
+        log.warning("%s cannot be written to: %s", path, error.strerror)
+    return fifo
+
+
+def _alerts(configuration: Configuration) -> Alerts:
+    defs = configuration.globals
+    wanted = defs.smtp_alert if defs.smtp_alert_checker is None else defs.smtp_alert_checker
+    return Alerts(defs.router_id, smtp_alert=wanted)
+
+
+def _means(configuration: Configuration) -> object:
+    """What probes and notifications are made with."""
+    defs = configuration.globals
+    return (
+        defs.script_user,
+        defs.script_group,
+        defs.enable_script_security,
+        configuration.tls,
+        defs.mail,
+        defs.notify_fifo,
+        defs.lvs_notify_fifo,
+    )
