@@ -25,8 +25,9 @@ _BLOCK = table(
     value(
         "auth_type",
         choice({"PASS": AuthType.PASS, "AH": AuthType.AH}),
-        "PASS|AH",
+        "PASS",
         into="type",
+        note="AH is refused",
     ),
     value("auth_pass", text("a password"), "PASSWORD", into="password"),
 )
@@ -38,6 +39,11 @@ def read_authentication(reading: Reading, node: Node, values: Values) -> None:
     values["authentication_node"] = node
     if "type" not in found:
         raise Wrong("authentication wants an auth_type")
+    if found["type"] is AuthType.AH:
+        raise Wrong(
+            "auth_type AH is not supported: it was taken out of the standard in 2004; use PASS, "
+            "or auth_hmac"
+        )
     password = str(found.get("password", "")).encode()
     if not password:
         raise Wrong("authentication wants an auth_pass")

@@ -282,20 +282,25 @@ def octets(found: list[str], index: int) -> bytes:
 
 
 def _require_reply(_reading: Reading, node: Node, values: Values) -> None:
-    if len(node.words) > 1:
-        raise Wrong(
-            "a reply to compare with is not supported: require_reply alone, "
-            "min_reply_length and max_reply_length say what is looked at",
-            1,
-        )
     values["require_reply"] = True
+    if len(node.words) > 1:
+        digits = [word_.upper() for word_ in node.words]
+        values["reply"] = octets([each.replace("X", "0") for each in digits], 1)
+        # Digits that count are F in the mask, those that may be any (X) are 0.
+        mask = octets([re.sub("[0-9A-F]", "F", each).replace("X", "0") for each in digits], 1)
+        # Of a single digit the upper half counts as 0, so it is looked at.
+        halves = (part for each in digits[1:] for part in re.findall("..?", each))
+        mask = bytes(
+            bits if len(part) > 1 else bits | 0xF0 for bits, part in zip(mask, halves, strict=True)
+        )
+        values["reply_mask"] = b"" if mask == b"\xff" * len(mask) else mask
 
 
 _UDP = table(
     "UDP_CHECK",
     *_CONNECTING,
     words("payload", octets, "hexadecimal digits"),
-    Keyword("require_reply", _require_reply, note="without a reply to compare with"),
+    Keyword("require_reply", _require_reply, "[hexadecimal digits, X: any]"),
     value("min_reply_length", number(0, LENGTH_MAX), f"0..{LENGTH_MAX}"),
     value("max_reply_length", number(0, LENGTH_MAX), f"0..{LENGTH_MAX}"),
 )

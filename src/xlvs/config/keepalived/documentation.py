@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from xlvs.config.keepalived import addresses, load
+from xlvs.config.keepalived import load
 from xlvs.config.keepalived.table import Fate, Keyword, Table, tables
 
 _HEAD = """\
@@ -45,13 +45,9 @@ wrong values, unknown keywords, authentication with VRRP version 3, names that a
 equal services, real servers, or router ids of one interface.
 
 Lines of addresses: `ADDRESS[/LENGTH]` with `dev`, `scope`, `brd`, `label`, `peer`, `home`,
-`-nodad`, `preferred_lft`, `use_vmac`, `no_track` (no effect: an address that is taken away is put
-back), in `static_ipaddress` also `track_group`; refused: {refused}.
+`-nodad`, `preferred_lft`, `use_vmac`, `no_track`, `noprefixroute`, `autojoin`, `mngtmpaddr`; in
+`static_ipaddress` also `track_group`.
 """
-
-
-def _refused_options() -> str:
-    return "; ".join(f"`{name}` ({why})" for name, why in addresses.UNSUPPORTED.items())
 
 
 def markdown() -> str:
@@ -59,7 +55,7 @@ def markdown() -> str:
     every = [each for table in tables for each in table.keywords.values()]
     counts = [f"{sum(each.fate is fate for each in every)} {fate.value}" for fate in (*Fate,)]
     parts = [_HEAD, f"{len(every)} keywords: {', '.join(counts)}.\n"]
-    parts.append(_READING.replace("{refused}", _refused_options()))
+    parts.append(_READING)
     parts += [_section(table) for table in sorted(tables, key=_order)]
     return "\n".join(parts)
 

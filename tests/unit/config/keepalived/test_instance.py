@@ -45,8 +45,6 @@ def test_defaults_are_keepalived_s():
         advert_interval=1.0,
         preempt=True,
         accept=True,
-        # keepalived has IPv4's pseudo-header in the checksum unless told otherwise
-        v3_checksum_as_v2=False,
         # and looks after its source address only if asked to
         track_source=False,
         garp=Garp(delay=5, repeat=5, refresh=0, refresh_repeat=1),
@@ -154,6 +152,11 @@ def test_an_ipv6_instance_is_of_version_3():
     assert found.addresses[1].preferred_lifetime is None
 
 
+def test_ipv6_has_no_version_2():
+    text = PLAIN % "version 2\nvirtual_ipaddress {\n fe80::1\n}"
+    assert problems(text) == ["1:1: IPv6 needs version 3"]
+
+
 def test_unicast():
     lines = """
     unicast_src_ip 10.0.0.9
@@ -246,7 +249,14 @@ def test_what_does_not_go_together_is_mended_as_keepalived_does(lines, field, va
         ("auth_hmac {\nkey 1 file:/none\n}", "the key cannot be read: No such file"),
         ("auth_hmac {\n}", "auth_hmac wants a key"),
         ("strict_mode\nunicast_peer {\n10.0.0.2\n}", "strict_mode allows no unicast_peer"),
-        ("strict_mode\nstate MASTER", "state MASTER with priority 255 only"),
+        ("strict_mode\nstate MASTER", "state MASTER with priority 255, and only"),
+        ("strict_mode\npriority 255", "state MASTER with priority 255, and only"),
+        ("strict_mode\naccept", "strict_mode allows no accept in version 2"),
+        ("authentication {\nauth_type AH\nauth_pass x\n}", "auth_type AH is not supported"),
+        (
+            "virtual_ipaddress {\n~SEQ(N,2,250) 10.0.0.${N}\n~SEQ(M,1,9) 10.0.1.${M}\n}",
+            "room for 255",
+        ),
         ("mcast_src_ip fd00::1", "fd00::1 is of another family"),
         ("mcast_dst_ip 10.0.0.1", "is no multicast address"),
         ("unicast_peer {\nfd00::1\n}", "of one family"),
@@ -282,7 +292,7 @@ def test_what_an_instance_must_say():
 
 def test_strict_mode_accepts_only_for_the_owner():
     assert instance("strict_mode").accept is False
-    assert instance("strict_mode\npriority 255").accept is True
+    assert instance("strict_mode\npriority 255\nstate MASTER").accept is True
 
 
 def test_defaults_come_from_global_defs_wherever_they_stand():

@@ -18,7 +18,10 @@ from tests.unit.config.keepalived.reading import MAIN, read, surroundings
 
 from xlvs.config.keepalived.load import load
 from xlvs.config.keepalived.places import ConfigurationError
+from xlvs.model.desired import Desired, apply_all
+from xlvs.model.edit import AddDestination, AddService
 from xlvs.model.problem import Problem
+from xlvs.protocols.vrrp.strict import violations
 
 EXAMPLE = (Path(__file__).parent / "example.conf").read_text()
 SAMPLES = Path("/usr/share/doc/keepalived/samples")
@@ -46,6 +49,11 @@ def test_the_example_is_read(config_id):
 REFUSED = {
     # Its script is behind @high and @low, and the machine is called neither.
     "keepalived.conf.conditional_conf": ["6:1: vrrp_script check_VI_0 has no script"],
+    # AH was taken out of VRRP in 2004.
+    "keepalived.conf.SSL_GET": [
+        "19:5: auth_type AH is not supported: it was taken out of the standard in 2004; use PASS, "
+        "or auth_hmac"
+    ],
     # Members of a group stand in "group { … }" since 2004.
     "keepalived.conf.vrrp.lvs_syncd": [
         "4:3: unknown keyword 'VI_2' in vrrp_sync_group",
@@ -58,7 +66,7 @@ REFUSED = {
         "26:12: '192.168.200.' is no IPv4 or IPv6 address",
     ],
 }
-"""All of which keepalived 2.2.7 complains about as well, and then leaves these parts out."""
+"""Most of which keepalived 2.2.7 complains about as well, and then leaves these parts out."""
 
 
 def _samples():
@@ -188,12 +196,23 @@ def test_mutated_files_never_do_anything_but_be_refused(seed):
     _never_breaks(text.encode("utf-8", "surrogatepass"))
 
 
+def _edits(found):
+    for each in found.services:
+        yield AddService(service=each.service)
+        for server in each.real_servers:
+            yield AddDestination(service=each.service.key, destination=server.destination)
+
+
 def _never_breaks(data):
     try:
-        load(MAIN, surroundings({MAIN: data}))
+        found = load(MAIN, surroundings({MAIN: data}))
     except ConfigurationError as error:
         problems = error.problems
     else:
+        # What is accepted can be run.
+        for each in found.instances:
+            assert violations(each) == ()
+        apply_all(Desired(), _edits(found), "abort")
         return
     assert problems
     assert all(isinstance(each, Problem) and each.where for each in problems)
