@@ -7,7 +7,7 @@ import re
 
 from xlvs.config.keepalived.places import Wrong
 from xlvs.config.keepalived.reading import Reading
-from xlvs.config.keepalived.table import Keyword, Values, read_block, table, value
+from xlvs.config.keepalived.table import Keyword, Values, read_block, secret_value, table, value
 from xlvs.config.keepalived.tree import Node
 from xlvs.config.keepalived.values import choice, number, text, word
 from xlvs.model.vrrp import Authentication, AuthType, HmacMode
@@ -29,7 +29,7 @@ _BLOCK = table(
         into="type",
         note="AH is refused",
     ),
-    value("auth_pass", text("a password"), "PASSWORD", into="password"),
+    secret_value("auth_pass", text("a password"), "PASSWORD", into="password"),
 )
 
 

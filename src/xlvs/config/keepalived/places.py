@@ -66,8 +66,9 @@ class Findings:
 
     def stop(self, place: Place, message: str, code: Code = Code.INVALID) -> None:
         """Note a problem after which nothing more can be read. Raises ConfigurationError."""
+        self._sort()
         self.problems.append((place, Problem(code, message, str(place))))
-        self.raise_problems()
+        raise ConfigurationError([problem for _, problem in self.problems])
 
     def remark(self, place: Place, message: str) -> None:
         """Note what the file's author should know, though the file is accepted."""
@@ -79,4 +80,13 @@ class Findings:
     def raise_problems(self) -> None:
         """Raises ConfigurationError if there were problems."""
         if self.problems:
+            self._sort()
             raise ConfigurationError([problem for _, problem in self.problems])
+
+    def _sort(self) -> None:
+        """In the order of the file; of several files, in that of their first problems."""
+        files = {
+            file: index
+            for index, file in enumerate(dict.fromkeys(place.file for place, _ in self.problems))
+        }
+        self.problems.sort(key=lambda each: (files[each[0].file], each[0].line, each[0].column))

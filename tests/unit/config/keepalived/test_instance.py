@@ -185,6 +185,15 @@ def test_passwords_have_eight_bytes():
     assert "the first 8 bytes" in remarks(text)[0]
 
 
+def test_no_message_shows_a_password():
+    lines = "authentication {\n auth_type PASS\n auth_pass s3cret w0rd\n}"
+    assert "what follows is not read" in remarks(with_instance(lines))[0]
+    assert "w0rd" not in "".join(remarks(with_instance(lines)))
+    for key in ("hex:s3cret", "s3cret", "hex:0s3cret"):
+        found = problems(with_instance(f"auth_hmac {{\n key 1 {key}\n}}"))
+        assert "s3cret" not in "".join(found)
+
+
 def test_hmac():
     lines = (
         "auth_hmac {\n key 1 hex:" + "ab" * 32 + "\n key 2 file:/etc/key\n active_key 2\n"
@@ -202,7 +211,11 @@ def test_hmac():
 
 @pytest.mark.parametrize(
     ("version", "asked", "made"),
-    [(2, "0.4", 1), (2, "1.5", 2), (2, "7", 7), (3, "0.925", 0.93), (3, "0.01", 0.01)],
+    # as keepalived has rounded them
+    [
+        *((2, "0.4", 1), (2, "0.5", 1), (2, "1.5", 2), (2, "2.49", 2), (2, "2.5", 3), (2, "7", 7)),
+        *((3, "0.925", 0.93), (3, "0.924", 0.92), (3, "0.01", 0.01)),
+    ],
 )
 def test_an_interval_is_rounded_as_the_protocol_counts(version, asked, made):
     text = with_instance(f"version {version}\nadvert_int {asked}")

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import gc
-import glob
-import os
 import random
 import re
 import time
@@ -56,9 +54,9 @@ REFUSED = {
     ],
     # Members of a group stand in "group { … }" since 2004.
     "keepalived.conf.vrrp.lvs_syncd": [
+        "3:1: vrrp_sync_group VG1 has no members: group { NAME … }",
         "4:3: unknown keyword 'VI_2' in vrrp_sync_group",
         "5:3: unknown keyword 'VI_3' in vrrp_sync_group",
-        "3:1: vrrp_sync_group VG1 has no members: group { NAME … }",
     ],
     # A part of the address is missing.
     "keepalived.conf.vrrp.rules": [
@@ -277,13 +275,3 @@ def test_the_collector_is_left_as_it_was():
         assert not gc.isenabled()
     finally:
         gc.enable()
-
-
-def test_files_on_the_disk_are_found(tmp_path):
-    from xlvs.io.config_files import read_configuration  # noqa: PLC0415
-
-    (tmp_path / "conf.d").mkdir()
-    (tmp_path / "conf.d" / "a.conf").write_text("global_defs {\n router_id a\n}\n")
-    (tmp_path / "k.conf").write_text("include conf.d/*.conf\n")
-    assert glob.glob(os.fspath(tmp_path / "conf.d" / "*"))
-    assert read_configuration(os.fspath(tmp_path / "k.conf")).globals.router_id == "a"
