@@ -119,7 +119,7 @@ def convert(text: str, file: str) -> Converted:
         except Wrong as wrong:
             findings.problem(section.place, wrong.message)
     findings.raise_problems()
-    return Converted("\n\n".join(filter(None, blocks)) + "\n", tuple(findings.remarks))
+    return Converted("\n\n".join(filter(None, blocks)) + "\n", findings.in_order())
 
 
 def _sections(text: str, file: str, findings: Findings) -> tuple[_Section, list[_Section]]:

@@ -87,8 +87,13 @@ _TIMES = (
     value("rise", number(1, INT_MAX), "1..", note="ours: successes in a row until it is up"),
 )
 
+_OF_HTTP = no_effect(
+    "nb_get_retry", "it is of HTTP_GET and SSL_GET; copied into many tutorials: write retry"
+)
+
 _CONNECTING = (
     *_CONNECTION,
+    _OF_HTTP,
     value("connect_timeout", timer(0.000001), "seconds"),
     *_TIMES,
     value(

@@ -122,7 +122,7 @@ def _load(file: str, surroundings: Surroundings) -> Configuration:
         track_groups=tuple(reading.track_groups),
         tls=reading.tls,
         sync=sync_daemon(reading),
-        remarks=tuple(findings.remarks),
+        remarks=findings.in_order(),
     )
     findings.raise_problems()
     return configuration

@@ -95,7 +95,7 @@ def _flag(reading: Reading, node: Node, values: Values) -> None:
 
 def _persistence(_reading: Reading, node: Node, values: Values) -> None:
     values["persistence_timeout"] = (
-        number(1, PERSISTENCE_MAX)(node.words, 1) if node.words[1:] else PERSISTENT
+        number(0, PERSISTENCE_MAX)(node.words, 1) if node.words[1:] else PERSISTENT
     )
 
 
@@ -145,7 +145,8 @@ _VIRTUAL = table(
     Keyword("mh-fallback", _flag),
     flag("ops", into="one_packet"),
     no_effect("hashed", "IPVS sets this flag itself"),
-    Keyword("persistence_timeout", _persistence, f"[1..{PERSISTENCE_MAX} s]"),
+    no_effect("nat_mask", "of keepalived before 1.0; copied into many tutorials"),
+    Keyword("persistence_timeout", _persistence, f"[0..{PERSISTENCE_MAX} s]"),
     value("persistence_granularity", _granularity, "MASK|LENGTH", into="netmask"),
     value("persistence_engine", choice({name: name for name in PERSISTENCE_ENGINES}), "sip"),
     value("protocol", choice(_PROTOCOLS, any_case=True), "TCP|UDP|SCTP"),

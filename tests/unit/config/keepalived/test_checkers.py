@@ -235,8 +235,8 @@ def test_what_a_checker_cannot_say(kind, lines, problem):
 def test_what_has_no_effect_is_remarked():
     text = with_service(server="HTTP_GET {\n enable_sni\n url {\n path /\n regex_no_match\n}\n}")
     assert [each.partition(": ")[2] for each in remarks(text)] == [
-        "regex_no_match has no effect without regex",
         "enable_sni has no effect in HTTP_GET",
+        "regex_no_match has no effect without regex",
     ]
 
 

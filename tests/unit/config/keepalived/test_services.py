@@ -316,8 +316,8 @@ def test_without_real_servers_there_is_no_service():
         ("lvs_method DR port 4", "'port' is for TUN only"),
         ("protocol ICMP", "protocol is one of TCP, UDP, SCTP"),
         ("quorum 0", "quorum is a number from 1"),
-        ("persistence_timeout 0", "5:25: persistence_timeout is a number from 1"),
-        ("persistence_timeout 9999999", "is a number from 1 to 2678400"),
+        ("persistence_timeout x", "5:25: persistence_timeout is a number from 0"),
+        ("persistence_timeout 9999999", "is a number from 0 to 2678400"),
         ("persistence_granularity 255.255", "an IPv4 mask such as"),
         ("persistence_granularity 24", "the netmask is an IPv4 mask"),
         ("delay_loop x", "delay_loop is"),
@@ -355,6 +355,34 @@ def test_what_a_service_cannot_say(lines, problem):
 )
 def test_what_a_service_cannot_be_called(key, problem):
     assert any(problem in each for each in problems(with_service(key=key)))
+
+
+def test_what_every_tutorial_has():
+    """keepalived complains about each of these, and goes on."""
+    text = """! Configuration File for keepalived
+virtual_server 172.20.0.119 80{
+    delay_loop 6
+    lb_algo rr
+    lb_kind DR
+    nat_mask 255.255.255.0
+    persistence_timeout 0
+    protocol TCP
+    real_server 172.20.0.113 80{
+        weight 1
+        TCP_CHECK {
+            connect_timeout 3
+            nb_get_retry 3
+        }
+    }
+}
+"""
+    (found,) = read(text).services
+    assert found.service.persistence_timeout == 0
+    assert found.real_servers[0].checks[0].retry == 1
+    assert [each.partition(" has no effect")[0] for each in remarks(text)] == [
+        "6:5: nat_mask",
+        "13:13: nb_get_retry",
+    ]
 
 
 def test_services_are_unique():
