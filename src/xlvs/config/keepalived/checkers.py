@@ -267,7 +267,11 @@ _DNS = table(
     value("type", choice(_DNS_TYPES, any_case=True), "A|NS|CNAME|SOA|MX|TXT|AAAA"),
     value("name", text("a domain name"), "NAME"),
 )
-_TCP = table("TCP_CHECK", *_CONNECTING)
+_TCP = table(
+    "TCP_CHECK",
+    *_CONNECTING,
+    value("nb_sock_retry", number(0, UINT_MAX), "0..", into="retry", note="of a fork, as `retry`"),
+)
 _PING = table("PING_CHECK", *_CONNECTING)
 
 _HEX = re.compile(r"[0-9A-Fa-f]")

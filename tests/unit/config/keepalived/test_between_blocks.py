@@ -296,6 +296,14 @@ def test_the_old_place_of_the_sync_daemon():
     assert "deprecated" in remarks(text)[0]
 
 
+def test_only_the_first_old_place_counts():
+    text = with_instance("lvs_sync_daemon_interface eth1") + with_instance(
+        "lvs_sync_daemon_interface eth2", "W"
+    ).replace("id 51", "id 52")
+    assert read(text).sync == SyncDaemon(interface="eth1", instance="V", sync_id=51)
+    assert "there is a sync daemon already" in remarks(text)[-1]
+
+
 def test_sync_between_two_of_ours():
     text = TWO + (
         "global_defs {\n lvs_sync_daemon eth1 A\n}\n"

@@ -348,6 +348,7 @@ def test_what_a_service_cannot_say(lines, problem):
         ("www.example 80", "names of hosts are not looked up"),
         ("10.0.0.1 http", "1:25: a port is"),
         ("fwmark x", "1:23: fwmark is a number from 1"),
+        ("match SNAT1", "virtual_server match (a fork's SNAT) is not supported"),
         ("group", "virtual_server wants the name of a virtual_server_group"),
         ("group G", "1:22: virtual_server: there is no virtual_server_group 'G'"),
         ("", "virtual_server wants ADDRESS [PORT]"),
