@@ -169,6 +169,19 @@ class Sync:
             self._synced.add(peer)
         return session.in_sync
 
+    def is_fresh(self, seconds: float) -> bool:
+        """Whether all that peers hold is known here, and not older than that."""
+        if self._listener is None:
+            return True
+        sessions = [self._listener.current(peer) for peer in self._daemon.peers]
+        return all(
+            session is not None
+            and session.in_sync
+            and (behind := session.status().behind) is not None
+            and behind <= seconds
+            for session in sessions
+        )
+
     def status(self) -> Status:
         """For an operator."""
         return Status(
