@@ -20,7 +20,7 @@ from tests.lab.vrrp_pair import Pair, tshark, wait
 from xlvs.io.vrrp import messages as m
 from xlvs.model.notification import Command, Fifo
 from xlvs.model.service import Family
-from xlvs.model.tracking import Process, Script, Tracked
+from xlvs.model.tracking import Process, Script, Tracked, TrackGroup
 from xlvs.model.vrrp import (
     Authentication,
     AuthType,
@@ -473,3 +473,35 @@ def test_fifo_and_renamed_instances(pair):
         'INSTANCE "w" BACKUP 100',
         'INSTANCE "w" MASTER 100',
     ]
+
+
+def test_unicast_without_an_interface_and_a_static_address_that_is_lost(pair):
+    def wanted(host, peer, priority):
+        return instance(
+            interface="",
+            source=ip_address(f"10.9.0.{host}"),
+            unicast_peers=(ip_address(f"10.9.0.{peer}"),),
+            priority=priority,
+            addresses=(address(f"{VIP}/32", device="eth0"),),
+        )
+
+    other = pair.ours(m.Network(instances=(wanted(1, 2, 50),)), "a")
+    better = pair.ours(
+        m.Network(
+            instances=(wanted(2, 1, 150),),
+            static=StaticNetwork(
+                addresses=(address("10.66.0.1/24", device="eth0", track_group="t"),)
+            ),
+            track_groups=(TrackGroup(name="t", instances=("v",)),),
+        ),
+        "b",
+    )
+    better.wait(v="MASTER")
+    other.wait(v="BACKUP")
+    has(pair, "b")
+    pair.sh("b", "ip addr del 10.66.0.1/24 dev eth0")
+    better.wait(v="FAULT")
+    assert better.states["v"].cause == "static address 10.66.0.1/24 on eth0 is down"
+    other.wait(v="MASTER")
+    pair.sh("b", "ip addr add 10.66.0.1/24 dev eth0")
+    better.wait(v="MASTER")

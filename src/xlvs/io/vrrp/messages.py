@@ -18,7 +18,7 @@ import msgspec
 
 from xlvs.model.notification import Fifo
 from xlvs.model.service import Address
-from xlvs.model.tracking import Bfd, File, Process, Script
+from xlvs.model.tracking import Bfd, File, Process, Script, TrackGroup
 from xlvs.model.vrrp import Group, Instance, Interface, StaticNetwork
 
 
@@ -36,6 +36,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     files: tuple[File, ...] = ()
     processes: tuple[Process, ...] = ()
     bfds: tuple[Bfd, ...] = ()
+    track_groups: tuple[TrackGroup, ...] = ()
     fifos: tuple[Fifo, ...] = ()
     outlive_parent: bool = False
     realtime: int = 0

@@ -30,7 +30,7 @@ from xlvs.protocols.vrrp.neighbours import virtual_mac
 from xlvs.protocols.vrrp.packet import OWNER
 from xlvs.protocols.vrrp.router import Packet, Router, Weight, vmac_name
 from xlvs.protocols.vrrp.sending import group
-from xlvs.protocols.vrrp.track import Kind
+from xlvs.protocols.vrrp.track import Kind, Watch
 
 _ROUTES_PERIOD = 10.0
 """Seconds after which a master's routes and rules are put there once more."""
@@ -60,15 +60,18 @@ class Service:
         self._bfd = Sessions(loop, self._on_bfd)
         self._vmacs: dict[str, vmac.Vmac] = {}
         self._refused: dict[str, set[Address]] = {}
+        self._static: dict[str, tuple[str, IPv4Interface | IPv6Interface]] = {}
         self._since: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._late = 0.0
-        self._complained: dict[str, str] = {}
+        self._complained: dict[tuple[str, str], str] = {}
         self._flushing = False
         self._loaded = False
 
     def start(self) -> None:
         """Look at the links. Raises OSError."""
+        # Where unicast instances without an interface are: everywhere.
+        self._router.link("", up=True, now=self._loop.time())
         self._surroundings.load()
         self._loaded = True
         self._loop.add_reader(self._surroundings.fileno(), self._on_netlink)
@@ -100,7 +103,15 @@ class Service:
         for one in wanted.instances:
             self._open(one)
         now = self._loop.time()
-        self._router.configure(wanted.instances, wanted.groups, _weights(wanted), now)
+        self._static = {
+            f"{one.address} on {one.device}": (one.device, one.address)
+            for one in wanted.static.addresses
+            if one.track_group and not one.no_track
+        }
+        self._router.configure(
+            wanted.instances, wanted.groups, _weights(wanted), now, _depending(wanted)
+        )
+        self._follow_static()
         self._instances = old | self._instances
         self._flush()
         self._instances = {one.name: one for one in wanted.instances}
@@ -169,7 +180,18 @@ class Service:
             self._router.addresses(link.name, (), self._loop.time())
 
     def _on_addresses(self, link: Link) -> None:
-        self._router.addresses(link.name, link.usable(), self._loop.time())
+        now = self._loop.time()
+        self._router.addresses(link.name, link.usable(), now)
+        everywhere = [one for each in self._surroundings.links.values() for one in each.usable()]
+        self._router.addresses("", everywhere, now)
+        self._follow_static()
+
+    def _follow_static(self) -> None:
+        """``track_group``: who depends on a static address fails without it."""
+        for name, (device, wanted) in self._static.items():
+            link = self._surroundings.by_name(device)
+            there = link is not None and wanted in link.addresses
+            self._router.result(Kind.STATIC, name, int(there), self._loop.time())
 
     def _on_gone(self, link: Link, address: IPv4Interface | IPv6Interface) -> None:
         self._router.address_gone(link.name, address, self._loop.time())
@@ -241,9 +263,11 @@ class Service:
         except KeyError:
             return  # the socket could not be opened, which has been said
         except OSError as error:
-            self._once(instance.name, f"no advert to {datagram.destination}: {error.strerror}")
+            sentence = f"no advert to {datagram.destination}: {error.strerror}"
+            self._once(instance.name, sentence, str(datagram.destination))
             return
-        self._complained.pop(instance.name, None)
+        if self._complained:
+            self._complained.pop((instance.name, str(datagram.destination)), None)
 
     def _take(self, instance: Instance) -> None:
         # An owner accepts whatever is configured (RFC 9568 6.1).
@@ -280,7 +304,7 @@ class Service:
         for device, text in holding(instance).addresses:
             link = self._surroundings.by_name(device)
             if link is not None and len(link.mac) == 6:  # noqa: PLR2004  # Ethernet
-                places.append(Place(device, link.mac, ip_interface(text).ip, router=True))
+                places.append(Place(device, link.mac, ip_interface(text).ip, _forwards(device)))
         self._announcer.burst(name, places, repeat, instance.garp)
 
     def _changed(self, effect: e.Changed) -> None:
@@ -356,12 +380,13 @@ class Service:
     def _open(self, instance: Instance) -> None:
         key = instance.interface, instance.family
         link = self._surroundings.by_name(instance.interface)
-        if link is None:
+        if link is None and instance.interface:
             return
         try:
             opened = self._sockets.get(key)
             if opened is None:
-                opened = RawSocket(instance.interface, link.index, instance.family)
+                index = link.index if link is not None else 0
+                opened = RawSocket(instance.interface, index, instance.family)
                 self._sockets[key] = opened
                 self._loop.add_reader(opened.fileno(), self._on_packets, opened)
             if not instance.unicast_peers:
@@ -407,9 +432,9 @@ class Service:
     def _remark(self, sentence: str) -> None:
         self._say("", e.Level.WARNING, sentence)
 
-    def _once(self, name: str, sentence: str) -> None:
-        if self._complained.get(name) != sentence:
-            self._complained[name] = sentence
+    def _once(self, name: str, sentence: str, about: str = "") -> None:
+        if self._complained.get((name, about)) != sentence:
+            self._complained[name, about] = sentence
             self._say(name, e.Level.WARNING, sentence)
 
     def _say(self, name: str, level: e.Level, sentence: str) -> None:
@@ -433,3 +458,26 @@ def _weights(network: m.Network) -> dict[tuple[Kind, str], Weight]:
     return {
         (kind, one.name): Weight(one.weight, one.reverse) for kind, many in kinds for one in many
     }
+
+
+def _depending(network: m.Network) -> dict[str, tuple[Watch, ...]]:
+    """``track_group``: per instance the static addresses that it cannot do without."""
+    found: dict[str, tuple[Watch, ...]] = {}
+    for one in network.track_groups:
+        watches = tuple(
+            Watch(Kind.STATIC, f"{address.address} on {address.device}")
+            for address in network.static.addresses
+            if address.track_group == one.name and not address.no_track
+        )
+        for name in one.instances:
+            found[name] = found.get(name, ()) + watches
+    return found
+
+
+def _forwards(device: str) -> bool:
+    """Whether this host is an IPv6 router there; /proc answers from memory."""
+    try:
+        with open(f"/proc/sys/net/ipv6/conf/{device}/forwarding", "rb") as opened:
+            return opened.read(1) == b"1"
+    except OSError:
+        return False

@@ -30,6 +30,9 @@ _SAME = ("interface", "router_id", "family", "version")
 """Fields that make it another virtual router when they change."""
 
 
+_NONE_FURTHER: Mapping[str, tuple[Watch, ...]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """A datagram of protocol 112 that came in by ``interface``."""
@@ -102,8 +105,12 @@ class Router:
         groups: Sequence[Group],
         weights: Mapping[tuple[Kind, str], Weight],
         now: float,
+        further: Mapping[str, tuple[Watch, ...]] = _NONE_FURTHER,
     ) -> None:
-        """Reconcile: what did not change does not notice."""
+        """Reconcile: what did not change does not notice.
+
+        ``further``: what single instances watch besides what they say themselves.
+        """
         wanted = {instance.name: instance for instance in instances}
         for name in [name for name in self._members if not self._stays(name, wanted)]:
             self._remove(name, now)
@@ -135,7 +142,8 @@ class Router:
             if not member.violations and not member.twin:
                 place = one.interface, one.family, one.router_id
                 self._index.setdefault(place, []).append(member)
-            member.watches = self._watches(member.instance)
+            name = member.instance.name
+            member.watches = self._watches(member.instance) + further.get(name, ())
         self._judge_all(now)
         for member in fresh:
             for sentence in member.violations:
