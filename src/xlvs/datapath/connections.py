@@ -116,14 +116,10 @@ class Shape(NamedTuple):
         first = line.offsets["way"]
         return cls(v6, line.size, place, first, (line.size - first) // place)
 
-    def place_format(self) -> str:
-        """A ``Place``, for ``struct``."""
-        return f"={_PLACE6 if self.v6 else _PLACE4}"
-
     def way(self, way: int) -> struct.Struct:
         """One place of each line, and the line's other bytes passed over."""
         before = self.first + way * self.place
-        place = struct.Struct(f"={before}x{self.place_format()[1:]}")
+        place = struct.Struct(f"={before}x{_PLACE6 if self.v6 else _PLACE4}")
         return struct.Struct(f"{place.format}{self.line - place.size}x")
 
 
