@@ -347,6 +347,7 @@ def test_scripts_processes_notifications_routes_and_rules(pair):
     flag.touch()
     ours.wait(v="MASTER")
     ours.stop()
+    wait(lambda: "STOP" in told.read_text(), told.read_text)
     lines = told.read_text().splitlines()
     assert lines[:3] == ["INSTANCE v BACKUP 100", "up", "INSTANCE v MASTER 100"]
     assert lines[3:5] == ["INSTANCE v FAULT 100", "INSTANCE v BACKUP 100"]

@@ -38,6 +38,8 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     bfds: tuple[Bfd, ...] = ()
     track_groups: tuple[TrackGroup, ...] = ()
     fifos: tuple[Fifo, ...] = ()
+    notify_priority_changes: bool = False
+    fifo_states_on_reload: bool = False
     outlive_parent: bool = False
     realtime: int = 0
     nice: int | None = None

@@ -36,6 +36,8 @@ _ROUTES_PERIOD = 10.0
 """Seconds after which a master's routes and rules are put there once more."""
 
 _END_PATIENCE = 2.0
+_LAST_PATIENCE = 0.5  # the helper tells the rest without us
+_ELECTED = (e.State.BACKUP, e.State.MASTER)
 
 log = logging.getLogger(__name__)
 _LEVELS = {e.Level.INFO: logging.INFO, e.Level.WARNING: logging.WARNING}
@@ -121,6 +123,9 @@ class Service:
             if one.name in old and old[one.name] != one and machine.state is e.State.MASTER:
                 self._take(one)
             self._report(self._state(one.name, machine.state, "configured"))
+            if wanted.fifo_states_on_reload and one.name in old:
+                what = notify.word(machine.state, deleted=False)
+                self._write_fifos(one.name, what, machine.priority)
         self._bfd.configure(wanted.bfds)
         self._helping.watch(Watchlist(wanted.scripts, wanted.files, wanted.processes))
         self._report(m.Ready())
@@ -136,7 +141,7 @@ class Service:
         self._bfd.close()
         self._holdings.static(self._network.static, m.Network().static)
         self._holdings.finish(_END_PATIENCE)
-        self._helping.close(_END_PATIENCE)
+        self._helping.close(_LAST_PATIENCE)
         self._loop.remove_reader(self._surroundings.fileno())
         self._surroundings.close()
         for key in list(self._sockets):
@@ -250,6 +255,8 @@ class Service:
                 self._say(name, level, sentence)
             case e.PriorityChanged(instance=name, priority=priority, state=state):
                 self._report(self._state(name, state, f"priority {priority}"))
+                if self._network.notify_priority_changes and state in _ELECTED:
+                    self._write_fifos(name, f"{state}_PRIORITY", priority)
 
     def _send(self, datagram: e.Datagram) -> None:
         instance = self._instances[datagram.instance]
@@ -334,6 +341,11 @@ class Service:
             return
         for order in notify.orders((kind, name), what, priority, whom, self._network.fifos):
             self._helping.order(order)
+
+    def _write_fifos(self, name: str, what: str, priority: int) -> None:
+        if self._network.notify:
+            for fifo in self._network.fifos:
+                self._helping.order(notify.line(fifo, ("INSTANCE", name), what, priority))
 
     def _state(self, name: str, state: e.State, cause: str) -> m.StateNow:
         return m.StateNow(
