@@ -506,3 +506,32 @@ def test_unicast_without_an_interface_and_a_static_address_that_is_lost(pair):
     other.wait(v="MASTER")
     pair.sh("b", "ip addr add 10.66.0.1/24 dev eth0")
     better.wait(v="MASTER")
+
+
+def test_an_owner_leaves_its_own_addresses_where_they_were(pair):
+    """Priority 255: the virtual address is a real one of this machine."""
+    owner = instance(
+        priority=255,
+        initial_master=True,
+        addresses=(address("10.9.0.2/24"), address("10.9.0.102/32")),
+    )
+    ours = pair.ours(m.Network(instances=(owner,)))
+    ours.wait(v="MASTER")
+    has(pair, "b", "10.9.0.102")
+    ours.tell(m.Network(instances=(msgspec.structs.replace(owner, preempt=False),)))
+    ours.stop()
+    has_not(pair, "b", "10.9.0.102")
+    assert "10.9.0.2" in pair.addresses("b")
+
+
+def test_a_route_that_needs_the_virtual_address_and_is_removed_by_somebody(pair):
+    route = VirtualRoute(
+        words=("10.77.0.0/16", "via", "10.9.0.1", "dev", "eth0", "src", VIP), family=Family.INET
+    )
+    ours = pair.ours(m.Network(instances=(instance(routes=(route,)),)))
+    ours.wait(v="MASTER")
+    wait(lambda: "10.77.0.0/16" in pair.sh("b", "ip route"), ours.sentences)
+    pair.sh("b", "ip route del 10.77.0.0/16")
+    wait(lambda: "10.77.0.0/16" in pair.sh("b", "ip route"), ours.sentences, 12.0)
+    ours.stop()
+    assert "10.77.0.0/16" not in pair.sh("b", "ip route")
