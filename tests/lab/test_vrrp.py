@@ -535,3 +535,24 @@ def test_a_route_that_needs_the_virtual_address_and_is_removed_by_somebody(pair)
     wait(lambda: "10.77.0.0/16" in pair.sh("b", "ip route"), ours.sentences, 12.0)
     ours.stop()
     assert "10.77.0.0/16" not in pair.sh("b", "ip route")
+
+
+def test_a_second_master_whose_adverts_a_firewall_drops_is_noticed_by_its_arp(pair):
+    for host in ("a", "b"):
+        pair.sh(
+            host,
+            "nft add table ip f;"
+            "nft 'add chain ip f i { type filter hook prerouting priority -500; }';"
+            "nft add rule ip f i ip protocol 112 drop",
+        )
+    first = pair.ours(m.Network(instances=(instance(),)), "b")
+    first.wait(v="MASTER")
+    time.sleep(2.2)
+    second = pair.ours(m.Network(instances=(instance(priority=50),)), "a")
+    second.wait(v="MASTER")
+    first.until(lambda: any("says that" in one for one in first.sentences()), "conflict")
+    (said,) = [one for one in first.sentences() if "says that" in one]
+    assert said.split()[0] in pair.sh("a", "ip link show eth0")
+    assert VIP in said
+    assert first.statistics().instances[0].conflicts >= 5
+    assert not second.statistics().instances[0].conflicts

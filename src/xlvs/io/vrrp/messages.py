@@ -134,6 +134,7 @@ class InstanceStatistics(msgspec.Struct, frozen=True, kw_only=True):
     rivals_lower: int
     rivals_higher: int
     restored: int
+    conflicts: int
     rejected: dict[str, int]
 
 

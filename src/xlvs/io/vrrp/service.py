@@ -11,13 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
 
 from xlvs.io import clock
 from xlvs.io.bfd.sessions import Sessions
 from xlvs.io.vrrp import acceptance, notify, vmac
 from xlvs.io.vrrp import messages as m
 from xlvs.io.vrrp.announcer import Announcer, Place
+from xlvs.io.vrrp.conflicts import Listener
 from xlvs.io.vrrp.helper import Result, Watchlist
 from xlvs.io.vrrp.helping import Helping
 from xlvs.io.vrrp.holdings import Holdings, holding
@@ -62,6 +63,7 @@ class Service:
         self._bfd = Sessions(loop, self._on_bfd)
         self._vmacs: dict[str, vmac.Vmac] = {}
         self._refused: dict[str, set[Address]] = {}
+        self._listeners: dict[str, Listener] = {}
         self._static: dict[str, tuple[str, IPv4Interface | IPv6Interface]] = {}
         self._since: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -144,6 +146,9 @@ class Service:
         self._helping.close(_LAST_PATIENCE)
         self._loop.remove_reader(self._surroundings.fileno())
         self._surroundings.close()
+        for listener in self._listeners.values():
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
         for key in list(self._sockets):
             self._close(key)
         self._frames.close()
@@ -244,6 +249,7 @@ class Service:
                 self._holdings.after(lambda: self._announce(name, repeat))
             case e.Changed():
                 self._changed(effect)
+                self._listen()
             case e.GroupChanged(group=name, old=old, new=new):
                 self._report(m.GroupNow(group=name, state=new, before=old))
                 if name in self._groups and new is not e.State.INIT:
@@ -257,6 +263,40 @@ class Service:
                 self._report(self._state(name, state, f"priority {priority}"))
                 if self._network.notify_priority_changes and state in _ELECTED:
                     self._write_fifos(name, f"{state}_PRIORITY", priority)
+
+    def _listen(self) -> None:
+        """Hear the ARP for what masters hold, where they hold it."""
+        wanted: dict[str, set[IPv4Address]] = {}
+        for name, machine in self._router.machines.items():
+            if machine.state is e.State.MASTER:
+                instance = self._instances[name]
+                for one in (*instance.addresses, *instance.excluded):
+                    if isinstance(one.address, IPv4Interface):
+                        device = one.device or instance.interface
+                        wanted.setdefault(device, set()).add(one.address.ip)
+        for device, listener in list(self._listeners.items()):
+            if frozenset(wanted.get(device, ())) != listener.addresses:
+                self._loop.remove_reader(listener.fileno())
+                listener.close()
+                del self._listeners[device]
+        for device in wanted.keys() - self._listeners.keys():
+            try:
+                made = Listener(device, frozenset(wanted[device]))
+            except OSError as error:
+                self._once("", f"no ARP is heard on {device}: {error.strerror}", device)
+                continue
+            self._listeners[device] = made
+            self._loop.add_reader(made.fileno(), self._on_claims, made)
+
+    def _on_claims(self, listener: Listener) -> None:
+        own = {link.mac for link in self._surroundings.links.values()}
+
+        def heard(address: IPv4Address, mac: bytes) -> None:
+            if mac not in own:
+                self._router.claimed(listener.interface, address, mac, self._loop.time())
+
+        listener.read(heard)
+        self._flush()
 
     def _send(self, datagram: e.Datagram) -> None:
         instance = self._instances[datagram.instance]
@@ -379,6 +419,7 @@ class Service:
                     rivals_lower=counted.rivals_lower,
                     rivals_higher=counted.rivals_higher,
                     restored=counted.restored,
+                    conflicts=counted.conflicts,
                     rejected=dict(counted.rejected),
                 )
             )

@@ -17,6 +17,7 @@ from xlvs.model.vrrp import Group, Instance
 from xlvs.protocols.vrrp.effects import Effect, Level, Say, SendAdvert, State
 from xlvs.protocols.vrrp.group import SyncGroup
 from xlvs.protocols.vrrp.machine import Machine, Received
+from xlvs.protocols.vrrp.neighbours import virtual_mac
 from xlvs.protocols.vrrp.packet import STOP, Reason, Rejected, parse
 from xlvs.protocols.vrrp.receiving import Checks
 from xlvs.protocols.vrrp.sending import Sender, group
@@ -252,6 +253,18 @@ class Router:
                     continue
                 if self._device(instance, one.device) == device:
                     member.machine.address_gone(device, address, now)
+        self._settle(now)
+
+    def claimed(self, interface: str, address: Address, mac: bytes, now: float) -> None:
+        """Somebody on an interface says that an address is at this MAC address."""
+        for member in self._members.values():
+            instance = member.instance
+            if mac == virtual_mac(instance.router_id, v6=False):
+                continue
+            for one in (*instance.addresses, *instance.excluded):
+                if one.address.ip == address and interface in (one.device, instance.interface):
+                    member.machine.claimed(address, mac.hex(":"), now)
+                    break
         self._settle(now)
 
     def result(self, kind: Kind, name: str, value: int, now: float) -> None:
