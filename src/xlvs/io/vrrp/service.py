@@ -64,6 +64,8 @@ class Service:
         self._vmacs: dict[str, vmac.Vmac] = {}
         self._refused: dict[str, set[Address]] = {}
         self._listeners: dict[str, Listener] = {}
+        self._anywhere = False
+        self._held_changed = False
         self._static: dict[str, tuple[str, IPv4Interface | IPv6Interface]] = {}
         self._since: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -112,6 +114,9 @@ class Service:
             for one in wanted.static.addresses
             if one.track_group and not one.no_track
         }
+        self._anywhere = any(not one.interface for one in wanted.instances)
+        if self._anywhere:
+            self._look_everywhere()
         self._router.configure(
             wanted.instances, wanted.groups, _weights(wanted), now, _depending(wanted)
         )
@@ -192,9 +197,14 @@ class Service:
     def _on_addresses(self, link: Link) -> None:
         now = self._loop.time()
         self._router.addresses(link.name, link.usable(), now)
-        everywhere = [one for each in self._surroundings.links.values() for one in each.usable()]
-        self._router.addresses("", everywhere, now)
+        if self._anywhere:
+            self._look_everywhere()
         self._follow_static()
+
+    def _look_everywhere(self) -> None:
+        links = self._surroundings.links.values()
+        everywhere = [one for each in links for one in each.usable()]
+        self._router.addresses("", everywhere, self._loop.time())
 
     def _follow_static(self) -> None:
         """``track_group``: who depends on a static address fails without it."""
@@ -225,6 +235,9 @@ class Service:
                     self._perform(effect)
         finally:
             self._flushing = False
+        if self._held_changed:
+            self._held_changed = False
+            self._listen()
         deadline = self._router.deadline
         if self._timer is not None:
             if deadline == self._timer.when():
@@ -249,7 +262,7 @@ class Service:
                 self._holdings.after(lambda: self._announce(name, repeat))
             case e.Changed():
                 self._changed(effect)
-                self._listen()
+                self._held_changed = True
             case e.GroupChanged(group=name, old=old, new=new):
                 self._report(m.GroupNow(group=name, state=new, before=old))
                 if name in self._groups and new is not e.State.INIT:

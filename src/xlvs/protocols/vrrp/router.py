@@ -84,6 +84,7 @@ class Router:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._members: dict[str, _Member] = {}
+        self._machines: dict[str, Machine] = {}
         self._index: dict[tuple[str, Family, int], list[_Member]] = {}
         self._groups: dict[str, SyncGroup] = {}
         self._group_wants: tuple[Group, ...] = ()
@@ -92,6 +93,7 @@ class Router:
         self._links: dict[str, bool] = {}
         self._addresses: dict[str, tuple[Address, ...]] = {}
         self._virtual: frozenset[Address] = frozenset()
+        self._primaries: dict[tuple[str, bool, bool], Address | None] = {}
         self._effects: list[Effect] = []
         self._settled = 0  # so many effects the sync groups have seen
         self._held_until: float | None = None
@@ -135,8 +137,10 @@ class Router:
                 member.machine.reconfigure(instance, now)
                 member.configure(instance)
             member.machine.grouped = name in grouped
+        self._machines = {name: member.machine for name, member in self._members.items()}
         self._refuse_twins()
         self._rebuild_groups()
+        self._primaries.clear()
         self._index = {}
         for member in self._members.values():
             one = member.instance
@@ -241,6 +245,7 @@ class Router:
         if self._addresses.get(interface) == tuple(present):
             return
         self._addresses[interface] = tuple(present)
+        self._primaries = {key: one for key, one in self._primaries.items() if key[0] != interface}
         self._judge_all(now)
         self._settle(now)
 
@@ -332,7 +337,7 @@ class Router:
     @property
     def machines(self) -> Mapping[str, Machine]:
         """The instances by name."""
-        return {name: member.machine for name, member in self._members.items()}
+        return self._machines
 
     @property
     def groups(self) -> Mapping[str, SyncGroup]:
@@ -388,14 +393,17 @@ class Router:
     def _primary(self, instance: Instance) -> Address | None:
         v6 = instance.family is Family.INET6
         local = v6 and not any(not peer.is_link_local for peer in instance.unicast_peers)
+        key = instance.interface, v6, local
+        # With a thousand virtual addresses on an interface this is no question for every advert.
+        if key not in self._primaries:
+            self._primaries[key] = self._find_primary(*key)
+        return self._primaries[key]
+
+    def _find_primary(self, interface: str, v6: bool, local: bool) -> Address | None:  # noqa: FBT001
         fit = [
             address
-            for address in self._addresses.get(instance.interface, ())
-            if isinstance(address, IPv6Address) == v6 and address.is_link_local == local
-        ] or [
-            address
-            for address in self._addresses.get(instance.interface, ())
-            if isinstance(address, IPv6Address) == v6 and not v6
+            for address in self._addresses.get(interface, ())
+            if isinstance(address, IPv6Address) == v6 and (address.is_link_local == local or not v6)
         ]
         # An owner's virtual addresses are its real ones: then there is no other.
         return next((one for one in fit if one not in self._virtual), fit[0] if fit else None)
