@@ -448,6 +448,18 @@ def test_an_interface_that_goes_and_comes_back(pair):
     assert output.count("VRRPv3") >= 3, (sent, output)
 
 
+def test_an_interface_that_joins_and_leaves_a_bridge_is_no_fault(pair):
+    pair.sh("b", "ip link add br7 type bridge; ip link set br7 up")
+    wanted = instance(track_interfaces=(Tracked("eth5"),))
+    pair.sh("b", "ip link add eth5 type veth peer name eth6; ip link set eth6 up")
+    pair.sh("b", "ip link set eth5 up")
+    ours = pair.ours(m.Network(instances=(wanted,)))
+    ours.wait(v="MASTER")
+    pair.sh("b", "ip link set eth5 master br7; sleep 0.2; ip link set eth5 nomaster; sleep 0.2")
+    ours.read()
+    assert not any(isinstance(one, m.StateNow) and one.state == "FAULT" for one in ours.messages)
+
+
 def test_fifo_and_renamed_instances(pair):
     fifo = pair.folder / "fifo"
     os.mkfifo(fifo)

@@ -112,8 +112,7 @@ class Surroundings:
     def _apply_link(self, seen: LinkSeen) -> None:
         link = self.links.get(seen.index)
         if seen.gone:
-            # A bridge's messages about a port that leaves look alike: they carry no name of it.
-            if link is not None and link.name == seen.name:
+            if link is not None:
                 del self.links[seen.index]
                 link.up = False
                 self._on_link(link)
