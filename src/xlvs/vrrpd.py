@@ -20,6 +20,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from xlvs.io.vrrp.worker import set_realtime
 _RECEIVE = 1 << 18
 _PENDING_MAX = 1 << 22
 _LINE_MAX = 1 << 26
+_STACK = 1 << 18
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 
 log = logging.getLogger("xlvs.vrrpd")
@@ -199,6 +201,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     source.add_argument("--fd", type=int, help="socket of the daemon")
     source.add_argument("--config", help="file with a Network as JSON; read again on SIGHUP")
     arguments = parser.parse_args(argv)
+    # Locked memory is all there: two workers need no eight megabytes each.
+    threading.stack_size(_STACK)
     logging.basicConfig(format="%(asctime)s vrrpd: %(message)s", level=logging.INFO)
     try:
         return asyncio.run(_run(arguments))

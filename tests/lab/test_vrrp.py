@@ -20,7 +20,7 @@ from tests.lab.vrrp_pair import Pair, tshark, wait
 from xlvs.io.vrrp import messages as m
 from xlvs.model.notification import Command, Fifo
 from xlvs.model.service import Family
-from xlvs.model.tracking import Process, Script, Tracked
+from xlvs.model.tracking import Process, Script, Tracked, TrackGroup
 from xlvs.model.vrrp import (
     Authentication,
     AuthType,
@@ -347,6 +347,7 @@ def test_scripts_processes_notifications_routes_and_rules(pair):
     flag.touch()
     ours.wait(v="MASTER")
     ours.stop()
+    wait(lambda: "STOP" in told.read_text(), told.read_text)
     lines = told.read_text().splitlines()
     assert lines[:3] == ["INSTANCE v BACKUP 100", "up", "INSTANCE v MASTER 100"]
     assert lines[3:5] == ["INSTANCE v FAULT 100", "INSTANCE v BACKUP 100"]
@@ -447,6 +448,18 @@ def test_an_interface_that_goes_and_comes_back(pair):
     assert output.count("VRRPv3") >= 3, (sent, output)
 
 
+def test_an_interface_that_joins_and_leaves_a_bridge_is_no_fault(pair):
+    pair.sh("b", "ip link add br7 type bridge; ip link set br7 up")
+    wanted = instance(track_interfaces=(Tracked("eth5"),))
+    pair.sh("b", "ip link add eth5 type veth peer name eth6; ip link set eth6 up")
+    pair.sh("b", "ip link set eth5 up")
+    ours = pair.ours(m.Network(instances=(wanted,)))
+    ours.wait(v="MASTER")
+    pair.sh("b", "ip link set eth5 master br7; sleep 0.2; ip link set eth5 nomaster; sleep 0.2")
+    ours.read()
+    assert not any(isinstance(one, m.StateNow) and one.state == "FAULT" for one in ours.messages)
+
+
 def test_fifo_and_renamed_instances(pair):
     fifo = pair.folder / "fifo"
     os.mkfifo(fifo)
@@ -473,3 +486,85 @@ def test_fifo_and_renamed_instances(pair):
         'INSTANCE "w" BACKUP 100',
         'INSTANCE "w" MASTER 100',
     ]
+
+
+def test_unicast_without_an_interface_and_a_static_address_that_is_lost(pair):
+    def wanted(host, peer, priority):
+        return instance(
+            interface="",
+            source=ip_address(f"10.9.0.{host}"),
+            unicast_peers=(ip_address(f"10.9.0.{peer}"),),
+            priority=priority,
+            addresses=(address(f"{VIP}/32", device="eth0"),),
+        )
+
+    other = pair.ours(m.Network(instances=(wanted(1, 2, 50),)), "a")
+    better = pair.ours(
+        m.Network(
+            instances=(wanted(2, 1, 150),),
+            static=StaticNetwork(
+                addresses=(address("10.66.0.1/24", device="eth0", track_group="t"),)
+            ),
+            track_groups=(TrackGroup(name="t", instances=("v",)),),
+        ),
+        "b",
+    )
+    better.wait(v="MASTER")
+    other.wait(v="BACKUP")
+    has(pair, "b")
+    pair.sh("b", "ip addr del 10.66.0.1/24 dev eth0")
+    better.wait(v="FAULT")
+    assert better.states["v"].cause == "static address 10.66.0.1/24 on eth0 is down"
+    other.wait(v="MASTER")
+    pair.sh("b", "ip addr add 10.66.0.1/24 dev eth0")
+    better.wait(v="MASTER")
+
+
+def test_an_owner_leaves_its_own_addresses_where_they_were(pair):
+    """Priority 255: the virtual address is a real one of this machine."""
+    owner = instance(
+        priority=255,
+        initial_master=True,
+        addresses=(address("10.9.0.2/24"), address("10.9.0.102/32")),
+    )
+    ours = pair.ours(m.Network(instances=(owner,)))
+    ours.wait(v="MASTER")
+    has(pair, "b", "10.9.0.102")
+    ours.tell(m.Network(instances=(msgspec.structs.replace(owner, preempt=False),)))
+    ours.stop()
+    has_not(pair, "b", "10.9.0.102")
+    assert "10.9.0.2" in pair.addresses("b")
+
+
+def test_a_route_that_needs_the_virtual_address_and_is_removed_by_somebody(pair):
+    route = VirtualRoute(
+        words=("10.77.0.0/16", "via", "10.9.0.1", "dev", "eth0", "src", VIP), family=Family.INET
+    )
+    ours = pair.ours(m.Network(instances=(instance(routes=(route,)),)))
+    ours.wait(v="MASTER")
+    wait(lambda: "10.77.0.0/16" in pair.sh("b", "ip route"), ours.sentences)
+    pair.sh("b", "ip route del 10.77.0.0/16")
+    wait(lambda: "10.77.0.0/16" in pair.sh("b", "ip route"), ours.sentences, 12.0)
+    ours.stop()
+    assert "10.77.0.0/16" not in pair.sh("b", "ip route")
+
+
+def test_a_second_master_whose_adverts_a_firewall_drops_is_noticed_by_its_arp(pair):
+    for host in ("a", "b"):
+        pair.sh(
+            host,
+            "nft add table ip f;"
+            "nft 'add chain ip f i { type filter hook prerouting priority -500; }';"
+            "nft add rule ip f i ip protocol 112 drop",
+        )
+    first = pair.ours(m.Network(instances=(instance(),)), "b")
+    first.wait(v="MASTER")
+    time.sleep(2.2)
+    second = pair.ours(m.Network(instances=(instance(priority=50),)), "a")
+    second.wait(v="MASTER")
+    first.until(lambda: any("says that" in one for one in first.sentences()), "conflict")
+    (said,) = [one for one in first.sentences() if "says that" in one]
+    assert said.split()[0] in pair.sh("a", "ip link show eth0")
+    assert VIP in said
+    assert first.statistics().instances[0].conflicts >= 5
+    assert not second.statistics().instances[0].conflicts

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 from tests.lab.vrrp_pair import Pair, tshark, wait
 
+from xlvs.io.config_files import read_configuration
+from xlvs.io.redundancy import network
 from xlvs.io.vrrp.messages import BfdNow, Network
 from xlvs.model.service import Family
 from xlvs.model.tracking import Bfd, File, Tracked
@@ -301,3 +303,31 @@ def test_bfd_with_keepalived(pair):
     seen = tshark(path, "-Y", "bfd && ip.src == 10.9.0.2", fields=("bfd.sta", "ip.ttl"))
     assert ["0x03", "255"] in seen
     assert not tshark(path, "-Y", "_ws.malformed", fields=("frame.number",))
+
+
+def test_one_and_the_same_file_on_both(pair):
+    """What a migration begins with: the peer's keepalived.conf, given to xlvs as it is."""
+    kinds = [
+        Kind("v2", 50, 2, theirs=HIGH),
+        Kind("v2_pass", 51, 2, password="geheim12", theirs=HIGH),  # noqa: S106
+        Kind("v3", 52, 3, theirs=HIGH),
+        Kind("v3_ipv6", 53, 3, v6=True, theirs=HIGH),
+    ]
+    text = (
+        "global_defs {\nrouter_id one\nvrrp_garp_master_delay 1\n}\n"
+        "vrrp_sync_group both {\ngroup {\nv3\nv3_ipv6\n}\n}\n"
+        + "\n".join(kind.keepalived() for kind in kinds)
+    )
+    keepalived = pair.keepalived(text)
+    keepalived.wait(**all_in(kinds, "MASTER"))
+    ours = pair.ours(network(read_configuration(str(keepalived.config))))
+    ours.wait(**all_in(kinds, "BACKUP"))
+    keepalived.stop()
+    ours.wait(**all_in(kinds, "MASTER"), patience=2.5)
+    wait(lambda: plain(kinds) <= pair.addresses("b"), lambda: pair.sh("b", "ip addr"))
+    keepalived = pair.keepalived(text)
+    keepalived.wait(**all_in(kinds, "BACKUP"))
+    time.sleep(1.0)
+    assert keepalived.states() == all_in(kinds, "BACKUP")
+    ours.stop()
+    keepalived.wait(**all_in(kinds, "MASTER"))

@@ -12,14 +12,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from xlvs.io.vrrp import messages as m
 
 PATIENCE = 12.0
 
+T = TypeVar("T")
 
-def wait(until, what, patience=PATIENCE):
+
+def wait(until: Callable[[], T], what: Callable[[], object], patience: float = PATIENCE) -> T:
     deadline = time.monotonic() + patience
     while not (found := until()):
         assert time.monotonic() < deadline, f"not within {patience} s: {what()}"
@@ -36,7 +40,7 @@ class Pair:
         self._children: list[subprocess.Popen[bytes]] = []
         self.daemons: list[Ours] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         try:
             self._build()
         except BaseException:
@@ -44,7 +48,7 @@ class Pair:
             raise
         return self
 
-    def _build(self):
+    def _build(self) -> None:
         for host in ("a", "b", "sw"):
             self._ip(f"netns add {self.prefix}-{host}")
             self.sh(
@@ -67,7 +71,7 @@ class Pair:
                 f"ip addr add fe80::{number}/64 dev eth0 nodad",
             )
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for daemon in self.daemons:
             daemon.kill()
         for child in self._children:
@@ -78,28 +82,30 @@ class Pair:
             argv = ["ip", "netns", "delete", f"{self.prefix}-{host}"]
             subprocess.run(argv, check=False, capture_output=True)
 
-    def _ip(self, words):
+    def _ip(self, words: str) -> None:
         subprocess.run(["ip", *words.split()], check=True, capture_output=True)
 
-    def enter(self, host):
+    def enter(self, host: str) -> list[str]:
         return ["nsenter", f"--net=/run/netns/{self.prefix}-{host}", "--"]
 
-    def sh(self, host, script):
+    def sh(self, host: str, script: str) -> str:
         argv = [*self.enter(host), "sh", "-ec", script]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
-    def addresses(self, host):
+    def addresses(self, host: str) -> set[str]:
         """All addresses of a host, without prefixes."""
         return set(re.findall(r"inet6? ([0-9a-f.:]+)", self.sh(host, "ip addr show")))
 
-    def cut(self, host):
+    def cut(self, host: str) -> None:
         """The switch forwards nothing of this port, which keeps its carrier."""
         self.sh("sw", f"bridge link set dev port-{host} state 0")
 
-    def heal(self, host):
+    def heal(self, host: str) -> None:
         self.sh("sw", f"bridge link set dev port-{host} state 3")
 
-    def spawn(self, host, argv, log, **more):
+    def spawn(
+        self, host: str, argv: Sequence[str], log: Path, **more: Any
+    ) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             child = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.enter(host), *argv],
@@ -112,7 +118,9 @@ class Pair:
         self._children.append(child)
         return child
 
-    def capture(self, host, name="capture.pcap"):
+    def capture(
+        self, host: str, name: str = "capture.pcap"
+    ) -> tuple[Path, subprocess.Popen[bytes]]:
         path = self.folder / name
         argv = ["tcpdump", "-U", "--immediate-mode", "-s256", "-B8192", "-Z", "root"]
         argv += ["-w", str(path), "-i", "eth0"]
@@ -120,22 +128,22 @@ class Pair:
         wait(lambda: path.exists() and path.stat().st_size, lambda: "tcpdump")
         return path, child
 
-    def captured(self, child):
+    def captured(self, child: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)  # what was sent last is on its way through tcpdump
         child.send_signal(signal.SIGINT)
         child.wait(PATIENCE)
 
-    def keepalived(self, text, host="a"):
+    def keepalived(self, text: str, host: str = "a") -> Keepalived:
         return Keepalived(self, text, host)
 
-    def ours(self, network, host="b", **more):
+    def ours(self, network: m.Network, host: str = "b", **more: Any) -> Ours:
         return Ours(self, network, host, **more)
 
 
 class Keepalived:
     """Debian's, with a configuration of this test."""
 
-    def __init__(self, pair, text, host):
+    def __init__(self, pair: Pair, text: str, host: str) -> None:
         self._pair = pair
         name = f"keepalived-{host}-{len(list(pair.folder.glob('*.conf')))}"
         self.config = pair.folder / f"{name}.conf"
@@ -147,26 +155,26 @@ class Keepalived:
         argv += ["-p", str(self._pid), "-r", str(self._vrrp_pid)]
         self._child = pair.spawn(host, argv, self.log)
 
-    def states(self):
+    def states(self) -> dict[str, str]:
         """The last state that its log says of each instance."""
         text = self.log.read_text() if self.log.exists() else ""
         return dict(re.findall(r"\((\w+)\) Entering (\w+) STATE", text))
 
-    def wait(self, **wanted):
+    def wait(self, **wanted: str) -> None:
         wait(
             lambda: all(self.states().get(name) == state for name, state in wanted.items()),
             lambda: f"{wanted}, but {self.states()}: {self.log.read_text()[-1500:]}",
         )
 
-    def reload(self, text):
+    def reload(self, text: str) -> None:
         self.config.write_text(text)
         os.kill(int(self._pid.read_text()), signal.SIGHUP)
 
-    def stop(self):
+    def stop(self) -> None:
         os.kill(int(self._pid.read_text()), signal.SIGTERM)
         self._child.wait(PATIENCE)
 
-    def kill(self):
+    def kill(self) -> None:
         """As if its machine had no power any more."""
         for path in (self._pid, self._vrrp_pid):
             with contextlib.suppress(OSError):
@@ -177,23 +185,23 @@ class Keepalived:
 class Ours:
     """``python -m xlvs.vrrpd`` with this test as its daemon."""
 
-    def __init__(self, pair, network, host, **more):
+    def __init__(self, pair: Pair, network: m.Network, host: str, **more: Any) -> None:
         self._socket, theirs = socket.socketpair()
         self.log = pair.folder / f"vrrpd-{host}.log"
         argv = [sys.executable, "-m", "xlvs.vrrpd", "--fd", str(theirs.fileno())]
         self.child = pair.spawn(host, argv, self.log, pass_fds=(theirs.fileno(),), **more)
         theirs.close()
         self._data = b""
-        self.messages = []
-        self.states = {}
+        self.messages: list[m.Up] = []
+        self.states: dict[str, m.StateNow] = {}
         pair.daemons.append(self)
         self.tell(network)
         self.until(lambda: any(isinstance(one, m.Ready) for one in self.messages), "Ready")
 
-    def tell(self, message):
+    def tell(self, message: m.Down) -> None:
         self._socket.sendall(m.line(message))
 
-    def read(self):
+    def read(self) -> None:
         while select.select([self._socket], [], [], 0)[0]:
             data = self._socket.recv(1 << 20)
             if not data:
@@ -206,14 +214,14 @@ class Ours:
                 if isinstance(message, m.StateNow):
                     self.states[message.instance] = message
 
-    def until(self, condition, what, patience=PATIENCE):
-        def done():
+    def until(self, condition: Callable[[], T], what: object, patience: float = PATIENCE) -> T:
+        def done() -> T:
             self.read()
             return condition()
 
         return wait(done, lambda: f"{what}: {self.log.read_text()[-1500:]}", patience)
 
-    def wait(self, patience=PATIENCE, **wanted):
+    def wait(self, patience: float = PATIENCE, **wanted: str) -> None:
         self.until(
             lambda: all(
                 name in self.states and self.states[name].state == state
@@ -223,11 +231,11 @@ class Ours:
             patience,
         )
 
-    def sentences(self):
+    def sentences(self) -> list[str]:
         self.read()
         return [one.sentence for one in self.messages if isinstance(one, m.Remark)]
 
-    def statistics(self):
+    def statistics(self) -> m.StatisticsNow:
         self.read()
         self.messages = [one for one in self.messages if not isinstance(one, m.StatisticsNow)]
         self.tell(m.AskStatistics())
@@ -237,23 +245,23 @@ class Ours:
         )
         return found[0]
 
-    def stop(self):
+    def stop(self) -> int:
         self.tell(m.Stop())
         return self.child.wait(PATIENCE)
 
-    def abandon(self):
+    def abandon(self) -> int:
         """The daemon dies."""
         self._socket.close()
         return self.child.wait(PATIENCE)
 
-    def kill(self):
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait()
         self._socket.close()
 
 
-def tshark(path, *options, fields):
+def tshark(path: Path, *options: str, fields: Sequence[str]) -> list[list[str]]:
     argv = ["tshark", "-r", str(path), *options, "-T", "fields"]
     for field in fields:
         argv += ["-e", field]

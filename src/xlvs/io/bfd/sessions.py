@@ -15,7 +15,16 @@ from ipaddress import IPv6Address, ip_address
 from xlvs.model.service import Address
 from xlvs.model.tracking import Bfd
 from xlvs.protocols.bfd import session as s
-from xlvs.protocols.bfd.packet import PORT, SOURCE_PORTS, Control, Reason, Rejected, State, parse
+from xlvs.protocols.bfd.packet import (
+    MULTIHOP_PORT,
+    PORT,
+    SOURCE_PORTS,
+    Control,
+    Reason,
+    Rejected,
+    State,
+    parse,
+)
 
 _HOPS = 255
 _HOPS_UNCHECKED = 255
@@ -46,7 +55,7 @@ class Sessions:
         self._on_change = on_change
         self._chance = random.SystemRandom()
         self._peers: dict[str, _Peer] = {}
-        self._ears: dict[int, socket.socket] = {}
+        self._ears: dict[tuple[int, int], socket.socket] = {}
         self.rejected: dict[Reason, int] = {}
 
     def configure(self, wanted: Sequence[Bfd]) -> None:
@@ -60,9 +69,9 @@ class Sessions:
                     self._begin(one)
                 except OSError as error:
                     log.warning("bfd_instance %s: %s", name, error)
-        families = {one.neighbour.version for one in wanted}
-        for family in [family for family in self._ears if family not in families]:
-            ear = self._ears.pop(family)
+        used = {(one.neighbour.version, _port(one)) for one in wanted}
+        for key in [key for key in self._ears if key not in used]:
+            ear = self._ears.pop(key)
             self._loop.remove_reader(ear)
             ear.close()
 
@@ -71,14 +80,14 @@ class Sessions:
         self.configure(())
 
     def _begin(self, wanted: Bfd) -> None:
-        self._hear(wanted.neighbour.version)
+        self._hear(wanted.neighbour.version, _port(wanted))
         taken = {peer.session.discriminator for peer in self._peers.values()}
         discriminator = next(
             number
             for number in iter(lambda: self._chance.randrange(1, 1 << 32), 0)
             if number not in taken
         )
-        peer = _Peer(s.Session(wanted, discriminator, self._chance), self._speaker(wanted))
+        peer = _Peer(s.Session(wanted, discriminator, self._chance.uniform), self._speaker(wanted))
         self._peers[wanted.name] = peer
         self._on_change(wanted.name, False)
         peer.session.start(self._loop.time())
@@ -92,8 +101,8 @@ class Sessions:
             peer.timer.cancel()
         peer.speaker.close()
 
-    def _hear(self, family: int) -> None:
-        if family in self._ears:
+    def _hear(self, family: int, port: int) -> None:
+        if (family, port) in self._ears:
             return
         v6 = family == 6  # noqa: PLR2004
         kind = socket.AF_INET6 if v6 else socket.AF_INET
@@ -104,11 +113,11 @@ class Sessions:
                 ear.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             else:
                 ear.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
-            ear.bind(("::" if v6 else "0.0.0.0", PORT))  # noqa: S104  # neighbours may be anywhere
+            ear.bind(("::" if v6 else "0.0.0.0", port))  # noqa: S104  # neighbours may be anywhere
         except OSError:
             ear.close()
             raise
-        self._ears[family] = ear
+        self._ears[family, port] = ear
         self._loop.add_reader(ear, self._read, ear)
 
     def _speaker(self, wanted: Bfd) -> socket.socket:
@@ -186,8 +195,12 @@ class Sessions:
         for effect in peer.session.take_effects():
             if isinstance(effect, s.Send):
                 with contextlib.suppress(OSError):
-                    peer.speaker.sendto(effect.payload, (str(wanted.neighbour), PORT))
+                    peer.speaker.sendto(effect.payload, (str(wanted.neighbour), _port(wanted)))
                 continue
             log.info("bfd_instance %s: %s -> %s", wanted.name, effect.old.name, effect.new.name)
             if State.UP in (effect.old, effect.new):
                 self._on_change(wanted.name, effect.new is State.UP)
+
+
+def _port(wanted: Bfd) -> int:
+    return MULTIHOP_PORT if wanted.multihop else PORT

@@ -10,7 +10,7 @@ import logging
 import socket
 import subprocess
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class Holdings:
         self._commands = Worker("ip", loop)
         self._requests = netlink.open_requests()
         self._held: dict[str, Holding] = {}
+        self._added: set[Key] = set()
         self._found: set[Key] = set()
 
     def take(self, name: str, wanted: Holding, gate: Callable[[], None] | None = None) -> None:
@@ -85,14 +86,15 @@ class Holdings:
         if gate is not None:
             self._addresses.put(gate)
         self._addresses.put(lambda: self._add(wanted.addresses))
-        self._routes(before, wanted)
+        # From that thread: a route may need an address, and what is queued there keeps its order.
+        self._addresses.put(partial(self._routes, before, wanted))
 
     def release(self, name: str) -> None:
         """Hold nothing for an instance."""
         before = self._held.pop(name, None)
         if before is None:
             return
-        self._routes(before, NOTHING)
+        self._addresses.put(partial(self._routes, before, NOTHING))
         self._addresses.put(lambda: self._remove(before.addresses, shared=before.shared))
 
     def clear(self, leftover: Holding) -> None:
@@ -114,7 +116,12 @@ class Holdings:
     def assert_routes(self) -> None:
         """Routes and rules once more: who removed them is not told to anybody cheaply."""
         for held in self._held.values():
-            self._routes(NOTHING, held)
+            tracked = replace(
+                held,
+                routes=tuple(one for one in held.routes if not one.no_track),
+                rules=tuple(one for one in held.rules if not one.no_track),
+            )
+            self._addresses.put(partial(self._routes, NOTHING, tracked))
 
     def static(self, before: StaticNetwork, wanted: StaticNetwork) -> None:
         """``static_ipaddress``, ``static_routes``, ``static_rules``: there in any state."""
@@ -133,7 +140,7 @@ class Holdings:
         gone = {key: one for key, one in old.addresses.items() if key not in new.addresses}
         self._addresses.put(lambda: self._remove(gone, shared=False))
         self._addresses.put(lambda: self._add(new.addresses))
-        self._routes(old, new)
+        self._addresses.put(partial(self._routes, old, new))
 
     def job(self, job: Callable[[], None]) -> None:
         """Do something that may block behind the other commands."""
@@ -155,16 +162,19 @@ class Holdings:
         for (device, text), one in wanted.items():
             flags = netlink.CREATE | netlink.EXCLUSIVE
             error = self._ask(netlink.NEWADDR, flags, device, one)
-            if error == errno.EEXIST:
-                self._found.add((device, text))
-            elif error:
+            if not error:
+                self._added.add((device, text))
+            elif error != errno.EEXIST:
                 self._tell(f"{text} does not get onto {device}: {netlink.words(error)}")
+            elif (device, text) not in self._added:
+                self._found.add((device, text))
 
     def _remove(self, gone: dict[Key, VirtualAddress], *, shared: bool) -> None:
         for (device, text), one in gone.items():
             if shared and (device, text) in self._found:
                 continue
             self._found.discard((device, text))
+            self._added.discard((device, text))
             error = self._ask(netlink.DELADDR, 0, device, one)
             if error and error not in _GONE:
                 self._tell(f"{text} does not leave {device}: {netlink.words(error)}")

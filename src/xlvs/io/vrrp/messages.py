@@ -18,7 +18,7 @@ import msgspec
 
 from xlvs.model.notification import Fifo
 from xlvs.model.service import Address, Interface
-from xlvs.model.tracking import Bfd, File, Process, Script
+from xlvs.model.tracking import Bfd, File, Process, Script, TrackGroup
 from xlvs.model.vrrp import Group, Instance, StaticNetwork
 
 
@@ -36,7 +36,10 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     files: tuple[File, ...] = ()
     processes: tuple[Process, ...] = ()
     bfds: tuple[Bfd, ...] = ()
+    track_groups: tuple[TrackGroup, ...] = ()
     fifos: tuple[Fifo, ...] = ()
+    notify_priority_changes: bool = False
+    fifo_states_on_reload: bool = False
     outlive_parent: bool = False
     realtime: int = 0
     nice: int | None = None
@@ -145,6 +148,7 @@ class InstanceStatistics(msgspec.Struct, frozen=True, kw_only=True):
     rivals_lower: int
     rivals_higher: int
     restored: int
+    conflicts: int
     rejected: dict[str, int]
 
 

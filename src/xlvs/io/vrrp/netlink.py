@@ -46,6 +46,7 @@ _F_SECONDARY, _F_NODAD, _F_HOME, _F_TENTATIVE, _F_PERMANENT = 0x1, 0x2, 0x10, 0x
 _F_TEMPORARY, _F_NO_PREFIX_ROUTE, _F_AUTO_JOIN = 0x100, 0x200, 0x400
 _FOREVER = 0xFFFFFFFF
 _SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
+_AF_BRIDGE = 7
 _BUFFER = 1 << 20
 _RECEIVE = 1 << 16
 
@@ -107,7 +108,9 @@ def parse(data: bytes) -> list[Seen]:
     seen: list[Seen] = []
     for kind, body in _messages(data):
         if kind in (NEWLINK, DELLINK) and len(body) >= _LINK.size:
-            seen.append(_link(kind, body))
+            # A port that leaves its bridge is "deleted", too: of the bridge's family.
+            if body[0] != _AF_BRIDGE:
+                seen.append(_link(kind, body))
         elif kind in (NEWADDR, DELADDR) and len(body) >= _ADDRESS.size:
             # What a newer kernel may say in another way is left out, nothing worse.
             with contextlib.suppress(struct.error, ValueError):

@@ -51,4 +51,10 @@ def orders(
     if commands:
         yield Run(tuple(commands))
     for fifo in fifos:
-        yield Write(fifo.path, f'{kind} "{name}" {what} {priority}\n')
+        yield line(fifo, who, what, priority)
+
+
+def line(fifo: Fifo, who: tuple[str, str], what: str, priority: int) -> Write:
+    """A FIFO's line."""
+    kind, name = who
+    return Write(fifo.path, f'{kind} "{name}" {what} {priority}\n')

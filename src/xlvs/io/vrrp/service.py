@@ -12,13 +12,14 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
 
 from xlvs.io import clock
 from xlvs.io.bfd.sessions import Sessions
 from xlvs.io.vrrp import acceptance, notify, vmac
 from xlvs.io.vrrp import messages as m
 from xlvs.io.vrrp.announcer import Announcer, Place
+from xlvs.io.vrrp.conflicts import Listener
 from xlvs.io.vrrp.helper import Result, Watchlist
 from xlvs.io.vrrp.helping import Helping
 from xlvs.io.vrrp.holdings import Holdings, holding
@@ -31,12 +32,14 @@ from xlvs.protocols.vrrp.neighbours import virtual_mac
 from xlvs.protocols.vrrp.packet import OWNER
 from xlvs.protocols.vrrp.router import Packet, Router, Weight, vmac_name
 from xlvs.protocols.vrrp.sending import group
-from xlvs.protocols.vrrp.track import Kind
+from xlvs.protocols.vrrp.track import Kind, Watch
 
 _ROUTES_PERIOD = 10.0
 """Seconds after which a master's routes and rules are put there once more."""
 
 _END_PATIENCE = 2.0
+_LAST_PATIENCE = 0.5  # the helper tells the rest without us
+_ELECTED = (e.State.BACKUP, e.State.MASTER)
 
 _GO = 0.2
 """Seconds. A segment that comes to an address before the data path knows that it is ours
@@ -69,16 +72,22 @@ class Service:
         self._bfd = Sessions(loop, self._on_bfd)
         self._vmacs: dict[str, vmac.Vmac] = {}
         self._refused: dict[str, set[Address]] = {}
+        self._listeners: dict[str, Listener] = {}
+        self._anywhere = False
+        self._held_changed = False
+        self._static: dict[str, tuple[str, IPv4Interface | IPv6Interface]] = {}
         self._since: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._late = 0.0
         self._gates: dict[str, threading.Event] = {}
-        self._complained: dict[str, str] = {}
+        self._complained: dict[tuple[str, str], str] = {}
         self._flushing = False
         self._loaded = False
 
     def start(self) -> None:
         """Look at the links. Raises OSError."""
+        # Where unicast instances without an interface are: everywhere.
+        self._router.link("", up=True, now=self._loop.time())
         self._surroundings.load()
         self._loaded = True
         self._loop.add_reader(self._surroundings.fileno(), self._on_netlink)
@@ -114,7 +123,18 @@ class Service:
         for one in wanted.instances:
             self._open(one)
         now = self._loop.time()
-        self._router.configure(wanted.instances, wanted.groups, _weights(wanted), now)
+        self._static = {
+            f"{one.address} on {one.device}": (one.device, one.address)
+            for one in wanted.static.addresses
+            if one.track_group and not one.no_track
+        }
+        self._anywhere = any(not one.interface for one in wanted.instances)
+        if self._anywhere:
+            self._look_everywhere()
+        self._router.configure(
+            wanted.instances, wanted.groups, _weights(wanted), now, _depending(wanted)
+        )
+        self._follow_static()
         self._instances = old | self._instances
         self._flush()
         self._instances = {one.name: one for one in wanted.instances}
@@ -124,6 +144,9 @@ class Service:
             if one.name in old and old[one.name] != one and machine.state is e.State.MASTER:
                 self._take(one)
             self._report(self._state(one.name, machine.state, "configured"))
+            if wanted.fifo_states_on_reload and one.name in old:
+                what = notify.word(machine.state, deleted=False)
+                self._write_fifos(one.name, what, machine.priority)
         self._bfd.configure(wanted.bfds)
         self._helping.watch(Watchlist(wanted.scripts, wanted.files, wanted.processes))
         self._report(m.Ready())
@@ -139,9 +162,12 @@ class Service:
         self._bfd.close()
         self._holdings.static(self._network.static, m.Network().static)
         self._holdings.finish(_END_PATIENCE)
-        self._helping.close(_END_PATIENCE)
+        self._helping.close(_LAST_PATIENCE)
         self._loop.remove_reader(self._surroundings.fileno())
         self._surroundings.close()
+        for listener in self._listeners.values():
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
         for key in list(self._sockets):
             self._close(key)
         self._frames.close()
@@ -183,7 +209,23 @@ class Service:
             self._router.addresses(link.name, (), self._loop.time())
 
     def _on_addresses(self, link: Link) -> None:
-        self._router.addresses(link.name, link.usable(), self._loop.time())
+        now = self._loop.time()
+        self._router.addresses(link.name, link.usable(), now)
+        if self._anywhere:
+            self._look_everywhere()
+        self._follow_static()
+
+    def _look_everywhere(self) -> None:
+        links = self._surroundings.links.values()
+        everywhere = [one for each in links for one in each.usable()]
+        self._router.addresses("", everywhere, self._loop.time())
+
+    def _follow_static(self) -> None:
+        """``track_group``: who depends on a static address fails without it."""
+        for name, (device, wanted) in self._static.items():
+            link = self._surroundings.by_name(device)
+            there = link is not None and wanted in link.addresses
+            self._router.result(Kind.STATIC, name, int(there), self._loop.time())
 
     def _on_gone(self, link: Link, address: IPv4Interface | IPv6Interface) -> None:
         self._router.address_gone(link.name, address, self._loop.time())
@@ -207,6 +249,9 @@ class Service:
                     self._perform(effect)
         finally:
             self._flushing = False
+        if self._held_changed:
+            self._held_changed = False
+            self._listen()
         deadline = self._router.deadline
         if self._timer is not None:
             if deadline == self._timer.when():
@@ -231,6 +276,7 @@ class Service:
                 self._holdings.after(lambda: self._announce(name, repeat))
             case e.Changed():
                 self._changed(effect)
+                self._held_changed = True
             case e.GroupChanged(group=name, old=old, new=new):
                 self._report(m.GroupNow(group=name, state=new, before=old))
                 if name in self._groups and new is not e.State.INIT:
@@ -242,6 +288,42 @@ class Service:
                 self._say(name, level, sentence)
             case e.PriorityChanged(instance=name, priority=priority, state=state):
                 self._report(self._state(name, state, f"priority {priority}"))
+                if self._network.notify_priority_changes and state in _ELECTED:
+                    self._write_fifos(name, f"{state}_PRIORITY", priority)
+
+    def _listen(self) -> None:
+        """Hear the ARP for what masters hold, where they hold it."""
+        wanted: dict[str, set[IPv4Address]] = {}
+        for name, machine in self._router.machines.items():
+            if machine.state is e.State.MASTER:
+                instance = self._instances[name]
+                for one in (*instance.addresses, *instance.excluded):
+                    if isinstance(one.address, IPv4Interface):
+                        device = one.device or instance.interface
+                        wanted.setdefault(device, set()).add(one.address.ip)
+        for device, listener in list(self._listeners.items()):
+            if frozenset(wanted.get(device, ())) != listener.addresses:
+                self._loop.remove_reader(listener.fileno())
+                listener.close()
+                del self._listeners[device]
+        for device in wanted.keys() - self._listeners.keys():
+            try:
+                made = Listener(device, frozenset(wanted[device]))
+            except OSError as error:
+                self._once("", f"no ARP is heard on {device}: {error.strerror}", device)
+                continue
+            self._listeners[device] = made
+            self._loop.add_reader(made.fileno(), self._on_claims, made)
+
+    def _on_claims(self, listener: Listener) -> None:
+        own = {link.mac for link in self._surroundings.links.values()}
+
+        def heard(address: IPv4Address, mac: bytes) -> None:
+            if mac not in own:
+                self._router.claimed(listener.interface, address, mac, self._loop.time())
+
+        listener.read(heard)
+        self._flush()
 
     def _send(self, datagram: e.Datagram) -> None:
         instance = self._instances[datagram.instance]
@@ -255,9 +337,11 @@ class Service:
         except KeyError:
             return  # the socket could not be opened, which has been said
         except OSError as error:
-            self._once(instance.name, f"no advert to {datagram.destination}: {error.strerror}")
+            sentence = f"no advert to {datagram.destination}: {error.strerror}"
+            self._once(instance.name, sentence, str(datagram.destination))
             return
-        self._complained.pop(instance.name, None)
+        if self._complained:
+            self._complained.pop((instance.name, str(datagram.destination)), None)
 
     def _take(self, instance: Instance) -> None:
         # An owner accepts whatever is configured (RFC 9568 6.1).
@@ -300,7 +384,7 @@ class Service:
         for device, text in holding(instance).addresses:
             link = self._surroundings.by_name(device)
             if link is not None and len(link.mac) == 6:  # noqa: PLR2004  # Ethernet
-                places.append(Place(device, link.mac, ip_interface(text).ip, router=True))
+                places.append(Place(device, link.mac, ip_interface(text).ip, _forwards(device)))
         self._announcer.burst(name, places, repeat, instance.garp)
 
     def _changed(self, effect: e.Changed) -> None:
@@ -330,6 +414,11 @@ class Service:
             return
         for order in notify.orders((kind, name), what, priority, whom, self._network.fifos):
             self._helping.order(order)
+
+    def _write_fifos(self, name: str, what: str, priority: int) -> None:
+        if self._network.notify:
+            for fifo in self._network.fifos:
+                self._helping.order(notify.line(fifo, ("INSTANCE", name), what, priority))
 
     def _state(self, name: str, state: e.State, cause: str) -> m.StateNow:
         return m.StateNow(
@@ -363,6 +452,7 @@ class Service:
                     rivals_lower=counted.rivals_lower,
                     rivals_higher=counted.rivals_higher,
                     restored=counted.restored,
+                    conflicts=counted.conflicts,
                     rejected=dict(counted.rejected),
                 )
             )
@@ -376,12 +466,13 @@ class Service:
     def _open(self, instance: Instance) -> None:
         key = instance.interface, instance.family
         link = self._surroundings.by_name(instance.interface)
-        if link is None:
+        if link is None and instance.interface:
             return
         try:
             opened = self._sockets.get(key)
             if opened is None:
-                opened = RawSocket(instance.interface, link.index, instance.family)
+                index = link.index if link is not None else 0
+                opened = RawSocket(instance.interface, index, instance.family)
                 self._sockets[key] = opened
                 self._loop.add_reader(opened.fileno(), self._on_packets, opened)
             if not instance.unicast_peers:
@@ -427,9 +518,9 @@ class Service:
     def _remark(self, sentence: str) -> None:
         self._say("", e.Level.WARNING, sentence)
 
-    def _once(self, name: str, sentence: str) -> None:
-        if self._complained.get(name) != sentence:
-            self._complained[name] = sentence
+    def _once(self, name: str, sentence: str, about: str = "") -> None:
+        if self._complained.get((name, about)) != sentence:
+            self._complained[name, about] = sentence
             self._say(name, e.Level.WARNING, sentence)
 
     def _say(self, name: str, level: e.Level, sentence: str) -> None:
@@ -453,3 +544,26 @@ def _weights(network: m.Network) -> dict[tuple[Kind, str], Weight]:
     return {
         (kind, one.name): Weight(one.weight, one.reverse) for kind, many in kinds for one in many
     }
+
+
+def _depending(network: m.Network) -> dict[str, tuple[Watch, ...]]:
+    """``track_group``: per instance the static addresses that it cannot do without."""
+    found: dict[str, tuple[Watch, ...]] = {}
+    for one in network.track_groups:
+        watches = tuple(
+            Watch(Kind.STATIC, f"{address.address} on {address.device}")
+            for address in network.static.addresses
+            if address.track_group == one.name and not address.no_track
+        )
+        for name in one.instances:
+            found[name] = found.get(name, ()) + watches
+    return found
+
+
+def _forwards(device: str) -> bool:
+    """Whether this host is an IPv6 router there; /proc answers from memory."""
+    try:
+        with open(f"/proc/sys/net/ipv6/conf/{device}/forwarding", "rb") as opened:
+            return opened.read(1) == b"1"
+    except OSError:
+        return False

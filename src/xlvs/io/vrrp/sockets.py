@@ -40,7 +40,9 @@ class RawSocket:
             kind, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL
         )
         try:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+            if interface:
+                name = interface.encode() + b"\0"
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _PRIORITY)
             if v6:
                 self._options6()

@@ -45,6 +45,7 @@ class Surroundings:
         self._on_addresses = on_addresses
         self._on_gone = on_gone
         self._monitor = netlink.open_monitor()
+        self._changed: dict[int, Link] = {}
         self.links: dict[int, Link] = {}
 
     def fileno(self) -> int:
@@ -75,9 +76,20 @@ class Surroundings:
                 self._apply(AddressSeen(link.index, address, False, False, gone=True))
         for one in seen:
             self._apply(one)
+        self._tell_addresses()
 
     def read(self) -> None:
         """Take what the kernel has sent; a bounded part of it."""
+        self._read()
+        self._tell_addresses()
+
+    def _tell_addresses(self) -> None:
+        # Once per link, however many addresses: a master with a thousand of them adds them all.
+        changed, self._changed = self._changed, {}
+        for link in changed.values():
+            self._on_addresses(link)
+
+    def _read(self) -> None:
         for _ in range(_AT_ONCE):
             try:
                 data = self._monitor.recv(_RECEIVE)
@@ -100,8 +112,7 @@ class Surroundings:
     def _apply_link(self, seen: LinkSeen) -> None:
         link = self.links.get(seen.index)
         if seen.gone:
-            # A bridge's messages about a port that leaves look alike: they carry no name of it.
-            if link is not None and link.name == seen.name:
+            if link is not None:
                 del self.links[seen.index]
                 link.up = False
                 self._on_link(link)
@@ -125,10 +136,10 @@ class Surroundings:
             return
         if seen.gone:
             if link.addresses.pop(seen.address, None) is not None:
-                self._on_addresses(link)
+                self._changed[link.index] = link
                 self._on_gone(link, seen.address)
             return
         state = seen.secondary, seen.usable
         if link.addresses.get(seen.address) != state:
             link.addresses[seen.address] = state
-            self._on_addresses(link)
+            self._changed[link.index] = link

@@ -10,11 +10,15 @@ import asyncio
 import contextlib
 import os
 import queue
+import resource
 import threading
 from collections.abc import Callable
 
 Job = Callable[[], None]
 
+
+_RLIMIT_RTTIME = 15
+_RUNAWAY = 5_000_000  # microseconds
 
 _realtime = 0
 
@@ -27,6 +31,9 @@ def set_realtime(priority: int) -> None:
     Raises OSError.
     """
     global _realtime  # noqa: PLW0603  # one per process, as what it is about
+    if priority:
+        # Who runs for so long without ever waiting has lost its way: the kernel ends it.
+        resource.setrlimit(_RLIMIT_RTTIME, (_RUNAWAY, _RUNAWAY))
     _realtime = priority
     _adopt(priority)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 PORT = 3784
+MULTIHOP_PORT = 4784
 SOURCE_PORTS = (49152, 65535)
 
 _PACKET = struct.Struct(">BBBBIIIII")

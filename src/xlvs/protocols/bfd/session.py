@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from xlvs.model.tracking import Bfd
@@ -50,14 +49,19 @@ Effect = Send | Changed
 
 
 class Session:
-    """With one neighbour. ``discriminator``: not 0, no other session's."""
+    """With one neighbour.
 
-    def __init__(self, wanted: Bfd, discriminator: int, chance: random.Random) -> None:
+    ``discriminator``: not 0, no other session's. ``uniform``: chance between two numbers.
+    """
+
+    def __init__(
+        self, wanted: Bfd, discriminator: int, uniform: Callable[[float, float], float]
+    ) -> None:
         self.wanted = wanted
         self.discriminator = discriminator
         self.state = State.DOWN
         self.diagnostic = Diagnostic.NONE
-        self._chance = chance
+        self._uniform = uniform
         self._effects: list[Effect] = []
         self._yours = 0
         self._remote_min_rx = 1
@@ -86,7 +90,7 @@ class Session:
         self._remote_min_rx = control.required_min_rx
         if control.final:
             self._polling = False
-        heard = max(self.wanted.min_rx * 1000, control.desired_min_tx)
+        heard = max(_microseconds(self.wanted.min_rx), control.desired_min_tx)
         self._detection = control.multiplier * heard / 1e6
         self._detect_at = now + self._detection
         after = TABLE[self.state, control.state]
@@ -142,14 +146,14 @@ class Session:
 
     def _desired(self) -> int:
         if self.state is State.UP:
-            return self.wanted.min_tx * 1000
-        return max(self.wanted.idle_tx * 1000, _SLOW)
+            return _microseconds(self.wanted.min_tx)
+        return max(_microseconds(self.wanted.idle_tx), _SLOW)
 
     def _interval(self) -> float:
         interval = max(self._desired(), self._remote_min_rx) / 1e6
         # RFC 5880 6.8.7: so that sessions do not march in step.
         most = 0.9 if self.wanted.multiplier == 1 else 1.0
-        return interval * self._chance.uniform(0.75, most)
+        return interval * self._uniform(0.75, most)
 
     def _send(self, *, final: bool = False) -> None:
         self._effects.append(
@@ -162,10 +166,14 @@ class Session:
                         self.discriminator,
                         self._yours,
                         self._desired(),
-                        self.wanted.min_rx * 1000,
+                        _microseconds(self.wanted.min_rx),
                         poll=self._polling and not final,
                         final=final,
                     )
                 )
             )
         )
+
+
+def _microseconds(milliseconds: float) -> int:
+    return max(round(milliseconds * 1000), 1)

@@ -36,6 +36,8 @@ from xlvs.protocols.vrrp.timing import master_down, skew
 _V2 = 2
 _RESTORE_PAUSE = 1.0  # seconds between two times that a stubborn third party is contradicted
 _LAST_WORD = 1.5  # intervals in which a preempted master is not yet a second one
+_CLAIM_GRACE = 2.0
+_CLAIM_QUIET = 10.0  # RFC 5227 2.4: who defends an address does so this seldom
 _EARLY = 1e-6  # a timer may be this early: clocks of event loops are coarse
 
 
@@ -66,6 +68,8 @@ class Statistics:
     """Adverts of lower priority that a master heard."""
     rivals_higher: int = 0
     restored: int = 0
+    conflicts: int = 0
+    """ARP of others for an address that this master holds."""
     rejected: dict[str, int] = field(default_factory=dict)
 
 
@@ -110,6 +114,7 @@ class Machine:
         self._missing: dict[tuple[str, IPv4Interface | IPv6Interface], None] = {}
         self._restore_at: float | None = None
         self._restored_at = float("-inf")
+        self._claim_quiet_until = float("-inf")
 
     # ---- what comes in
 
@@ -174,6 +179,22 @@ class Machine:
         if self._restore_at is None:
             self._restore_at = max(now, self._restored_at + _RESTORE_PAUSE)
             self._due(now)
+
+    def claimed(self, address: Address, who: str, now: float) -> None:
+        """Somebody else said by ARP that one of the addresses is his."""
+        # Whom this one has just replaced may have said so a moment ago.
+        if self.state is not State.MASTER or now - self.changed_at < _CLAIM_GRACE:
+            return
+        self.statistics.conflicts += 1
+        if now < self._claim_quiet_until:
+            return
+        self._claim_quiet_until = now + _CLAIM_QUIET
+        self._say(
+            f"{who} says that {address} is his, and this master holds it: a second master whose"
+            " adverts do not come through, or another host with this address",
+            Level.WARNING,
+        )
+        self._burst(1)
 
     def reconfigure(self, instance: Instance, now: float) -> None:
         """The same instance with other words, of those that need no new election."""

@@ -11,6 +11,7 @@ from xlvs.model.service import Address
 BROADCAST = b"\xff" * 6
 _ALL_NODES = IPv6Address("ff02::1")
 _ETHERTYPE_ARP, _ETHERTYPE_IPV6 = 0x0806, 0x86DD
+_ARP_END = 42
 _ICMPV6 = 58
 _NEIGHBOUR_ADVERTISEMENT = 136
 _ROUTER, _OVERRIDE = 0x80, 0x20
@@ -39,6 +40,15 @@ def gratuitous_arp(address: IPv4Address, mac: bytes) -> bytes:
         + BROADCAST
         + address.packed
     ).ljust(60, b"\0")
+
+
+def arp_sender(frame: bytes) -> tuple[IPv4Address, bytes] | None:
+    """Whose IPv4 address a frame with ARP says is at which MAC address; None: it says nothing."""
+    if len(frame) < _ARP_END or frame[12:20] != struct.pack(
+        ">HHHBB", _ETHERTYPE_ARP, 1, 0x0800, 6, 4
+    ):
+        return None
+    return IPv4Address(frame[28:32]), frame[22:28]
 
 
 def unsolicited_advertisement(address: IPv6Address, mac: bytes, *, router: bool) -> bytes:

@@ -17,6 +17,7 @@ from xlvs.model.vrrp import Group, Instance
 from xlvs.protocols.vrrp.effects import Effect, Level, Say, SendAdvert, State
 from xlvs.protocols.vrrp.group import SyncGroup
 from xlvs.protocols.vrrp.machine import Machine, Received
+from xlvs.protocols.vrrp.neighbours import virtual_mac
 from xlvs.protocols.vrrp.packet import STOP, Reason, Rejected, parse
 from xlvs.protocols.vrrp.receiving import Checks
 from xlvs.protocols.vrrp.sending import Sender, group
@@ -28,6 +29,9 @@ _QUIET = 60.0
 
 _SAME = ("interface", "router_id", "family", "version")
 """Fields that make it another virtual router when they change."""
+
+
+_NONE_FURTHER: Mapping[str, tuple[Watch, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Router:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._members: dict[str, _Member] = {}
+        self._machines: dict[str, Machine] = {}
         self._index: dict[tuple[str, Family, int], list[_Member]] = {}
         self._groups: dict[str, SyncGroup] = {}
         self._group_wants: tuple[Group, ...] = ()
@@ -88,6 +93,7 @@ class Router:
         self._links: dict[str, bool] = {}
         self._addresses: dict[str, tuple[Address, ...]] = {}
         self._virtual: frozenset[Address] = frozenset()
+        self._primaries: dict[tuple[str, bool, bool], Address | None] = {}
         self._effects: list[Effect] = []
         self._settled = 0  # so many effects the sync groups have seen
         self._held_until: float | None = None
@@ -102,8 +108,12 @@ class Router:
         groups: Sequence[Group],
         weights: Mapping[tuple[Kind, str], Weight],
         now: float,
+        further: Mapping[str, tuple[Watch, ...]] = _NONE_FURTHER,
     ) -> None:
-        """Reconcile: what did not change does not notice."""
+        """Reconcile: what did not change does not notice.
+
+        ``further``: what single instances watch besides what they say themselves.
+        """
         wanted = {instance.name: instance for instance in instances}
         for name in [name for name in self._members if not self._stays(name, wanted)]:
             self._remove(name, now)
@@ -127,15 +137,18 @@ class Router:
                 member.machine.reconfigure(instance, now)
                 member.configure(instance)
             member.machine.grouped = name in grouped
+        self._machines = {name: member.machine for name, member in self._members.items()}
         self._refuse_twins()
         self._rebuild_groups()
+        self._primaries.clear()
         self._index = {}
         for member in self._members.values():
             one = member.instance
             if not member.violations and not member.twin:
                 place = one.interface, one.family, one.router_id
                 self._index.setdefault(place, []).append(member)
-            member.watches = self._watches(member.instance)
+            name = member.instance.name
+            member.watches = self._watches(member.instance) + further.get(name, ())
         self._judge_all(now)
         for member in fresh:
             for sentence in member.violations:
@@ -232,6 +245,7 @@ class Router:
         if self._addresses.get(interface) == tuple(present):
             return
         self._addresses[interface] = tuple(present)
+        self._primaries = {key: one for key, one in self._primaries.items() if key[0] != interface}
         self._judge_all(now)
         self._settle(now)
 
@@ -244,6 +258,18 @@ class Router:
                     continue
                 if self._device(instance, one.device) == device:
                     member.machine.address_gone(device, address, now)
+        self._settle(now)
+
+    def claimed(self, interface: str, address: Address, mac: bytes, now: float) -> None:
+        """Somebody on an interface says that an address is at this MAC address."""
+        for member in self._members.values():
+            instance = member.instance
+            if mac == virtual_mac(instance.router_id, v6=False):
+                continue
+            for one in (*instance.addresses, *instance.excluded):
+                if one.address.ip == address and interface in (one.device, instance.interface):
+                    member.machine.claimed(address, mac.hex(":"), now)
+                    break
         self._settle(now)
 
     def result(self, kind: Kind, name: str, value: int, now: float) -> None:
@@ -311,7 +337,7 @@ class Router:
     @property
     def machines(self) -> Mapping[str, Machine]:
         """The instances by name."""
-        return {name: member.machine for name, member in self._members.items()}
+        return self._machines
 
     @property
     def groups(self) -> Mapping[str, SyncGroup]:
@@ -367,14 +393,17 @@ class Router:
     def _primary(self, instance: Instance) -> Address | None:
         v6 = instance.family is Family.INET6
         local = v6 and not any(not peer.is_link_local for peer in instance.unicast_peers)
+        key = instance.interface, v6, local
+        # With a thousand virtual addresses on an interface this is no question for every advert.
+        if key not in self._primaries:
+            self._primaries[key] = self._find_primary(*key)
+        return self._primaries[key]
+
+    def _find_primary(self, interface: str, v6: bool, local: bool) -> Address | None:  # noqa: FBT001
         fit = [
             address
-            for address in self._addresses.get(instance.interface, ())
-            if isinstance(address, IPv6Address) == v6 and address.is_link_local == local
-        ] or [
-            address
-            for address in self._addresses.get(instance.interface, ())
-            if isinstance(address, IPv6Address) == v6 and not v6
+            for address in self._addresses.get(interface, ())
+            if isinstance(address, IPv6Address) == v6 and (address.is_link_local == local or not v6)
         ]
         # An owner's virtual addresses are its real ones: then there is no other.
         return next((one for one in fit if one not in self._virtual), fit[0] if fit else None)

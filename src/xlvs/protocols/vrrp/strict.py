@@ -41,6 +41,7 @@ def _never(instance: Instance) -> Iterator[str]:
     if any(isinstance(one.address, IPv6Interface) != v6 for one in instance.addresses):
         yield "virtual_ipaddress of the other family: use virtual_ipaddress_excluded"
     yield from _authentication(instance)
+    yield from _places(instance)
     if instance.use_vmac is not None and instance.unicast_peers and not instance.vmac_xmit_base:
         yield "use_vmac with unicast_peer needs vmac_xmit_base"
 
@@ -96,3 +97,17 @@ def _strictly_authentic(authentication: Authentication) -> Iterator[str]:
         yield "strict_mode: authentication"
     if authentication.type is AuthType.HMAC and authentication.mode is not HmacMode.ENFORCE:
         yield "strict_mode: auth_hmac has to be enforced"
+
+
+def _places(instance: Instance) -> Iterator[str]:
+    both = (*instance.addresses, *instance.excluded)
+    if any(one.use_vmac for one in both):
+        yield "use_vmac of a single address is not supported: use that of the instance"
+    if instance.interface:
+        return
+    if not instance.unicast_peers or instance.source is None:
+        yield "no interface: that needs unicast_peer and unicast_src_ip"
+    if any(not one.device for one in both):
+        yield "no interface: each virtual address needs its dev"
+    if instance.use_vmac is not None:
+        yield "use_vmac without an interface"

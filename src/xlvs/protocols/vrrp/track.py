@@ -22,6 +22,7 @@ class Kind(StrEnum):
     FILE = "file"
     PROCESS = "process"
     BFD = "BFD instance"
+    STATIC = "static address"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ def test_a_link_that_goes():
     assert not seen.up
 
 
+def test_a_port_that_leaves_its_bridge_is_still_there():
+    data = bytearray(link(netlink.DELLINK))
+    data[16] = 7  # AF_BRIDGE
+    assert netlink.parse(bytes(data)) == []
+
+
 def address(type_=netlink.NEWADDR, family=2, flags=0):
     text = "10.9.0.1" if family == 2 else "fe80::1"
     attributes = [("IFA_ADDRESS", text), ("IFA_FLAGS", flags)]

@@ -24,7 +24,7 @@ def wanted(**more):
 
 
 def session(**more):
-    made = Session(wanted(**more), 42, random.Random(1))
+    made = Session(wanted(**more), 42, random.Random(1).uniform)
     made.start(0.0)
     made.take_effects()
     return made
@@ -153,7 +153,7 @@ def test_the_end_is_said():
 
 @given(st.integers(0, 2**32), st.booleans(), st.lists(st.booleans(), max_size=30))
 def test_two_of_them_agree_in_the_end(seed, passive, losses):
-    chance = random.Random(seed)
+    chance = random.Random(seed).uniform
     ends = [Session(wanted(), 1, chance), Session(wanted(passive=passive), 2, chance)]
     for end in ends:
         end.start(0.0)

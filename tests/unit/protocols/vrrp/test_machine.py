@@ -453,3 +453,16 @@ def test_addresses_are_held_exactly_while_master_and_a_timer_always_runs(steps, 
                 holds = False
         assert holds == (machine.state is State.MASTER)
         assert (machine.deadline is None) == (machine.state is State.FAULT)
+
+
+def test_a_claim_by_arp_is_said_and_answered_seldom():
+    machine = master(10.0)
+    address = ip_interface("10.9.0.100/32").ip
+    machine.claimed(address, "02:00:00:00:00:01", 11.0)
+    assert machine.statistics.conflicts == 0, "who was replaced a moment ago"
+    for second in range(13, 30):
+        machine.claimed(address, "02:00:00:00:00:01", float(second))
+    effects = machine.take_effects()
+    assert len([one for one in effects if isinstance(one, Say)]) == 2
+    assert [one for one in effects if isinstance(one, Announce)] == [Announce("V1", 1)] * 2
+    assert machine.statistics.conflicts == 17
