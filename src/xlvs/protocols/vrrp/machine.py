@@ -73,6 +73,10 @@ class Statistics:
     rejected: dict[str, int] = field(default_factory=dict)
 
 
+SETTLE = 2.0
+"""Seconds more of silence, after a fault, before a director that is to hold takes over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """An advert that passed all checks, its sender, and how the tie with it is broken."""
@@ -246,6 +250,10 @@ class Machine:
                 self._to_master(now, "owner of the addresses")
             return
         self._to_backup(now, "started")
+        if self._holds(now) and self._timer is not None:
+            # A link that has just come back may not pass frames yet. Who would have to learn
+            # connections from a master gives that one time to be heard.
+            self._timer += SETTLE
 
     def _to_backup(self, now: float, cause: str) -> None:
         self._enter(State.BACKUP, now, cause)
