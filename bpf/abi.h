@@ -762,6 +762,7 @@ enum xlvs_synced_result {
 	XLVS_SYNCED_CONTENDED, /* a line stayed locked */
 	XLVS_SYNCED_PORT,      /* FULLNAT: the local port is another connection's */
 	XLVS_SYNCED_UNKNOWN,   /* no such destination, or a state that there is not */
+	XLVS_SYNCED_OLDER,     /* ours had a packet since, or has begun since */
 };
 
 #define XLVS_SYNCED_BATCH 256
@@ -780,6 +781,7 @@ struct xlvs_synced {
 	__u32 state;            /* enum xlvs_state */
 	__u32 flags;            /* enum xlvs_synced_flags */
 	__u32 left;             /* ticks that it lives on without packets */
+	__u32 idle;             /* ticks since its last packet */
 	__u32 template_timeout; /* ticks */
 	__u16 block;            /* FULLNAT */
 	__be16 local_port;

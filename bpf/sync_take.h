@@ -9,6 +9,15 @@
 
 #include "local_ports.h"
 #include "template.h"
+#include "timeout.h"
+
+static __always_inline bool sync_own_timeouts(const struct xlvs_destination *d)
+{
+	__u32 id = d->service;
+	struct xlvs_service *s = bpf_map_lookup_elem(&services, &id);
+
+	return s && s->flags & XLVS_SERVICE_OWN_TIMEOUTS;
+}
 
 static __always_inline __u32 sync_word(const struct xlvs_synced *r,
 				       const struct xlvs_destination *d)
@@ -33,7 +42,37 @@ static __always_inline __u32 sync_word(const struct xlvs_synced *r,
 		word |= XLVS_CONNECTION_NO_OUTPUT;
 	if (!state_is_active(r->state))
 		word |= XLVS_CONNECTION_INACTIVE;
+	if (sync_own_timeouts(d))
+		word |= XLVS_CONNECTION_OWN_TIMEOUTS;
 	return word | method << XLVS_CONNECTION_METHOD_SHIFT;
+}
+
+/*
+ * Did ours have a packet since? After a fail-over two directors hold the same connections, and
+ * the one that lost the address still tells of what it held: only the other one sees packets.
+ * Also what two tell each other of one change may cross on its way. An eighth of a second is
+ * table_touch()'s; beyond it the time-outs of the two are not the same, and nothing is known.
+ */
+static __noinline bool sync_older(const struct packet *p, const struct xlvs_synced *r)
+{
+	struct xlvs_settings *s = settings_get();
+	__u32 state = word_state(p->c.word), timeout;
+	struct xlvs_destination *d;
+	__s32 idle;
+
+	opaque(state);
+	if (!s || !p || !r || state >= XLVS_STATE_MAX)
+		return false;
+	timeout = s->timeout[state];
+	if (unlikely(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)) {
+		d = destination_get(p->c.destination);
+		if (d)
+			timeout = destination_timeout(d, state, timeout);
+	}
+	idle = timeout - (p->c.expires - p->now);
+	if (idle < -(__s32)(p->hz / 8))
+		return false;
+	return (__s32)r->idle > (idle < 0 ? 0 : idle);
 }
 
 /* The connection p->c is known here: its state and time become the other director's. */
@@ -44,6 +83,8 @@ static __always_inline __u32 sync_update(struct packet *p, const struct xlvs_syn
 
 	if (!e)
 		return XLVS_SYNCED_CONTENDED;
+	if (!(r->flags & XLVS_SYNCED_TEMPLATE) && sync_older(p, r))
+		return XLVS_SYNCED_OLDER;
 	if (!(r->flags & XLVS_SYNCED_NO_OUTPUT) && word_method(p->c.word) != XLVS_METHOD_DR &&
 	    word_method(p->c.word) != XLVS_METHOD_TUN)
 		clear |= XLVS_CONNECTION_NO_OUTPUT;
@@ -134,6 +175,12 @@ static long sync_step(__u32 i, void *data)
 	if (sync_known(p, r)) {
 		if (p->c.destination == r->destination) {
 			r->result = sync_update(p, r);
+			return 0;
+		}
+		/* The end of one whose client has come again: IPVS passes it over as well. */
+		if (sync_older(p, r) ||
+		    (!state_is_active(r->state) && r->state != XLVS_STATE_UDP)) {
+			r->result = XLVS_SYNCED_OLDER;
 			return 0;
 		}
 		/* The client has come again, and was given another server there. */

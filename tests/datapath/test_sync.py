@@ -159,6 +159,47 @@ def test_a_state_is_brought_up_to_date(director: World, teller: Teller) -> None:
     assert abs(director.left(director.connections()[0]) - 120) < 1
 
 
+def test_an_older_record_changes_nothing(director: World, teller: Teller) -> None:
+    """Another director tells of what it held before this one got the address."""
+    service, first = one_server(director, Method.DR, v6=False, udp=False)
+    second = director.destination(service, 2, Method.DR)
+    establish(director)
+    (held,) = teller.told()
+    stale = held._replace(state=State.CLOSE, left=9 * director.hz)
+    idle = director.hz
+    assert teller.maps.take([to_take(stale, idle=idle)]) == [SyncedResult.OLDER]
+    other = held._replace(destination=first if held.destination == second else second)
+    assert teller.maps.take([to_take(other, idle=idle)]) == [SyncedResult.OLDER]
+    assert director.state() == "ESTABLISHED"
+    assert director.connections()[0].destination == held.destination
+    director.age(5)
+    assert teller.maps.take([to_take(stale, idle=idle)]) == [SyncedResult.UPDATED]
+    assert director.state() == "CLOSE"
+
+
+def test_the_end_of_one_that_was_replaced_ends_nothing(director: World, teller: Teller) -> None:
+    service, first = one_server(director, Method.DR, v6=False, udp=False)
+    second = director.destination(service, 2, Method.DR)
+    establish(director)
+    (held,) = teller.told()
+    other = first if held.destination == second else second
+    gone = held._replace(destination=other, state=State.CLOSE_WAIT)
+    assert teller.maps.take([to_take(gone)]) == [SyncedResult.OLDER]
+    assert director.state() == "ESTABLISHED"
+
+
+def test_time_outs_of_the_service_itself_hold_after_sync(director: World, teller: Teller) -> None:
+    flags = r.ServiceFlag.USED | r.ServiceFlag.OWN_TIMEOUTS
+    service = director.service(flags=flags, timeout_tcp=50 * director.hz)
+    director.destination(service, 1, Method.DR)
+    establish(director)
+    (held,) = teller.told()
+    forget(director)
+    assert teller.maps.take([to_take(held)]) == [SyncedResult.OPENED]
+    director.client(client(v6=False, udp=False, flags="A"))
+    assert abs(director.left(director.connections()[0]) - 50) < 1
+
+
 def test_another_server_takes_the_connection_s_place(director: World, teller: Teller) -> None:
     service, first = one_server(director, Method.DR, v6=False, udp=False)
     second = director.destination(service, 2, Method.DR)

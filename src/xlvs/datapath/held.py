@@ -132,8 +132,13 @@ class Holder:
         )
 
 
-def to_take(held: Held, *, assured: bool = False, template_timeout: int = 0) -> Synced:
-    """What puts this connection into a table. ``destination`` and ``block`` are that table's."""
+def to_take(
+    held: Held, *, assured: bool = False, template_timeout: int = 0, idle: int = 0
+) -> Synced:
+    """What puts this connection into a table. ``destination`` and ``block`` are that table's.
+
+    ``idle``: ticks since its last packet; a table that saw one since keeps its own.
+    """
     flags = SyncedFlag(0)
     for flag, on in (
         (SyncedFlag.TEMPLATE, held.template),
@@ -155,6 +160,7 @@ def to_take(held: Held, *, assured: bool = False, template_timeout: int = 0) -> 
         state=held.state,
         flags=flags,
         left=held.left,
+        idle=idle,
         template_timeout=template_timeout,
         block=held.block,
         local_port=held.local_port,

@@ -198,6 +198,7 @@ class SyncedResult(IntEnum):
     CONTENDED = 3
     PORT = 4
     UNKNOWN = 5
+    OLDER = 6
 
 
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
@@ -656,6 +657,7 @@ class Synced(NamedTuple):
     state: int = 0
     flags: int = 0
     left: int = 0
+    idle: int = 0
     template_timeout: int = 0
     block: int = 0
     local_port: int = 0

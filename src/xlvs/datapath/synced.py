@@ -139,7 +139,8 @@ class Book:
         d = self._tables.destinations[id_]
         state = State.NONE if synced.template else _state(transport, synced.state)
         life = round(synced.timeout * self._hz) or self._timeout(state)
-        left = life - round(synced.idle * self._hz)
+        idle = round(synced.idle * self._hz)
+        left = life - idle
         if left <= 0:
             raise Refused(Refusal.OVER)
         full = d.method == Method.FULLNAT and not synced.template
@@ -160,7 +161,7 @@ class Book:
             local_port=synced.local_port if full else 0,
         )
         assured = synced.template and synced.state == TemplateState.ASSURED
-        return to_take(held, assured=assured, template_timeout=life)
+        return to_take(held, assured=assured, template_timeout=life, idle=idle)
 
     def _timeout(self, state: State) -> int:
         return self._tables.settings.timeout[state]
