@@ -767,8 +767,8 @@ enum xlvs_synced_result {
 
 #define XLVS_SYNCED_BATCH 256
 
-/* synced: ARRAY. Another director's connections, for xlvs_sync to put into the table. Writer:
- * daemon, and xlvs_sync of `result`. */
+/* synced: ARRAY. Another director's connections, for sync_take.h to put into the table. Writer:
+ * daemon, and of `result` whoever takes it. */
 struct xlvs_synced {
 	struct xlvs_addr src; /* the client; of a template masked */
 	struct xlvs_addr dst;
@@ -788,9 +788,11 @@ struct xlvs_synced {
 	__u32 result; /* enum xlvs_synced_result */
 };
 
-/* ctx of xlvs_sync. */
-struct xlvs_sync {
-	__u32 entries; /* of `synced`, its first ones */
+/* sync_batch: ARRAY of one. Which of `synced` are to be taken. Writer: daemon, but `done`. */
+struct xlvs_sync_batch {
+	__u32 entries; /* its first ones */
+	__u32 begun;   /* number of this batch */
+	__u32 done;    /* of the last one that was taken */
 };
 
 /* events: RINGBUF. A reply's next hop that XDP could not resolve. */

@@ -97,12 +97,12 @@ int xlvs_now(struct xlvs_now *ctx)
 	return 0;
 }
 
-/* Puts the first ones of `synced` into the table. */
+/* Takes sync_batch, in a moment. */
 SEC("syscall")
-int xlvs_sync(struct xlvs_sync *ctx)
+int xlvs_sync(void *unused)
 {
-	bpf_loop(READ_ONCE(ctx->entries), sync_step, NULL, 0);
-	return 0;
+	(void)unused;
+	return sync_start();
 }
 
 SEC("syscall")

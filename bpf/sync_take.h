@@ -190,4 +190,37 @@ static long sync_step(__u32 i, void *data)
 	return 0;
 }
 
+/*
+ * Not in the program that the daemon runs: that may be interrupted by a packet on its CPU,
+ * which would wait for the line's lock in vain, and count beside it in the CPU's own
+ * counters. A timer's callback is in softirq, as packets are.
+ */
+static int sync_tick(void *map, __u32 *key, struct sweeper *s)
+{
+	__u32 zero = 0;
+	struct xlvs_sync_batch *b = bpf_map_lookup_elem(&sync_batch, &zero);
+
+	(void)map;
+	(void)key;
+	(void)s;
+	if (!b)
+		return 0;
+	bpf_loop(READ_ONCE(b->entries), sync_step, NULL, 0);
+	__sync_lock_test_and_set(&b->done, READ_ONCE(b->begun));
+	return 0;
+}
+
+static __always_inline int sync_start(void)
+{
+	__u32 zero = 0;
+	struct sweeper *s = bpf_map_lookup_elem(&sync_timers, &zero);
+
+	if (!s)
+		return -1;
+	bpf_timer_init(&s->timer, &sync_timers, CLOCK_MONOTONIC); /* EBUSY: it exists */
+	if (bpf_timer_set_callback(&s->timer, sync_tick))
+		return -2;
+	return bpf_timer_start(&s->timer, 0, 0);
+}
+
 #endif

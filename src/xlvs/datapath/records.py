@@ -664,10 +664,12 @@ class Synced(NamedTuple):
     result: int = 0
 
 
-class Sync(NamedTuple):
-    """Input of the program xlvs_sync."""
+class SyncBatch(NamedTuple):
+    """The one value of sync_batch."""
 
     entries: int = 0
+    begun: int = 0
+    done: int = 0
 
 
 class Event(NamedTuple):
@@ -723,6 +725,6 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Interface: "xlvs_interface",
     Event: "xlvs_event",
     Synced: "xlvs_synced",
-    Sync: "xlvs_sync",
+    SyncBatch: "xlvs_sync_batch",
 }
 """Record -> the struct of bpf/abi.h that it stands for."""

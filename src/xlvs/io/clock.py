@@ -14,3 +14,8 @@ def monotonic() -> float:
 def wall() -> float:
     """Seconds since the epoch."""
     return time.time()
+
+
+def moment() -> None:
+    """Let something pass that takes less than the event loop would notice."""
+    time.sleep(20e-6)

@@ -10,13 +10,20 @@ from xlvs.datapath.held import Held, Holder
 from xlvs.datapath.loader import DataPath
 from xlvs.datapath.records import (
     SYNCED_BATCH,
+    SyncBatch,
     Synced,
     SyncedResult,
     TableCounts,
     Template,
     Tenant,
 )
+from xlvs.io import clock
+from xlvs.model.problem import Code, Problem
 
+PATIENCE = 1.0
+"""Seconds that a batch may take; it takes some hundred microseconds."""
+
+_U32 = 0xFFFFFFFF
 _MAPS = ("connections4", "connections6")
 
 
@@ -29,10 +36,11 @@ class SyncMaps:
         self._tables = [path.map(name).view() for name in _MAPS]
         self._holders = [Holder(Shape.of(self._layout, v6=v6)) for v6 in (False, True)]
         self._synced = path.map("synced").view(writable=True)
+        self._batch = path.map("sync_batch").view(writable=True)
 
     def close(self) -> None:
         """Let go of the maps' memory."""
-        for view in (*self._tables, self._synced):
+        for view in (*self._tables, self._synced, self._batch):
             view.release()
 
     @property
@@ -84,12 +92,26 @@ class SyncMaps:
             for i, each in enumerate(batch):
                 raw = codec.pack(each)
                 self._synced[i * stride : i * stride + len(raw)] = raw
-            self._path.take_synced(len(batch))
+            self._take(len(batch))
             results += (
                 SyncedResult(codec.unpack(self._synced, i * stride).result)
                 for i in range(len(batch))
             )
         return results
+
+    def _take(self, count: int) -> None:
+        codec, batch = self._layout.codec(SyncBatch), self._batch
+        number = (codec.unpack(batch).begun + 1) & _U32
+        # The number last: a batch that is not whole is not taken.
+        batch[: codec.size] = codec.pack(SyncBatch(count, number, number - 1 & _U32))
+        self._path.take_synced()
+        end = clock.monotonic() + PATIENCE
+        while codec.unpack(batch).done != number:
+            if clock.monotonic() > end:
+                raise Problem(
+                    Code.INTERNAL, f"the data path took no connections for {PATIENCE:g} s"
+                )
+            clock.moment()
 
     def _read(self, tenant: Tenant, now: int) -> Held | None:
         v6 = tenant.generation & 1
