@@ -460,6 +460,21 @@ def test_an_interface_that_joins_and_leaves_a_bridge_is_no_fault(pair):
     assert not any(isinstance(one, m.StateNow) and one.state == "FAULT" for one in ours.messages)
 
 
+def test_an_instance_that_moves_says_good_bye_where_it_was(pair):
+    other = pair.ours(m.Network(instances=(instance(priority=50, advert_interval=1.0),)), "a")
+    better = pair.ours(m.Network(instances=(instance(priority=250, advert_interval=1.0),)), "b")
+    better.wait(v="MASTER")
+    other.wait(v="BACKUP")
+    pair.sh("b", "ip link add eth5 type veth peer name eth6; ip link set eth6 up")
+    pair.sh("b", "ip addr add 10.5.0.1/24 dev eth5; ip link set eth5 up")
+    moved = instance(interface="eth5", addresses=(address("10.5.0.100/32"),))
+    better.tell(m.Network(instances=(moved,)))
+    other.wait(1.3, v="MASTER")  # after its skew, not after three seconds and more
+    better.wait(v="MASTER")
+    has(pair, "b", "10.5.0.100")
+    has_not(pair, "b")
+
+
 def test_fifo_and_renamed_instances(pair):
     fifo = pair.folder / "fifo"
     os.mkfifo(fifo)
