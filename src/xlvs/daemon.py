@@ -15,12 +15,15 @@ from msgspec.structs import replace
 
 from xlvs.api import server
 from xlvs.api.app import Api
+from xlvs.api.following import file_view
 from xlvs.api.views import Facts
 from xlvs.cli.xlvsd import Config, read_command_line
 from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.engine import defence, estimator
+from xlvs.engine.in_words import in_words
+from xlvs.engine.reconcile import reconcile
 from xlvs.io import adoption, clock, forwarding, hooks, memory, statefile
 from xlvs.io.configured import Configured, sorry_servers
 from xlvs.io.director import Director
@@ -34,6 +37,7 @@ from xlvs.io.paths import Paths, paths
 from xlvs.io.surroundings import Surroundings
 from xlvs.io.tasks import Tasks
 from xlvs.model import settings
+from xlvs.model.configuration import Configuration
 from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
@@ -192,6 +196,7 @@ class Daemon:
             hooks=tuple(self._hooks),
             warnings=(*settings.warnings(values), *self._not_forwarding()),
             settings=tuple(settings.numbers(values).items()),
+            file=None if self.configured is None else file_view(self.configured),
         )
 
     def _not_forwarding(self) -> Iterator[str]:
@@ -254,6 +259,14 @@ class Daemon:
     def _own_addresses(self) -> frozenset[Address]:
         links = self.surroundings.observed.links.values()
         return frozenset(address for link in links for address in link.addresses)
+
+    def plan(self, wanted: Configuration) -> list[str]:
+        """What a reload of this would do, in words. Raises Problem."""
+        if self.configured is None:
+            desired = self.director.desired
+            edits = reconcile(desired, {}, wanted.services, wanted.globals.timeouts)
+            return list(in_words(desired, edits))
+        return self.configured.plan(wanted)
 
     def reload(self) -> None:
         """SIGHUP: read the configuration file again."""
@@ -344,7 +357,12 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
 
 async def _serve(daemon: Daemon, place: Paths) -> None:
     api = Api(
-        daemon.director, daemon.facts, daemon.prepare, daemon.settle, daemon.explainer.explain
+        daemon.director,
+        daemon.facts,
+        daemon.prepare,
+        daemon.settle,
+        explain=daemon.explainer.explain,
+        plan=daemon.plan,
     )
     channel = server.listen(place.socket)
     serving = server.server(api.app)

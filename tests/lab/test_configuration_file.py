@@ -97,7 +97,8 @@ def following(prepared: Lab, hook: str, tmp_path: Path) -> Iterator[Following]:
 
 def mute(server: RealServer, *, on: bool) -> None:
     """Its web server's answers do not leave any more, or do again."""
-    words = f"ip rule {'add' if on else 'del'} pref 5 ipproto tcp sport 80 from {server.v4} blackhole"
+    does = "add" if on else "del"
+    words = f"ip rule {does} pref 5 ipproto tcp sport 80 from {server.v4} blackhole"
     server.run(words.split())
 
 
@@ -121,7 +122,9 @@ def test_without_a_quorum_the_sorry_server_answers(following: Following, prepare
         mute(each, on=True)
     try:
         following.until_rotation(s13=1)
-        assert prepared.client.run(["curl", "-s", "-m", "2", f"http://{VIP}/"]).stdout.startswith("rs3")
+        assert prepared.client.run(["curl", "-s", "-m", "2", f"http://{VIP}/"]).stdout.startswith(
+            "rs3"
+        )
     finally:
         for each in both:
             mute(each, on=False)

@@ -17,11 +17,13 @@ from starlette.routing import Route
 from xlvs.api import views
 from xlvs.api.views import Facts
 from xlvs.io.director import Director
+from xlvs.model.configuration import Configuration
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
 from xlvs.wire.explanation import ExplainRequest, Explanation
 from xlvs.wire.messages import EditRequest, EditResponse, ErrorBody, MarkList
+from xlvs.wire.planning import Plan, PlanRequest
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +50,16 @@ class Api:
         facts: Callable[[], Facts],
         prepare: Prepare,
         settle: Settle,
+        *,
         explain: Explain,
+        plan: Callable[[Configuration], list[str]],
     ) -> None:
         self._director = director
         self._facts = facts
         self._prepare = prepare
         self._settle = settle
         self._explain = explain
+        self._plan = plan
         self.app = Starlette(
             routes=[
                 Route("/v1/edits", self.edits, methods=["POST"]),
@@ -66,6 +71,7 @@ class Api:
                 Route("/v1/settings", self.settings),
                 Route("/v1/status", self.status),
                 Route("/v1/explain", self.explain, methods=["POST"]),
+                Route("/v1/plan", self.plan, methods=["POST"]),
             ],
             exception_handlers={
                 Problem: _problem,
@@ -112,6 +118,11 @@ class Api:
         """What would happen to a packet; nothing is changed."""
         wanted = codec.decode(await request.body(), ExplainRequest)
         return _json(await self._explain(wanted))
+
+    async def plan(self, request: Request) -> Response:
+        """What a configuration would change; nothing is changed."""
+        wanted = codec.decode(await request.body(), PlanRequest)
+        return _json(Plan(changes=self._plan(wanted.configuration)))
 
     async def connections(self, _request: Request) -> Response:
         """The connection table, one line each."""

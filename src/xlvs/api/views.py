@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from xlvs.api import following
 from xlvs.datapath import support
 from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
@@ -14,6 +15,7 @@ from xlvs.io.director import Director
 from xlvs.model import settings
 from xlvs.model.mark import marked
 from xlvs.model.service import Destination
+from xlvs.wire.following import FileView
 from xlvs.wire.messages import (
     DestinationView,
     DrainList,
@@ -47,6 +49,7 @@ class Facts(NamedTuple):
     hooks: tuple[tuple[str, str, str], ...] = ()  # interface, hook, why
     warnings: tuple[str, ...] = ()
     settings: tuple[tuple[str, int], ...] = ()
+    file: FileView | None = None
 
 
 def service_list(director: Director) -> ServiceList:
@@ -195,7 +198,9 @@ def status(director: Director, facts: Facts) -> Status:
             *_expiry(director),
             *_egress(director, interfaces),
             *_problems(interfaces, view, ports, services),
+            *(following.problems(facts.file) if facts.file is not None else ()),
         ],
+        file=facts.file,
     )
 
 

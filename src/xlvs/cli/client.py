@@ -27,6 +27,7 @@ from xlvs.wire.messages import (
 )
 
 if TYPE_CHECKING:
+    from xlvs.model.configuration import Configuration
     from xlvs.wire.explanation import ExplainRequest
 
 PATIENCE = 120.0
@@ -79,6 +80,13 @@ class Client:
     def explain(self, request: ExplainRequest, kind: type[T]) -> T:
         """What would happen to a packet. ``kind``: Explanation, which ipvsadm does not load."""
         return self._decode(self._ask("POST", "/v1/explain", codec.encode(request)), kind)
+
+    def plan(self, wanted: Configuration) -> list[str]:
+        """What a reload with this configuration would change, in words."""
+        from xlvs.wire.planning import Plan, PlanRequest  # noqa: PLC0415 - ipvsadm does without
+
+        request = codec.encode(PlanRequest(configuration=wanted))
+        return self._decode(self._ask("POST", "/v1/plan", request), Plan).changes
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table, as it streams in."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": ("xlvs.cli.commands.demo", "the main job, shown in the lab"),
     "mark": ("xlvs.cli.commands.mark", "rules that give packets a firewall mark"),
     "check-config": ("xlvs.cli.commands.check_config", "whether a keepalived.conf can be used"),
+    "plan": ("xlvs.cli.commands.plan", "what a reload with this keepalived.conf would change"),
     "import": ("xlvs.cli.commands.import_", "an ldirectord.cf as a keepalived.conf"),
     "realserver": ("xlvs.cli.commands.realserver", "prepare this machine as a real server"),
 }

@@ -24,6 +24,8 @@ NEGOTIATE_TIMEOUT = 30
 RANGE_MAX = 4096
 """Real servers that one range may stand for."""
 
+LONGEST_LINE = 4096
+
 PORT_MAX = 65535
 
 _LINE = re.compile(r"(\s*)([A-Za-z0-9-]+)\s*=\s*(.*)", re.ASCII)
@@ -117,7 +119,7 @@ def convert(text: str, file: str) -> Converted:
         except Wrong as wrong:
             findings.problem(section.place, wrong.message)
     findings.raise_problems()
-    return Converted("\n\n".join(filter(None, blocks)) + "\n", tuple(findings.remarks))
+    return Converted("\n\n".join(filter(None, blocks)) + "\n", findings.in_order())
 
 
 def _sections(text: str, file: str, findings: Findings) -> tuple[_Section, list[_Section]]:
@@ -126,6 +128,9 @@ def _sections(text: str, file: str, findings: Findings) -> tuple[_Section, list[
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.split("#", 1)[0] if raw.lstrip().startswith("#") else _uncommented(raw)
         if not line.strip():
+            continue
+        if len(line) > LONGEST_LINE:
+            findings.problem(Place(file, number), f"the line is longer than {LONGEST_LINE} signs")
             continue
         found = _LINE.fullmatch(line.rstrip())
         if found is None:
@@ -290,7 +295,8 @@ class _Output:
         return f"{address} {port}", port, (said or ("udp" if port == 53 else "tcp")).upper()  # noqa: PLR2004
 
     def _reals(self, value: str, place: Place) -> Iterator[_Real]:
-        found = _REAL.fullmatch(value)
+        before, quote, after = value.partition('"')
+        found = _REAL.fullmatch(" ".join(before.split()) + (" " if quote else "") + quote + after)
         if found is None:
             self._findings.problem(
                 place, 'wants real = ADDRESS[:PORT] gate|masq|ipip [WEIGHT] ["REQUEST", "RECEIVE"]'

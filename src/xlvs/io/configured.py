@@ -40,6 +40,11 @@ SAVE_PERIOD = 5.0
 HOLD = 3.0
 """Seconds without preemption that are asked for while connections are not in sync."""
 
+PATIENCE = 30.0
+"""Seconds after which a backup may preempt without knowing its peers' connections."""
+
+WATCH_PERIOD = 0.2
+
 log = logging.getLogger("xlvs")
 
 
@@ -248,16 +253,25 @@ class Configured:
             self.sync = None
 
     async def _watch_sync(self) -> None:
-        """No preemption before this director knows the connections that it would take over."""
+        """No preemption before this director knows the connections that it would take over.
+
+        In FAULT it is asked for as well: a cable that is plugged in again finds it in force.
+        What peers said before that is old. A peer that does not sync is not waited for for
+        ever.
+        """
         while True:
-            behind = self.sync is not None and not self.sync.in_sync()
-            if behind and self.redundancy.wanted:
+            waited = clock.monotonic() - self.redundancy.backup_since
+            fault = self.redundancy.in_fault
+            behind = self.sync is not None and (fault or not self.sync.is_fresh(waited))
+            if behind and self.redundancy.wanted and (fault or waited < PATIENCE):
                 self.redundancy.hold(HOLD)
                 self._holding = True
             elif self._holding:
                 self.redundancy.hold(0)
                 self._holding = False
-            await asyncio.sleep(0.1 if behind else 1.0)
+                if behind:
+                    log.warning("connections are not in sync after %g s: no more waiting", PATIENCE)
+            await asyncio.sleep(WATCH_PERIOD)
 
     # ---- what the next daemon finds
 

@@ -26,6 +26,9 @@ PERIOD = 0.02
 REFRESH = 60.0
 """Seconds between two looks at the whole table, for connections that are merely used on."""
 
+FRESH = 2.0
+"""Seconds. Peers tell once a second how far behind they are."""
+
 _TRIES = 3
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,10 @@ class ConnectionSync:
     def in_sync(self) -> bool:
         """Whether this director knows what its peers know."""
         return self._sync.in_sync()
+
+    def is_fresh(self, seconds: float) -> bool:
+        """Whether what peers hold is known here, and was told within that time."""
+        return self._sync.is_fresh(min(seconds, FRESH))
 
     def status(self) -> Status:
         """For an operator."""

@@ -17,6 +17,7 @@ from ipaddress import ip_interface
 
 import msgspec
 
+from xlvs.io import clock
 from xlvs.io.tasks import Tasks
 from xlvs.io.vrrp import messages as m
 from xlvs.model.configuration import Configuration
@@ -28,7 +29,7 @@ _AGAIN = 1.0  # seconds after the process ended by itself
 _STOP = 3.0  # seconds that it may take to hand over
 _ASK = 2.0
 
-MASTER = "MASTER"
+MASTER, BACKUP, FAULT = "MASTER", "BACKUP", "FAULT"
 
 log = logging.getLogger("xlvs.vrrp")
 
@@ -44,6 +45,8 @@ class Redundancy:
         """By instance."""
         self.remarks: list[str] = []
         self.restarts = -1
+        self.backup_since = clock.monotonic()
+        """When an instance last became a backup."""
         self._tasks = tasks
         self._changed = changed
         self._wanted: m.Network | None = None
@@ -53,11 +56,17 @@ class Redundancy:
         self._ready = asyncio.Event()
         self._statistics: asyncio.Future[m.StatisticsNow] | None = None
         self._ending = False
+        self._taking: set[str] = set()
 
     @property
     def wanted(self) -> bool:
         """Whether there is any VRRP to do."""
         return self._wanted is not None
+
+    @property
+    def in_fault(self) -> bool:
+        """Whether an instance cannot know what others do."""
+        return any(state.state == FAULT for state in self.states.values())
 
     def standby(self) -> frozenset[Address]:
         """Virtual addresses that VRRP looks after and that this director does not hold."""
@@ -68,8 +77,7 @@ class Redundancy:
         for instance in self._wanted.instances:
             addresses = _addresses(instance)
             managed |= addresses
-            state = self.states.get(instance.name)
-            if state is not None and state.state == MASTER:
+            if self.is_master(instance.name) or instance.name in self._taking:
                 held |= addresses
         return frozenset(managed - held)
 
@@ -188,7 +196,15 @@ class Redundancy:
             log.warning("the VRRP process said what cannot be read: %s", error)
             return
         match message:
+            case m.Taking(instance=instance):
+                self._taking.add(instance)
+                self._changed()
+                self._send(m.Go(instance))
             case m.StateNow():
+                if message.state != MASTER:
+                    self._taking.discard(message.instance)
+                if message.state == BACKUP and message.before != BACKUP:
+                    self.backup_since = clock.monotonic()
                 self.states[message.instance] = message
                 self._changed()
             case m.Ready():
@@ -215,6 +231,7 @@ def network(configuration: Configuration) -> m.Network:
         processes=configuration.processes,
         bfds=configuration.bfds,
         fifos=tuple(fifos),
+        asks=True,
         realtime=defs.vrrp_rt_priority,
         nice=defs.vrrp_priority,
         no_swap=defs.vrrp_no_swap,

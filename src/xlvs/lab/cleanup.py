@@ -29,9 +29,9 @@ def remove(prefix: str) -> list[str]:
     if record and (running := record.running()):
         end(running)
         done.append(f"ended {len(running)} processes")
-    instance = state.instance_of(prefix)
-    if _remove_instance(prefix, instance):
-        done.append(f"removed the data path of {instance}")
+    for host, instance in state.instances_of(prefix).items():
+        if _remove_instance(f"{prefix}-{host}", instance):
+            done.append(f"removed the data path of {instance}")
     names = namespaces(prefix)
     inodes = {namespace_path(name).stat().st_ino for name in names}
     for name in names:
@@ -68,11 +68,11 @@ def _record(prefix: str) -> state.Record | None:
     return None
 
 
-def _remove_instance(prefix: str, instance: str) -> bool:
+def _remove_instance(namespace: str, instance: str) -> bool:
     """``xlvs down`` in the director's namespace, then whatever it left."""
     pins = PINS / instance
     there = pins.exists()
-    director = namespace_path(f"{prefix}-director")
+    director = namespace_path(namespace)
     if there and director.exists():
         subprocess.run(
             [

@@ -133,6 +133,6 @@ class Director:
         """
         xdp = hook.startswith("xdp")
         for device in ("eth0", "eth1"):
-            name = port("director", device)
+            name = port(self.namespace.name, device)
             tx, gro = ("off", "on") if xdp else ("on", "off")
             self._switch.run(["ethtool", "-K", name, "gro", gro, "tx", tx])

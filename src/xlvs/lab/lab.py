@@ -45,6 +45,8 @@ class Lab:
         self.prefix = prefix or f"xlvs-t{os.getpid()}"
         self.instance = state.instance_of(self.prefix)
         self.hosts: dict[str, Namespace] = {}
+        self.directors: list[Director] = []
+        """The director, and in a pair the other one."""
         self._keep = keep
         self._record: state.Record | None = None
         self._children: list[tuple[Process, subprocess.Popen[bytes]]] = []
@@ -74,7 +76,7 @@ class Lab:
     @property
     def director(self) -> Director:
         """The director, with its daemon and commands."""
-        return self._director
+        return self.directors[0]
 
     @property
     def real_servers(self) -> list[RealServer]:
@@ -182,6 +184,7 @@ class Lab:
     # ---- parts ---------------------------------------------------------------
 
     def _make_hosts(self, folder: Path) -> None:
+        instances = state.instances_of(self.prefix)
         env = {"XLVS_INSTANCE": self.instance, "XLVS_LAB": self.prefix}
         none = ("", "")
         addresses = {host.name: host.addresses for host in self.plan.hosts}
@@ -192,9 +195,13 @@ class Lab:
                 addresses.get(name, none),
                 keep=self._keep,
                 started=self._started,
-                env=env,
+                env=env | {"XLVS_INSTANCE": instances.get(name, self.instance)},
             )
-        self._director = Director(self.hosts["director"], self.switch, self.instance, folder)
+        self.directors = [
+            Director(self.hosts[name], self.switch, instance, _folder(folder / name))
+            for name, instance in instances.items()
+            if name in self.hosts
+        ]
         self._real_servers = [
             RealServer(self.hosts[host.name], host.methods) for host in self.plan.real_servers
         ]
@@ -225,6 +232,11 @@ class Lab:
         for sign in (signal.SIGTERM, signal.SIGHUP):
             self._signals[sign] = signal.signal(sign, _leave)
         self._signals[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def realserver_up(plan: Plan, method: str) -> list[str]:

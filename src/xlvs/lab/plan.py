@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+DIRECTOR, STANDBY = "director", "standby"
 VIP_NETWORK = ("10.0.0.0/24", "fd00::/64")
 REPLY_TABLE = 100
 
@@ -133,11 +134,21 @@ def _client() -> Host:
 
 def _director() -> Host:
     return Host(
-        "director",
+        DIRECTOR,
         (Wire("eth0", CLIENTS, 1), Wire("eth1", SERVERS, 1)),
         _routes(SERVERS.addresses(254), FAR.prefixes),
         loopback=tuple(address for pair in VIPS.values() for address in pair),
         extra=tuple(("eth1", address) for address in LOCAL_ADDRESSES),
+        forwards=True,
+    )
+
+
+def _one_of_two(name: str, number: int) -> Host:
+    """A director of a pair: what clients and servers know (.1, the VIPs) comes by VRRP."""
+    return Host(
+        name,
+        (Wire("eth0", CLIENTS, number), Wire("eth1", SERVERS, number)),
+        _routes(SERVERS.addresses(254), FAR.prefixes),
         forwards=True,
     )
 
@@ -183,9 +194,20 @@ def _plan(name: str, near: int, far: int) -> Plan:
     return Plan(name, (_client(), _director(), _router(), *servers), VIPS, LOCAL_ADDRESSES)
 
 
+def _pair() -> Plan:
+    full = _plan("pair", near=3, far=3)
+    others = tuple(host for host in full.hosts if host.name != DIRECTOR)
+    pair = (_one_of_two(DIRECTOR, 3), _one_of_two(STANDBY, 4))
+    return Plan("pair", (*pair, *others), VIPS, ())
+
+
 TOPOLOGIES = {
     "full": _plan("full", near=3, far=3),
     "near": _plan("near", near=3, far=0),
     "far": _plan("far", near=0, far=3),
+    "pair": _pair(),
 }
-"""``near`` has what NAT and DR need, ``far`` what TUN and FULLNAT need, ``full`` both."""
+"""``near`` has what NAT and DR need, ``far`` what TUN and FULLNAT need, ``full`` both.
+
+``pair``: two directors, .3 and .4, agree by VRRP who is .1.
+"""

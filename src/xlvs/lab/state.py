@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from xlvs.lab.plan import DIRECTOR, STANDBY
 from xlvs.lab.problem import LabError
 from xlvs.lab.processes import Process, identify
 from xlvs.lab.run import run_directory
@@ -72,6 +73,12 @@ class Record(msgspec.Struct, kw_only=True):
 def instance_of(prefix: str) -> str:
     """``xlvs-lab`` is the instance ``lab``."""
     return prefix.removeprefix("xlvs-")
+
+
+def instances_of(prefix: str) -> dict[str, str]:
+    """Host -> instance of each director that a lab may have."""
+    first = instance_of(prefix)
+    return {DIRECTOR: first, STANDBY: f"{first}-{STANDBY}"}
 
 
 def owner() -> _Process:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from abc import ABC
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +23,7 @@ import msgspec
 if TYPE_CHECKING:
     Address = IPv4Address | IPv6Address
     Network = IPv4Network | IPv6Network
+    Interface = IPv4Interface | IPv6Interface
 else:
 
     class Address(ABC):  # noqa: B024  # its members are registered below
@@ -29,6 +37,12 @@ else:
 
     Network.register(IPv4Network)
     Network.register(IPv6Network)
+
+    class Interface(ABC):  # noqa: B024  # as Address
+        """An address with its prefix, either of the two."""
+
+    Interface.register(IPv4Interface)
+    Interface.register(IPv6Interface)
 
 
 class Protocol(StrEnum):

@@ -4,25 +4,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import IPv4Interface, IPv6Interface
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from xlvs.model.notification import Command
-from xlvs.model.service import Address, Family
+from xlvs.model.service import Address, Family, Interface
 from xlvs.model.tracking import Tracked
-
-if TYPE_CHECKING:
-    Interface = IPv4Interface | IPv6Interface
-else:
-    from abc import ABC
-
-    class Interface(ABC):  # noqa: B024  # as xlvs.model.service.Address
-        """Either of the two."""
-
-    Interface.register(IPv4Interface)
-    Interface.register(IPv6Interface)
 
 
 class VirtualAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,24 +6,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from ipaddress import (
     IPv4Address,
+    IPv4Interface,
     IPv4Network,
     IPv6Address,
+    IPv6Interface,
     IPv6Network,
     ip_address,
+    ip_interface,
     ip_network,
 )
 from typing import Any, TypeVar
 
 import msgspec
 
-from xlvs.model.service import Address, Network
+from xlvs.model.service import Address, Interface, Network
 from xlvs.wire.messages import ConnectionView
 
-_PARSERS: dict[Any, Callable[[str], Address | Network]] = {
+_PARSERS: dict[Any, Callable[[str], Any]] = {
     Address: ip_address,
     Network: ip_network,
+    Interface: ip_interface,
 }
-_KNOWN = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
+_KNOWN = (IPv4Address, IPv6Address, IPv4Network, IPv6Network, IPv4Interface, IPv6Interface)
 
 T = TypeVar("T")
 
@@ -34,7 +38,7 @@ def _encode(value: Any) -> str:  # noqa: ANN401 - whatever msgspec does not know
     raise NotImplementedError(f"{type(value).__name__} has no JSON form")
 
 
-def _decode(kind: type, value: Any) -> Address | Network:  # noqa: ANN401 - JSON's
+def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - JSON's
     if not isinstance(value, str):
         raise TypeError("an address is text")
     return _PARSERS[kind](value)

@@ -29,6 +29,7 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
 )
+from xlvs.wire.following import FileView
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -249,3 +250,4 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     totals: Counters
     rates: Rates
     problems: list[str]
+    file: FileView | None = None

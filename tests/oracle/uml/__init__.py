@@ -28,7 +28,7 @@ def missing() -> str:
     return "" if _MODULES.is_dir() else f"{_MODULES} is missing"
 
 
-def run(work: Path, command: list[str], timeout: float = 60) -> str:
+def run(work: Path, command: list[str], timeout: float = 180) -> str:
     """Boot, run one command, power off; what it wrote. ``work`` is /run/work in the guest."""
     (work / "command").write_text(shlex.join(command) + "\n")
     modules = work / "modules" / "lib"

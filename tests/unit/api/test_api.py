@@ -92,7 +92,14 @@ class Served:
         """Run ``conversation(client)`` in a thread while the server runs."""
 
         async def main():
-            api = Api(self.world.director, self.facts, self.prepare, self.settle, self.explain)
+            api = Api(
+                self.world.director,
+                self.facts,
+                self.prepare,
+                self.settle,
+                explain=self.explain,
+                plan=lambda _: [],
+            )
             channel = server.listen(self.path)
             serving = server.server(api.app)
             task = asyncio.create_task(serving.serve(sockets=[channel]))

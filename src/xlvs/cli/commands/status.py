@@ -7,6 +7,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from xlvs.cli.commands import following
 from xlvs.wire.messages import DestinationView, ServiceView, Status
 from xlvs.wire.words import host_port, service_title
 
@@ -59,6 +60,8 @@ def show(status: Status, console: Console) -> None:
             "  stateless: connections are not counted; "
             "Act/In are those remembered since servers changed"
         )
+    if status.file is not None:
+        following.show(status.file, console)
     for part in (_local_ports(status), _reasons(status)):
         if part is not None:
             console.print(part)

@@ -25,11 +25,16 @@ SCOPES = ("global", "nowhere", "host", "link", "site")
 
 _LONGEST_WITH_BROADCAST = 30
 
-_UNSUPPORTED = {
-    "mngtmpaddr": "temporary addresses of a virtual address make no sense",
-    "autojoin": "join multicast groups by the program that wants them",
-    "noprefixroute": "give the address the prefix length of a host, then no route comes with it",
+FLAGS = {
+    "home": ("home", True),
+    "-nodad": ("nodad", False),
+    "no_track": ("no_track", True),
+    "noprefixroute": ("no_prefix_route", True),
+    "autojoin": ("auto_join", True),
+    "mngtmpaddr": ("manage_temporary", True),
+    "use_vmac": ("use_vmac", True),
 }
+"""Options without a value: field and what it becomes."""
 
 
 def virtual_address(  # noqa: C901, PLR0912  # one case for each option
@@ -64,7 +69,10 @@ def virtual_address(  # noqa: C901, PLR0912  # one case for each option
                 "track_group", words[index + 1], node.place(index + 1), "a static address"
             )
         else:
-            _flag(reading, node, index, values, static=static)
+            if option not in FLAGS or (static and option == "use_vmac"):
+                raise Wrong(f"an address has no option {option!r}", index)
+            field, value = FLAGS[option]
+            values[field] = value
             index += 1
             continue
         index += 2
@@ -79,24 +87,6 @@ def virtual_address(  # noqa: C901, PLR0912  # one case for each option
             # As in keepalived: not taken as a source address of connections that go out.
             values.setdefault("preferred_lifetime", 0)
     return VirtualAddress(address=found, **values)
-
-
-def _flag(reading: Reading, node: Node, index: int, values: Values, *, static: bool) -> None:
-    option = node.words[index]
-    if option == "home":
-        values["home"] = True
-    elif option == "-nodad":
-        values["nodad"] = False
-    elif option == "use_vmac" and not static:
-        values["use_vmac"] = True
-    elif option == "no_track":
-        reading.findings.remark(
-            node.place(index), "no_track has no effect: an address that is taken away is put back"
-        )
-    elif option in _UNSUPPORTED:
-        raise Wrong(f"{option!r} is not supported: {_UNSUPPORTED[option]}", index)
-    else:
-        raise Wrong(f"an address has no option {option!r}", index)
 
 
 def _scope(words: list[str], index: int) -> str:

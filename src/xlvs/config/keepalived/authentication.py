@@ -7,7 +7,7 @@ import re
 
 from xlvs.config.keepalived.places import Wrong
 from xlvs.config.keepalived.reading import Reading
-from xlvs.config.keepalived.table import Keyword, Values, read_block, table, value
+from xlvs.config.keepalived.table import Keyword, Values, read_block, secret_value, table, value
 from xlvs.config.keepalived.tree import Node
 from xlvs.config.keepalived.values import choice, number, text, word
 from xlvs.model.vrrp import Authentication, AuthType, HmacMode
@@ -25,10 +25,11 @@ _BLOCK = table(
     value(
         "auth_type",
         choice({"PASS": AuthType.PASS, "AH": AuthType.AH}),
-        "PASS|AH",
+        "PASS",
         into="type",
+        note="AH is refused",
     ),
-    value("auth_pass", text("a password"), "PASSWORD", into="password"),
+    secret_value("auth_pass", text("a password"), "PASSWORD", into="password"),
 )
 
 
@@ -38,6 +39,11 @@ def read_authentication(reading: Reading, node: Node, values: Values) -> None:
     values["authentication_node"] = node
     if "type" not in found:
         raise Wrong("authentication wants an auth_type")
+    if found["type"] is AuthType.AH:
+        raise Wrong(
+            "auth_type AH is not supported: it was taken out of the standard in 2004; use PASS, "
+            "or auth_hmac"
+        )
     password = str(found.get("password", "")).encode()
     if not password:
         raise Wrong("authentication wants an auth_pass")

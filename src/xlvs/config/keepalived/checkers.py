@@ -87,8 +87,13 @@ _TIMES = (
     value("rise", number(1, INT_MAX), "1..", note="ours: successes in a row until it is up"),
 )
 
+_OF_HTTP = no_effect(
+    "nb_get_retry", "it is of HTTP_GET and SSL_GET; copied into many tutorials: write retry"
+)
+
 _CONNECTING = (
     *_CONNECTION,
+    _OF_HTTP,
     value("connect_timeout", timer(0.000001), "seconds"),
     *_TIMES,
     value(
@@ -262,7 +267,11 @@ _DNS = table(
     value("type", choice(_DNS_TYPES, any_case=True), "A|NS|CNAME|SOA|MX|TXT|AAAA"),
     value("name", text("a domain name"), "NAME"),
 )
-_TCP = table("TCP_CHECK", *_CONNECTING)
+_TCP = table(
+    "TCP_CHECK",
+    *_CONNECTING,
+    value("nb_sock_retry", number(0, UINT_MAX), "0..", into="retry", note="of a fork, as `retry`"),
+)
 _PING = table("PING_CHECK", *_CONNECTING)
 
 _HEX = re.compile(r"[0-9A-Fa-f]")
@@ -282,20 +291,25 @@ def octets(found: list[str], index: int) -> bytes:
 
 
 def _require_reply(_reading: Reading, node: Node, values: Values) -> None:
-    if len(node.words) > 1:
-        raise Wrong(
-            "a reply to compare with is not supported: require_reply alone, "
-            "min_reply_length and max_reply_length say what is looked at",
-            1,
-        )
     values["require_reply"] = True
+    if len(node.words) > 1:
+        digits = [word_.upper() for word_ in node.words]
+        values["reply"] = octets([each.replace("X", "0") for each in digits], 1)
+        # Digits that count are F in the mask, those that may be any (X) are 0.
+        mask = octets([re.sub("[0-9A-F]", "F", each).replace("X", "0") for each in digits], 1)
+        # Of a single digit the upper half counts as 0, so it is looked at.
+        halves = (part for each in digits[1:] for part in re.findall("..?", each))
+        mask = bytes(
+            bits if len(part) > 1 else bits | 0xF0 for bits, part in zip(mask, halves, strict=True)
+        )
+        values["reply_mask"] = b"" if mask == b"\xff" * len(mask) else mask
 
 
 _UDP = table(
     "UDP_CHECK",
     *_CONNECTING,
     words("payload", octets, "hexadecimal digits"),
-    Keyword("require_reply", _require_reply, note="without a reply to compare with"),
+    Keyword("require_reply", _require_reply, "[hexadecimal digits, X: any]"),
     value("min_reply_length", number(0, LENGTH_MAX), f"0..{LENGTH_MAX}"),
     value("max_reply_length", number(0, LENGTH_MAX), f"0..{LENGTH_MAX}"),
 )
@@ -393,6 +407,9 @@ KINDS: dict[str, Kind] = {
     "FILE_CHECK": (_FILE, _file, RETRY, DELAY_BEFORE_RETRY),
     "BFD_CHECK": (_BFD, _bfd, RETRY, DELAY_BEFORE_RETRY),
 }
+
+WITH_PORT = frozenset(("TCP_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK"))
+"""Checkers that connect to a port."""
 
 Pending = tuple[Node, Values]
 """A checker's block, and what it says itself."""

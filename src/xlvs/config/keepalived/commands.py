@@ -2,7 +2,7 @@
 """Commands: ``notify_master "/path with arguments" user group`` and their like.
 
 The command is one word of its line, and is split again: blanks part arguments, quotes keep
-them together. No shell is run.
+them together. No shell is run, but for a command that begins with ``<`` (a redirection).
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ def command(node: Node, *, user: bool = True) -> Command:
     words = split_quoted(node.raw)
     if len(words) < _USER_AND_GROUP or not words[1].text.strip():
         raise Wrong(f"{node.words[0]} wants a command", 1)
-    argv = tuple(each.text for each in split_quoted(words[1].text))
+    text = words[1].text.strip()
+    # keepalived gives only this kind to the shell; a program "[[" it does not find.
+    argv = (
+        ("/bin/sh", "-c", text)
+        if text.startswith("<")
+        else tuple(each.text for each in split_quoted(text))
+    )
     if not argv:
         raise Wrong(f"{node.words[0]} wants a command", 1)
     who = [each.text for each in words[2:]]

@@ -125,6 +125,7 @@ _PROCESSES = ("vrrp", "checker", "bfd")
 _GLOBALS = table(
     "global_defs",
     value("router_id", text("a name"), "NAME"),
+    no_effect("lvs_id", "it is called router_id since keepalived 1.1"),
     Keyword("notification_email", _recipients, "addresses", block=True),
     value("notification_email_from", text("an address"), "ADDRESS", into="sender"),
     Keyword("smtp_server", _server, "HOST [PORT]"),

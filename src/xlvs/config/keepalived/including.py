@@ -13,6 +13,9 @@ from xlvs.config.keepalived.places import Wrong
 MOST_ALTERNATIVES = 1000
 """File names that the braces of one pattern may stand for."""
 
+LONGEST = 4096
+"""Characters of a pattern (PATH_MAX)."""
+
 _LINE = re.compile(r"include([rmwba]?)[ \t]+(.*)", re.DOTALL)
 _WILD = re.compile(r"[*?\[]")
 
@@ -75,6 +78,8 @@ def checks_of(words: list[str], before: Check) -> Check:
 
 def alternatives(pattern: str) -> list[str]:
     """The patterns that braces stand for, as csh has it. Raises Wrong when there are too many."""
+    if len(pattern) > LONGEST:
+        raise Wrong(f"the name is longer than {LONGEST} signs", 1)
     done: list[str] = []
     todo = [pattern]
     while todo:

@@ -155,7 +155,10 @@ def _sync_interface(reading: Reading, node: Node, values: Values) -> None:
         node.place(), "deprecated: write lvs_sync_daemon in global_defs instead"
     )
     if reading.sync:
-        raise Wrong(f"there is a sync daemon already, at {reading.sync_place}")
+        reading.findings.remark(
+            node.place(), f"there is a sync daemon already, at {reading.sync_place}: no effect"
+        )
+        return
     reading.sync["interface"] = interface_name(node.words, 1)
     reading.sync["instance"] = values["name"]
     reading.sync_place = node.place()
@@ -203,6 +206,7 @@ _INSTANCE = table(
     Keyword("use_vmac", _use_vmac, "[[name] INTERFACE]"),
     refused("use_vmac_addr", "say use_vmac for each address that needs it"),
     flag("vmac_xmit_base"),
+    no_effect("dpdk_interface", "of a fork; addresses go to the interface"),
     refused("use_ipvlan", "there are VMACs: use_vmac"),
     flag("native_ipv6", into="inet6"),
     flag("dont_track_primary", into="track_primary_interface", to=False),

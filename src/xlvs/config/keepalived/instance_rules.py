@@ -8,6 +8,8 @@ belief (an authentication that is not there) is refused.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Interface
+
 import msgspec
 
 from xlvs.config.keepalived.notifying import notifications
@@ -15,10 +17,13 @@ from xlvs.config.keepalived.reading import Reading
 from xlvs.config.keepalived.table import Values
 from xlvs.config.keepalived.tree import Node
 from xlvs.model.service import Family
-from xlvs.model.vrrp import Authentication, AuthType, Garp, Instance, VirtualAddress
+from xlvs.model.vrrp import Authentication, Garp, HmacMode, Instance, VirtualAddress
 
 V2, V3 = 2, 3
 OWNER = 255
+MOST_ADDRESSES = 255
+"""Addresses of one advert: they are counted in a byte."""
+
 _IPV6 = 6
 _CENTISECOND = 0.01
 _V3_INTERVAL_MAX = 40.95
@@ -48,14 +53,14 @@ def finished(reading: Reading, node: Node, values: Values) -> Instance | None:
         return None
     globals_ = reading.globals
     family = _family(reading, node, values)
-    version = _version(reading, values, family)
+    version = _version(reading, node, values, family)
     values["family"], values["version"] = family, version
     for field in ("strict", "skip_check_adv_addr", "lower_priority_no_advert"):
         _inherit(values, globals_, field)
     _inherit(values, globals_, "higher_priority_send_advert")
     _inherit(values, globals_, "down_timer_adverts")
     _inherit(values, globals_, "check_unicast_source")
-    values.setdefault("v3_checksum_as_v2", globals_.get("v3_checksum_as_v2", False))
+    _inherit(values, globals_, "v3_checksum_as_v2")
     if globals_.get("startup_delay"):
         values["start_delay"] = globals_["startup_delay"]
     _authentication(reading, node, values, version)
@@ -65,10 +70,14 @@ def finished(reading: Reading, node: Node, values: Values) -> Instance | None:
     _strict(reading, node, values, version)
     if not values.get("addresses") and not values.get("no_virtual_ipaddress"):
         findings.remark(node.place(), f"{name} has no virtual_ipaddress")
+    if len(values.get("addresses", ())) > MOST_ADDRESSES:
+        findings.problem(
+            node.place(),
+            f"an advert has room for {MOST_ADDRESSES} addresses: put the others into "
+            "virtual_ipaddress_excluded",
+        )
     values["garp"] = garp(reading, values)
     values["notify"] = notifications(reading, values)
-    if "unicast" in values or values["garp"].refresh_repeat < 1:
-        pass
     made = {key: each for key, each in values.items() if key not in _NOT_FIELDS}
     made.setdefault("interface", "")
     # keepalived follows the source address only if asked to.
@@ -110,9 +119,11 @@ def _family(reading: Reading, node: Node, values: Values) -> Family:  # noqa: C9
     return Family.INET6 if version == _IPV6 else Family.INET
 
 
-def _version(reading: Reading, values: Values, family: Family) -> int:
+def _version(reading: Reading, node: Node, values: Values, family: Family) -> int:
     asked = values.get("version")
     if asked is not None:
+        if asked == V2 and family is Family.INET6:
+            reading.findings.problem(node.place(), "IPv6 needs version 3")
         return int(asked)
     if family is Family.INET6:
         return V3
@@ -133,14 +144,8 @@ def _authentication(reading: Reading, node: Node, values: Values, version: int) 
         )
     elif legacy is not None and values.get("strict"):
         reading.findings.problem(place, "strict_mode allows no authentication")
-    elif legacy is not None and legacy.type is AuthType.AH:
-        if values["family"] is Family.INET6:
-            reading.findings.problem(place, "AH is for IPv4 only")
-        elif values.get("initial_master") and values.get("priority") != OWNER:
-            reading.findings.remark(
-                place, "state MASTER does not go with AH: the instance starts as BACKUP"
-            )
-            values["initial_master"] = False
+    elif hmac is not None and values.get("strict") and hmac.mode is not HmacMode.ENFORCE:
+        reading.findings.problem(node.place(), "strict_mode wants auth_hmac with mode enforce")
     if hmac is not None:
         values["authentication"] = hmac
 
@@ -209,6 +214,8 @@ def _strict(reading: Reading, node: Node, values: Values, version: int) -> None:
     """``strict_mode``: what the standard does not have is refused, not silently dropped."""
     if not values.get("strict"):
         return
+    owner = values.get("priority") == OWNER
+    first = values["addresses"][0].address if values.get("addresses") else IPv4Interface(0)
     wrong = {
         "needs a virtual address": not values.get("addresses"),
         "allows no unicast_peer": bool(values.get("unicast_peers")),
@@ -216,14 +223,16 @@ def _strict(reading: Reading, node: Node, values: Values, version: int) -> None:
         "allows no vmac_xmit_base": bool(values.get("vmac_xmit_base")),
         "allows no higher_prio_send_advert": bool(values.get("higher_priority_send_advert")),
         "allows no down_timer_adverts other than 3": values.get("down_timer_adverts", 3) != 3,  # noqa: PLR2004
-        "allows IPv6 in version 3 only": version == V2 and values["family"] is Family.INET6,
-        "has state MASTER with priority 255 only": bool(values.get("initial_master"))
-        and values.get("priority") != OWNER,
+        "has state MASTER with priority 255, and only with it": bool(values.get("initial_master"))
+        is not owner,
+        "allows no accept in version 2": bool(values.get("accept")) and version == V2 and not owner,
+        "needs a link-local IPv6 address as the first": first.version == _IPV6
+        and not first.ip.is_link_local,
     }
     for sentence, is_so in wrong.items():
         if is_so:
             reading.findings.problem(node.place(), f"strict_mode {sentence}")
-    values.setdefault("accept", values.get("priority") == OWNER)
+    values.setdefault("accept", owner)
 
 
 _GARP = {
@@ -245,12 +254,14 @@ def garp(reading: Reading, values: Values) -> Garp:
         if said is not None:
             found[name] = said if name.endswith("repeat") else float(said)
     made = Garp(**found)  # type: ignore[arg-type]  # delays are floats, counts are int
-    # After an advert of lower priority: as after becoming master, unless said.
+    # After an advert of lower priority: as said for that, here or globally, else as globally
+    # after becoming master. The instance's own words about that do not count (keepalived).
+    default = Garp()
     changes: dict[str, float | int] = {}
     if "lower_priority_delay" not in found:
-        changes["lower_priority_delay"] = made.delay
+        changes["lower_priority_delay"] = float(globals_.get("garp_delay", default.delay))
     if "lower_priority_repeat" not in found:
-        changes["lower_priority_repeat"] = made.repeat
+        changes["lower_priority_repeat"] = globals_.get("garp_repeat", default.repeat)
     interface = values.get("interface", "")
     group = reading.garp_groups.get(interface, {})
     for field in ("garp_interval", "gna_interval"):

@@ -28,6 +28,7 @@ from xlvs.config.keepalived.table import (
     no_effect,
     read_block,
     refused,
+    secret_value,
     table,
     value,
 )
@@ -46,7 +47,7 @@ from xlvs.model.configuration import Configuration, Tls
 
 _TLS = table(
     "SSL",
-    value("password", text("a password"), "PASSWORD"),
+    secret_value("password", text("a password"), "PASSWORD"),
     value("ca", text("the path of a file"), "PATH"),
     value("certificate", text("the path of a file"), "PATH"),
     value("key", text("the path of a file"), "PATH"),
@@ -121,7 +122,7 @@ def _load(file: str, surroundings: Surroundings) -> Configuration:
         track_groups=tuple(reading.track_groups),
         tls=reading.tls,
         sync=sync_daemon(reading),
-        remarks=tuple(findings.remarks),
+        remarks=findings.in_order(),
     )
     findings.raise_problems()
     return configuration

@@ -14,7 +14,7 @@ from xlvs.config.keepalived.text import Text
 DEFINITION = re.compile(r"\$([A-Za-z_]\w*)[ \t]*=[ \t]*(.*)", re.ASCII | re.DOTALL)
 
 _USE = re.compile(
-    r"\$(?:\{([A-Za-z_]\w*)[ \t]*((?:\w+(?:[ \t]+\w+)*)?)\}|([A-Za-z_]\w*)(?=[ \t,)]|\Z))", re.ASCII
+    r"\$(?:\{([A-Za-z_]\w*)(?:[ \t]+(\w+(?:[ \t]+\w+)*))?\}|([A-Za-z_]\w*)(?=[ \t,)]|\Z))", re.ASCII
 )
 
 MOST_REPLACEMENTS = 1000
@@ -72,7 +72,7 @@ class Parameters:
         rest: list[Piece] = []
         at = count = 0
         while found := _USE.search(line.text, at):
-            name, words = found[1] or found[3], found[2]
+            name, words = found[1] or found[3], found[2] or ""
             at = found.start()
             value = self._value(name, words, file)
             several = len(value or ()) > 1

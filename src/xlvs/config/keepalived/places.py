@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from xlvs.model.problem import Code, Problem
+
+T = TypeVar("T")
 
 MOST_PROBLEMS = 100
 """More are not collected: the first few say what is wrong."""
@@ -53,8 +55,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[tuple[Place, Problem]] = []
-        self.remarks: dict[str, None] = {}
-        """In their order; a remark that is made again, for a line that is repeated, is one."""
+        self.remarks: dict[str, Place] = {}
+        """A remark that is made again, for a line that is repeated, is one."""
 
     def problem(self, place: Place, message: str, code: Code = Code.INVALID) -> None:
         """Note a problem. Raises ConfigurationError when there are enough of them."""
@@ -66,17 +68,31 @@ class Findings:
 
     def stop(self, place: Place, message: str, code: Code = Code.INVALID) -> None:
         """Note a problem after which nothing more can be read. Raises ConfigurationError."""
+        self.problems = _sorted(self.problems)
         self.problems.append((place, Problem(code, message, str(place))))
-        self.raise_problems()
+        raise ConfigurationError([problem for _, problem in self.problems])
 
     def remark(self, place: Place, message: str) -> None:
         """Note what the file's author should know, though the file is accepted."""
         text = f"{place}: {message}"
         if place.via is not None:
             text += f" (put here by {place.via})"
-        self.remarks[text] = None
+        self.remarks.setdefault(text, place)
+
+    def in_order(self) -> tuple[str, ...]:
+        """The remarks in the order of the file."""
+        found = [(place, text) for text, place in self.remarks.items()]
+        return tuple(text for _, text in _sorted(found))
 
     def raise_problems(self) -> None:
         """Raises ConfigurationError if there were problems."""
         if self.problems:
-            raise ConfigurationError([problem for _, problem in self.problems])
+            raise ConfigurationError([problem for _, problem in _sorted(self.problems)])
+
+
+def _sorted(found: list[tuple[Place, T]]) -> list[tuple[Place, T]]:
+    """In the order of the file; of several files, in that of their first finding."""
+    files = {
+        file: index for index, file in enumerate(dict.fromkeys(place.file for place, _ in found))
+    }
+    return sorted(found, key=lambda each: (files[each[0].file], each[0].line, each[0].column))

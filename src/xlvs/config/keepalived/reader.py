@@ -26,7 +26,7 @@ from xlvs.config.keepalived.repetition import is_repetition, repetition
 from xlvs.config.keepalived.text import Text, decomment
 from xlvs.config.keepalived.tree import Node, Tree
 
-MOST_LINES = 5_000_000
+MOST_LINES = 2_000_000
 """Lines in all, after repetitions."""
 
 DEEPEST = 64
@@ -159,6 +159,8 @@ class Reader:
             blank = Text(" ", [self._begun.text.columns[-1] + 1])
             raw = self._begun._replace(text=self._begun.text.joined(blank).joined(raw.text))
             self._begun = None
+            if len(raw.text.text) > LONGEST_LINE:
+                self._too_much(Place(raw.file, raw.number))
         if not raw.text.text:
             return
         # Ours: a line that is no definition may go on, too, after a backslash.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from xlvs.config.keepalived.checkers import made_check
+from xlvs.config.keepalived.checkers import WITH_PORT, made_check
 from xlvs.config.keepalived.endpoints import Member
 from xlvs.config.keepalived.forwarding import DEFAULT, Forwarding
 from xlvs.config.keepalived.places import Wrong
@@ -229,7 +229,12 @@ class _RealServers:
         if forwarding.method is Method.FULLNAT and "laddr_group_name" not in values:
             raise Wrong("FNAT needs local addresses: laddr_group_name in the virtual server")
         checks: list[AnyCheck] = []
+        # Destinations of a mark or of a group's members may have other ports, or none: what
+        # is checked stays the server's port.
+        shared = where[1] if "group" in values or "fwmark" in values else 0
         for pending in found.get("checks", ()):
+            if shared and pending[0].words[0] in WITH_PORT:
+                pending[1].setdefault("connect_port", shared)
             try:
                 checks.append(made_check(reading, pending, found, values))
             except Wrong as wrong:
@@ -238,13 +243,16 @@ class _RealServers:
         for name in ("notify_up", "notify_down"):
             if name in found:
                 fields[name] = found[name]
-        for name in ("inhibit_on_failure", "smtp_alert", "virtualhost", "slow_start"):
+        for name in ("inhibit_on_failure", "virtualhost", "slow_start"):
             each = found.get(name, values.get(name))
             if each is not None:
                 fields[name] = each
+        if "smtp_alert" in found:
+            fields["smtp_alert"] = found["smtp_alert"]
         if "smtp_alert" not in fields:
             said = reading.globals
-            fields["smtp_alert"] = said.get("smtp_alert_checker", said.get("smtp_alert"))
+            # Of servers keepalived sends alerts unless told otherwise, of services it does not.
+            fields["smtp_alert"] = said.get("smtp_alert_checker", said.get("smtp_alert", True))
         weight: int = found["weight"] if "weight" in found else values.get("weight", 1)
         self._servers.append((line, where, forwarding, weight, found))
         self._made.append((tuple(checks), fields))
@@ -374,7 +382,7 @@ def _common(reading: Reading, values: Values) -> Values:
     found: Values = {name: values[name] for name in _COMMON if name in values}
     said = reading.globals
     found["smtp_alert"] = values.get(
-        "smtp_alert", said.get("smtp_alert_checker", said.get("smtp_alert"))
+        "smtp_alert", said.get("smtp_alert_checker", said.get("smtp_alert", False))
     )
     return found
 

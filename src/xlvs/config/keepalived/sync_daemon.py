@@ -115,9 +115,16 @@ def _instance(reading: Reading, node: Node, values: Values) -> None:
     reading.refer("vrrp_instance", node.words[1], node.place(1), "connection_sync")
 
 
+def _listen(_reading: Reading, node: Node, values: Values) -> None:
+    values["listen"] = address(node.words, 1)
+    if len(node.words) > 2:  # noqa: PLR2004  # keyword, address, port
+        values["listen_port"] = port(node.words, 2)
+
+
 _SYNC = table(
     "connection_sync",
     value("interface", interface_name, "INTERFACE"),
+    Keyword("listen", _listen, "ADDRESS [PORT]", note="where peers find this director"),
     Keyword("instance", _instance, "INSTANCE"),
     Keyword("peer", _peer, "ADDRESS", block=True),
     note="Ours: sync between two xlvs directors.",

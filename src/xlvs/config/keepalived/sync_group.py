@@ -14,13 +14,13 @@ from xlvs.model.vrrp import Group
 
 
 def _members(reading: Reading, node: Node, values: Values) -> None:
-    found: list[str] = list(values.get("instances", ()))
+    found: dict[str, None] = dict.fromkeys(values.get("instances", ()))
     for line in node:
         for index, name in enumerate(line.words):
             if name in found:
                 reading.findings.remark(line.place(index), f"{name} is in the group already")
                 continue
-            found.append(name)
+            found[name] = None
             reading.refer(
                 "vrrp_instance", name, line.place(index), f"vrrp_sync_group {values['name']}"
             )

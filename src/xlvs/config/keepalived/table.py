@@ -74,18 +74,21 @@ def table(title: str, *keywords: Keyword | Iterable[Keyword], note: str = "") ->
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """Reads one value into a field, which the last line of a block decides."""
+    """Reads one value into a field, which the last line of a block decides.
+
+    ``secret``: its words are told to nobody.
+    """
 
     name: str
     parse: Parser
     most: int = 2
+    secret: bool = False
 
     def __call__(self, reading: Reading, node: Node, values: Values) -> None:
         words = node.words
         if len(words) > self.most:
-            reading.findings.remark(
-                node.place(self.most), f"{' '.join(words[self.most :])!r} is not read"
-            )
+            rest = "what follows" if self.secret else repr(" ".join(words[self.most :]))
+            reading.findings.remark(node.place(self.most), f"{rest} is not read")
         if self.name in values:
             reading.findings.remark(node.place(), f"{words[0]} is said again: this one counts")
         values[self.name] = self.parse(words, 1)
@@ -94,6 +97,11 @@ class _Set:
 def value(name: str, parse: Parser, arguments: str, *, into: str = "", note: str = "") -> Keyword:
     """A keyword with one value, for the field of its name, or ``into``."""
     return Keyword(name, _Set(into or name, parse), arguments, note=note)
+
+
+def secret_value(name: str, parse: Parser, arguments: str, *, into: str = "") -> Keyword:
+    """A keyword with one value that no message shows."""
+    return Keyword(name, _Set(into or name, parse, secret=True), arguments)
 
 
 def flag(name: str, *, into: str = "", note: str = "", to: bool = True) -> Keyword:

@@ -49,22 +49,23 @@ def decomment(line: Text) -> Text:
 
     In double quotes nothing begins a comment; single quotes do not count, as in keepalived.
     """
-    text, quoted, at = line.text, False, 0
+    text, quoted, at, end = line.text, False, 0, len(line.text)
+    dropped: set[int] = set()
     while found := _REMARKABLE.search(text, at):
         at = found.start()
         sign = text[at]
         if sign == '"':
             quoted = not quoted
-            at += 1
         elif sign == "\\":
             if not quoted and text[at + 1 : at + 2] in ("#", "!"):
-                line = Text(text[:at] + text[at + 1 :], line.columns[:at] + line.columns[at + 1 :])
-                text = line.text
-                at += 1
-            else:
-                at += 2
-        elif quoted:
+                dropped.add(at)
             at += 1
-        else:
-            return line.part(0, at).stripped()
-    return line.stripped()
+        elif not quoted:
+            end = at
+            break
+        at += 1
+    if not dropped:
+        return line.part(0, end).stripped()
+    kept = [index for index in range(end) if index not in dropped]
+    columns = [line.columns[index] for index in kept]
+    return Text("".join(text[index] for index in kept), columns).stripped()

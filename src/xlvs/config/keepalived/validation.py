@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from xlvs.config.keepalived.places import Place
 from xlvs.config.keepalived.reading import Reading
 from xlvs.model.tracking import Tracked
@@ -71,8 +73,8 @@ def _router_ids(reading: Reading) -> None:
 
 def _virtual_addresses(reading: Reading) -> None:
     for each in reading.instances:
-        found = [(one.address, one.device) for one in (*each.addresses, *each.excluded)]
-        twice = sorted({str(one[0]) for one in found if found.count(one) > 1}) if found else []
+        found = Counter((one.address, one.device) for one in (*each.addresses, *each.excluded))
+        twice = sorted(str(address) for (address, _), count in found.items() if count > 1)
         for address in twice:
             reading.findings.remark(
                 _place(reading, "vrrp_instance", each.name),

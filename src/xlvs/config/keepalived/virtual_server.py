@@ -95,7 +95,7 @@ def _flag(reading: Reading, node: Node, values: Values) -> None:
 
 def _persistence(_reading: Reading, node: Node, values: Values) -> None:
     values["persistence_timeout"] = (
-        number(1, PERSISTENCE_MAX)(node.words, 1) if node.words[1:] else PERSISTENT
+        number(0, PERSISTENCE_MAX)(node.words, 1) if node.words[1:] else PERSISTENT
     )
 
 
@@ -145,7 +145,8 @@ _VIRTUAL = table(
     Keyword("mh-fallback", _flag),
     flag("ops", into="one_packet"),
     no_effect("hashed", "IPVS sets this flag itself"),
-    Keyword("persistence_timeout", _persistence, f"[1..{PERSISTENCE_MAX} s]"),
+    no_effect("nat_mask", "of keepalived before 1.0; copied into many tutorials"),
+    Keyword("persistence_timeout", _persistence, f"[0..{PERSISTENCE_MAX} s]"),
     value("persistence_granularity", _granularity, "MASK|LENGTH", into="netmask"),
     value("persistence_engine", choice({name: name for name in PERSISTENCE_ENGINES}), "sip"),
     value("protocol", choice(_PROTOCOLS, any_case=True), "TCP|UDP|SCTP"),
@@ -164,6 +165,11 @@ _VIRTUAL = table(
     Keyword("real_server", _real_server, "ADDRESS [PORT]", block=True),
     # of forks, and ours
     Keyword("laddr_group_name", _local_addresses, "NAME", note="of forks, for FULLNAT"),
+    refused("bps_limit", "of a fork; limit with nftables or tc"),
+    refused("cps_limit", "of a fork; limit with nftables"),
+    refused("limit_proportion", "of a fork; limit with nftables"),
+    refused("blklst_addr_gname", "of a fork; deny with nftables"),
+    refused("whtlst_addr_gname", "of a fork; allow with nftables"),
     refused("syn_proxy", "SYN cookies of the real server's own kernel do the same"),
     value("stateless", boolean, "[BOOL]", note="ours: no connection table; mh with DR or TUN"),
     *also(value("timeout_tcp", _TIMEOUT, "seconds", note="ours"), "establish_timeout"),
@@ -180,6 +186,8 @@ def read_virtual_server(reading: Reading, node: Node, _: Values) -> None:
     if what == "group":
         values["group"] = text("the name of a virtual_server_group")(words, 2)
         reading.refer("virtual_server_group", words[2], node.place(2), "virtual_server")
+    elif what == "match":
+        raise Wrong("virtual_server match (a fork's SNAT) is not supported: use nftables", 1)
     elif what == "fwmark":
         values["fwmark"] = number(1, UINT_MAX)(["fwmark", *words[1:]], 2)
     else:

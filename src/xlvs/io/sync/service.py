@@ -18,6 +18,7 @@ from xlvs.io.sync import ipvs, peers
 from xlvs.io.tasks import Tasks
 from xlvs.model.synced import Synced
 from xlvs.model.syncing import Peer, SyncDaemon
+from xlvs.protocols.peer_sync import receiver
 
 GRACE = 5.0
 """Seconds after the start in which a peer is waited for that cannot be reached."""
@@ -51,6 +52,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     backup: ipvs.ReceiverStatus | None
     peers: tuple[PeerStatus, ...]
     strangers: int
+
+
+def session_status(listener: peers.Listener, peer: Peer) -> receiver.Status | None:
+    """What is known of a peer, None: nothing."""
+    session = listener.current(peer)
+    return None if session is None else session.status()
 
 
 class Sync:
@@ -168,6 +175,16 @@ class Sync:
         if session.in_sync:
             self._synced.add(peer)
         return session.in_sync
+
+    def is_fresh(self, seconds: float) -> bool:
+        """Whether all that peers hold is known here, and not older than that."""
+        if self._listener is None:
+            return True
+        found = [session_status(self._listener, peer) for peer in self._daemon.peers]
+        return all(
+            each is not None and each.behind is not None and each.behind <= seconds
+            for each in found
+        )
 
     def status(self) -> Status:
         """For an operator."""

@@ -75,15 +75,17 @@ class Holdings:
         self._added: set[Key] = set()
         self._found: set[Key] = set()
 
-    def take(self, name: str, wanted: Holding, then: Callable[[], None] | None = None) -> None:
-        """Hold exactly this for an instance; ``then`` when the addresses are there."""
+    def take(self, name: str, wanted: Holding, gate: Callable[[], None] | None = None) -> None:
+        """Hold exactly this for an instance. ``gate``: done before addresses are added."""
         before = self._held.get(name, NOTHING)
         self._held[name] = wanted
         if wanted.promote:
             self._addresses.put(partial(_promote, {device for device, _ in wanted.addresses}))
         gone = {key: one for key, one in before.addresses.items() if key not in wanted.addresses}
         self._addresses.put(lambda: self._remove(gone, shared=before.shared))
-        self._addresses.put(lambda: self._add(wanted.addresses), then)
+        if gate is not None:
+            self._addresses.put(gate)
+        self._addresses.put(lambda: self._add(wanted.addresses))
         # From that thread: a route may need an address, and what is queued there keeps its order.
         self._addresses.put(partial(self._routes, before, wanted))
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from xlvs.model.notification import Fifo
-from xlvs.model.service import Address
+from xlvs.model.service import Address, Interface
 from xlvs.model.tracking import Bfd, File, Process, Script, TrackGroup
-from xlvs.model.vrrp import Group, Instance, Interface, StaticNetwork
+from xlvs.model.vrrp import Group, Instance, StaticNetwork
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -44,6 +44,8 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     realtime: int = 0
     nice: int | None = None
     no_swap: bool = False
+    asks: bool = False
+    """Whether ``Taking`` is told, and ``Go`` waited for, before addresses are taken."""
     notify: bool = True
     """Whether this process runs ``notify*``; a daemon that does it itself says no."""
 
@@ -60,6 +62,12 @@ class Tracked(msgspec.Struct, frozen=True, tag=True):
     kind: str
     name: str
     value: int
+
+
+class Go(msgspec.Struct, frozen=True, tag=True):
+    """Down: packets for the addresses of an instance that is ``Taking`` them are ours."""
+
+    instance: str
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
@@ -83,6 +91,12 @@ class StateNow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cause: str
     addresses: tuple[str, ...]
     since: float
+
+
+class Taking(msgspec.Struct, frozen=True, tag=True):
+    """Up: a master is about to take its addresses; it waits for ``Go``, but not for long."""
+
+    instance: str
 
 
 class GroupNow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -156,8 +170,8 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     problem: str
 
 
-Down = Network | Hold | Tracked | Stop | AskStatistics
-Up = StateNow | GroupNow | BfdNow | RivalSeen | Remark | StatisticsNow | Ready | Refused
+Down = Network | Hold | Tracked | Go | Stop | AskStatistics
+Up = StateNow | Taking | GroupNow | BfdNow | RivalSeen | Remark | StatisticsNow | Ready | Refused
 
 _PARSERS: dict[Any, Callable[[str], Any]] = {Address: ip_address, Interface: ip_interface}
 _KNOWN = (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
@@ -40,8 +41,16 @@ _END_PATIENCE = 2.0
 _LAST_PATIENCE = 0.5  # the helper tells the rest without us
 _ELECTED = (e.State.BACKUP, e.State.MASTER)
 
+_GO = 0.2
+"""Seconds. A segment that comes to an address before the data path knows that it is ours
+would be reset by the stack; a daemon that does not answer is not waited for any longer."""
+
 log = logging.getLogger(__name__)
 _LEVELS = {e.Level.INFO: logging.INFO, e.Level.WARNING: logging.WARNING}
+
+
+def _wait(gate: threading.Event) -> None:
+    gate.wait(_GO)
 
 
 class Service:
@@ -70,6 +79,7 @@ class Service:
         self._since: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._late = 0.0
+        self._gates: dict[str, threading.Event] = {}
         self._complained: dict[tuple[str, str], str] = {}
         self._flushing = False
         self._loaded = False
@@ -94,6 +104,10 @@ class Service:
             self._router.hold(now + message.seconds if message.seconds > 0 else None, now)
         elif isinstance(message, m.Tracked):
             self._router.result(Kind(message.kind), message.name, message.value, now)
+        elif isinstance(message, m.Go):
+            gate = self._gates.pop(message.instance, None)
+            if gate is not None:
+                gate.set()
         elif isinstance(message, m.AskStatistics):
             self._report(self._statistics())
         self._flush()
@@ -339,7 +353,13 @@ class Service:
             self._refuse()
         elif self._refused.pop(instance.name, None) is not None:
             self._refuse()
-        self._holdings.take(instance.name, holding(instance))
+        gate = threading.Event()
+        if self._network.asks:
+            self._gates[instance.name] = gate
+            self._report(m.Taking(instance.name))
+        else:
+            gate.set()
+        self._holdings.take(instance.name, holding(instance), lambda: _wait(gate))
 
     def _release(self, name: str) -> None:
         self._announcer.forget(name)

@@ -33,6 +33,16 @@ def excluded(line):
                 "use_vmac": True,
             },
         ),
+        (
+            "10.1.0.2 no_track noprefixroute autojoin mngtmpaddr",
+            {
+                "address": "10.1.0.2/32",
+                "no_track": True,
+                "no_prefix_route": True,
+                "auto_join": True,
+                "manage_temporary": True,
+            },
+        ),
         ("10.1.0.3/24 brd +", {"address": "10.1.0.3/24", "broadcast": "10.1.0.255"}),
         ("10.1.0.3/24 brd -", {"address": "10.1.0.3/24", "broadcast": "10.1.0.0"}),
         ("10.1.0.3/24 brd 10.1.0.7", {"address": "10.1.0.3/24", "broadcast": "10.1.0.7"}),
@@ -63,7 +73,6 @@ def test_an_address(line, expected):
         ("10.1.0.2/31 brd +", "has no broadcast"),
         ("fd00::1 brd +", "IPv6 has no broadcast"),
         ("10.1.0.2 peer fd00::1", "of two families"),
-        ("10.1.0.2 autojoin", "'autojoin' is not supported"),
         ("10.1.0.2 foo", "an address has no option 'foo'"),
         ("10.1.0.2 track_group T", "an address has no option 'track_group'"),
     ],
@@ -72,11 +81,6 @@ def test_an_address_that_cannot_be(line, problem):
     (found,) = problems(with_instance(f"virtual_ipaddress_excluded {{\n{line}\n}}"))
     assert problem in found
     assert found.startswith("8:")
-
-
-def test_an_address_that_is_lost_is_put_back():
-    text = with_instance("virtual_ipaddress_excluded {\n 10.0.0.9 no_track\n}")
-    assert "no_track has no effect" in remarks(text)[0]
 
 
 def test_static_addresses_are_on_the_default_interface():

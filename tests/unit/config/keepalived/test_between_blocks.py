@@ -296,10 +296,19 @@ def test_the_old_place_of_the_sync_daemon():
     assert "deprecated" in remarks(text)[0]
 
 
+def test_only_the_first_old_place_counts():
+    text = with_instance("lvs_sync_daemon_interface eth1") + with_instance(
+        "lvs_sync_daemon_interface eth2", "W"
+    ).replace("id 51", "id 52")
+    assert read(text).sync == SyncDaemon(interface="eth1", instance="V", sync_id=51)
+    assert "there is a sync daemon already" in remarks(text)[-1]
+
+
 def test_sync_between_two_of_ours():
     text = TWO + (
         "global_defs {\n lvs_sync_daemon eth1 A\n}\n"
-        "connection_sync {\n interface eth1\n instance A\n peer 10.0.0.9 {\n  port 9000\n"
+        "connection_sync {\n interface eth1\n instance A\n"
+        " listen 10.0.0.1 9001\n peer 10.0.0.9 {\n  port 9000\n"
         "  key_file /etc/key\n }\n peer fd00::9 {\n  key hex:" + "01" * 32 + "\n }\n}\n"
     )
     found = read(text, {"/etc/key": b"k" * 32}).sync
@@ -307,6 +316,8 @@ def test_sync_between_two_of_ours():
         interface="eth1",
         instance="A",
         sync_id=51,
+        listen=ip_address("10.0.0.1"),
+        listen_port=9001,
         peers=(
             Peer(address=ip_address("10.0.0.9"), port=9000, key=b"k" * 32),
             Peer(address=ip_address("fd00::9"), key=b"\x01" * 32),

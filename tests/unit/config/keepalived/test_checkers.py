@@ -169,6 +169,11 @@ def test_dns_udp_misc():
     found = check("UDP_CHECK", "payload Ab12f 3 456\nrequire_reply\nmin_reply_length 4")
     assert found.payload == bytes.fromhex("ab120f034506")
     assert (found.require_reply, found.min_reply_length) == (True, 4)
+    found = check("UDP_CHECK", "require_reply 01ff")
+    assert (found.reply, found.reply_mask) == (b"\x01\xff", b"")
+    found = check("UDP_CHECK", "require_reply aXx1 x 2 XX")
+    assert found.reply == bytes.fromhex("a001000200")
+    assert found.reply_mask == bytes.fromhex("f00ff0ff00")
     found = check(
         "MISC_CHECK", "misc_path \"/bin/x 'a b'\"\nuser me us\nmisc_timeout 9\nmisc_dynamic"
     )
@@ -214,7 +219,7 @@ bfd_instance B {
         ("MISC_CHECK", "misc_path '/bin/x", "the closing ' is missing"),
         ("DNS_CHECK", "type PTR", "type is one of A, NS"),
         ("UDP_CHECK", "payload xy", "is not in hexadecimal digits"),
-        ("UDP_CHECK", "require_reply ab", "a reply to compare with is not supported"),
+        ("UDP_CHECK", "require_reply az", "is not in hexadecimal digits"),
         ("UDP_CHECK", "min_reply_length 300", "min_reply_length is above max_reply_length"),
         ("FILE_CHECK", "", "FILE_CHECK has no track_file"),
         ("FILE_CHECK", "track_file F", "there is no track_file 'F'"),
@@ -230,8 +235,8 @@ def test_what_a_checker_cannot_say(kind, lines, problem):
 def test_what_has_no_effect_is_remarked():
     text = with_service(server="HTTP_GET {\n enable_sni\n url {\n path /\n regex_no_match\n}\n}")
     assert [each.partition(": ")[2] for each in remarks(text)] == [
-        "regex_no_match has no effect without regex",
         "enable_sni has no effect in HTTP_GET",
+        "regex_no_match has no effect without regex",
     ]
 
 

@@ -45,8 +45,6 @@ def test_defaults_are_keepalived_s():
         advert_interval=1.0,
         preempt=True,
         accept=True,
-        # keepalived has IPv4's pseudo-header in the checksum unless told otherwise
-        v3_checksum_as_v2=False,
         # and looks after its source address only if asked to
         track_source=False,
         garp=Garp(delay=5, repeat=5, refresh=0, refresh_repeat=1),
@@ -134,9 +132,13 @@ def test_all_that_an_instance_says():
     )
 
 
-def test_lower_priority_announcements_are_as_the_others_unless_said():
-    found = instance("garp_master_delay 9\ngarp_master_repeat 2").garp
-    assert (found.lower_priority_delay, found.lower_priority_repeat) == (9, 2)
+def test_lower_priority_announcements_are_as_the_global_ones_unless_said():
+    lines = "garp_master_delay 9\ngarp_master_repeat 2"
+    found = instance(lines).garp
+    assert (found.lower_priority_delay, found.lower_priority_repeat) == (5, 5)
+    text = "global_defs {\n vrrp_garp_master_delay 8\n vrrp_garp_lower_prio_repeat 3\n}\n"
+    found = read(text + with_instance(lines)).instances[0].garp
+    assert (found.delay, found.lower_priority_delay, found.lower_priority_repeat) == (9, 8, 3)
 
 
 def test_an_ipv6_instance_is_of_version_3():
@@ -148,6 +150,11 @@ def test_an_ipv6_instance_is_of_version_3():
         VirtualAddress(address=ip_interface("fe80::1/128"), preferred_lifetime=0)
     )
     assert found.addresses[1].preferred_lifetime is None
+
+
+def test_ipv6_has_no_version_2():
+    text = PLAIN % "version 2\nvirtual_ipaddress {\n fe80::1\n}"
+    assert problems(text) == ["1:1: IPv6 needs version 3"]
 
 
 def test_unicast():
@@ -178,6 +185,15 @@ def test_passwords_have_eight_bytes():
     assert "the first 8 bytes" in remarks(text)[0]
 
 
+def test_no_message_shows_a_password():
+    lines = "authentication {\n auth_type PASS\n auth_pass s3cret w0rd\n}"
+    assert "what follows is not read" in remarks(with_instance(lines))[0]
+    assert "w0rd" not in "".join(remarks(with_instance(lines)))
+    for key in ("hex:s3cret", "s3cret", "hex:0s3cret"):
+        found = problems(with_instance(f"auth_hmac {{\n key 1 {key}\n}}"))
+        assert "s3cret" not in "".join(found)
+
+
 def test_hmac():
     lines = (
         "auth_hmac {\n key 1 hex:" + "ab" * 32 + "\n key 2 file:/etc/key\n active_key 2\n"
@@ -195,7 +211,11 @@ def test_hmac():
 
 @pytest.mark.parametrize(
     ("version", "asked", "made"),
-    [(2, "0.4", 1), (2, "1.5", 2), (2, "7", 7), (3, "0.925", 0.93), (3, "0.01", 0.01)],
+    # as keepalived has rounded them
+    [
+        *((2, "0.4", 1), (2, "0.5", 1), (2, "1.5", 2), (2, "2.49", 2), (2, "2.5", 3), (2, "7", 7)),
+        *((3, "0.925", 0.93), (3, "0.924", 0.92), (3, "0.01", 0.01)),
+    ],
 )
 def test_an_interval_is_rounded_as_the_protocol_counts(version, asked, made):
     text = with_instance(f"version {version}\nadvert_int {asked}")
@@ -242,7 +262,14 @@ def test_what_does_not_go_together_is_mended_as_keepalived_does(lines, field, va
         ("auth_hmac {\nkey 1 file:/none\n}", "the key cannot be read: No such file"),
         ("auth_hmac {\n}", "auth_hmac wants a key"),
         ("strict_mode\nunicast_peer {\n10.0.0.2\n}", "strict_mode allows no unicast_peer"),
-        ("strict_mode\nstate MASTER", "state MASTER with priority 255 only"),
+        ("strict_mode\nstate MASTER", "state MASTER with priority 255, and only"),
+        ("strict_mode\npriority 255", "state MASTER with priority 255, and only"),
+        ("strict_mode\naccept", "strict_mode allows no accept in version 2"),
+        ("authentication {\nauth_type AH\nauth_pass x\n}", "auth_type AH is not supported"),
+        (
+            "virtual_ipaddress {\n~SEQ(N,2,250) 10.0.0.${N}\n~SEQ(M,1,9) 10.0.1.${M}\n}",
+            "room for 255",
+        ),
         ("mcast_src_ip fd00::1", "fd00::1 is of another family"),
         ("mcast_dst_ip 10.0.0.1", "is no multicast address"),
         ("unicast_peer {\nfd00::1\n}", "of one family"),
@@ -278,7 +305,7 @@ def test_what_an_instance_must_say():
 
 def test_strict_mode_accepts_only_for_the_owner():
     assert instance("strict_mode").accept is False
-    assert instance("strict_mode\npriority 255").accept is True
+    assert instance("strict_mode\npriority 255\nstate MASTER").accept is True
 
 
 def test_defaults_come_from_global_defs_wherever_they_stand():
@@ -305,7 +332,7 @@ def test_defaults_come_from_global_defs_wherever_they_stand():
         delay=8,
         repeat=9,
         lower_priority_delay=8,
-        lower_priority_repeat=9,
+        lower_priority_repeat=7,
         interval=0.001,
         gna_interval=0.5,
     )

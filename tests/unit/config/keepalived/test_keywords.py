@@ -84,6 +84,11 @@ def test_what_is_said_twice_is_remarked():
     ]
 
 
+def test_problems_are_in_the_order_of_the_file():
+    found = problems("vrrp_instance V {\n}\nfoo\nglobal_defs {\n bar\n}\n}\n")
+    assert [int(each.partition(":")[0]) for each in found] == [1, 1, 3, 5, 7]
+
+
 def test_all_problems_are_told_up_to_a_bound():
     found = problems("\n".join(f"x{n}y 1" for n in range(500)))
     assert len(found) == 101

@@ -293,6 +293,7 @@ def test_files_are_included(text, expected):
         ("$F=one\ninclude $F.conf\ninclude ${F}.conf", "not replaced in an include line"),
         ("@main include one.conf", "does not work behind a condition"),
         ("includea {" + "a," * 2000 + "}", "more than 1000"),
+        ("include " + "a" * 5000, "longer than 4096"),
     ],
 )
 def test_includes_that_cannot_be(text, problem):

@@ -217,6 +217,16 @@ def test_members_of_a_group_that_cannot_be(line, problem):
     assert problem in found
 
 
+def test_members_share_checks_of_the_server_s_own_port():
+    server = "        TCP_CHECK {\n        }"
+    group = "virtual_server_group G {\n 10.0.0.1 81\n fwmark 3\n}\n"
+    text = group + with_service("    lb_kind DR", server, "group G")
+    first, second = read(text).services
+    assert [each.real_servers[0].destination.key.port for each in (first, second)] == [81, 0]
+    assert first.real_servers[0].checks == second.real_servers[0].checks
+    assert first.real_servers[0].checks[0].connect_port == 80
+
+
 def test_ipv6_ranges_count_in_hexadecimal():
     text = "virtual_server_group G {\n ae00::9-b 80\n}\n" + with_service(key="group G").replace(
         "10.0.1.1", "fd00::1"
@@ -306,8 +316,8 @@ def test_without_real_servers_there_is_no_service():
         ("lvs_method DR port 4", "'port' is for TUN only"),
         ("protocol ICMP", "protocol is one of TCP, UDP, SCTP"),
         ("quorum 0", "quorum is a number from 1"),
-        ("persistence_timeout 0", "5:25: persistence_timeout is a number from 1"),
-        ("persistence_timeout 9999999", "is a number from 1 to 2678400"),
+        ("persistence_timeout x", "5:25: persistence_timeout is a number from 0"),
+        ("persistence_timeout 9999999", "is a number from 0 to 2678400"),
         ("persistence_granularity 255.255", "an IPv4 mask such as"),
         ("persistence_granularity 24", "the netmask is an IPv4 mask"),
         ("delay_loop x", "delay_loop is"),
@@ -338,6 +348,7 @@ def test_what_a_service_cannot_say(lines, problem):
         ("www.example 80", "names of hosts are not looked up"),
         ("10.0.0.1 http", "1:25: a port is"),
         ("fwmark x", "1:23: fwmark is a number from 1"),
+        ("match SNAT1", "virtual_server match (a fork's SNAT) is not supported"),
         ("group", "virtual_server wants the name of a virtual_server_group"),
         ("group G", "1:22: virtual_server: there is no virtual_server_group 'G'"),
         ("", "virtual_server wants ADDRESS [PORT]"),
@@ -345,6 +356,34 @@ def test_what_a_service_cannot_say(lines, problem):
 )
 def test_what_a_service_cannot_be_called(key, problem):
     assert any(problem in each for each in problems(with_service(key=key)))
+
+
+def test_what_every_tutorial_has():
+    """keepalived complains about each of these, and goes on."""
+    text = """! Configuration File for keepalived
+virtual_server 172.20.0.119 80{
+    delay_loop 6
+    lb_algo rr
+    lb_kind DR
+    nat_mask 255.255.255.0
+    persistence_timeout 0
+    protocol TCP
+    real_server 172.20.0.113 80{
+        weight 1
+        TCP_CHECK {
+            connect_timeout 3
+            nb_get_retry 3
+        }
+    }
+}
+"""
+    (found,) = read(text).services
+    assert found.service.persistence_timeout == 0
+    assert found.real_servers[0].checks[0].retry == 1
+    assert [each.partition(" has no effect")[0] for each in remarks(text)] == [
+        "6:5: nat_mask",
+        "13:13: nb_get_retry",
+    ]
 
 
 def test_services_are_unique():
@@ -361,7 +400,10 @@ def test_alerts_of_checkers_follow_the_global_word():
     (found,) = read(with_service() + text).services
     assert found.smtp_alert is False
     assert found.real_servers[0].smtp_alert is False
-    assert service().smtp_alert is None
+    # keepalived"s defaults: of servers, yes; of services, no
+    assert service().smtp_alert is False
+    assert service().real_servers[0].smtp_alert is True
+    assert service("    smtp_alert off").real_servers[0].smtp_alert is True
 
 
 def test_a_value_is_a_struct_all_through():

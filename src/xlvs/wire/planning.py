@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A configuration and what it would change."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xlvs.model.configuration import Configuration
+
+
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration as a file would be reloaded with."""
+
+    configuration: Configuration
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """In words, one for each change."""
+
+    changes: list[str]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every field of a configuration is said by some keyword, and read by some part of xlvs.
+
+Both by its name in the sources: a field that nobody mentions is a promise that is not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from xlvs.model import checker, configuration, notification, syncing, tracking, vrrp
+
+SOURCES = Path(configuration.__file__).parents[1]
+
+NOT_SAID = {
+    ("Garp", "down_interval"): "no keyword of keepalived's",
+}
+"""Fields that no keyword fills, and why."""
+
+NOT_READ = {
+    # Filled into each instance and checker by the reader.
+    ("Global", "smtp_alert_vrrp"): "in each instance",
+    ("Global", "checker_log_all_failures"): "in each checker",
+    ("Garp", "down_interval"): "no keyword of keepalived's",
+}
+"""Fields that only the reader itself uses, and why."""
+
+NOT_YET = {
+    *(("Global", name) for name in ("no_email_faults", "no_checker_emails", "rs_init_notifies")),
+    *(("Global", name) for name in ("notify_priority_changes", "fifo_states_on_reload")),
+    *(("Global", name) for name in ("startup_script", "shutdown_script")),
+    *(("Global", name) for name in ("lvs_flush", "lvs_flush_on_stop")),
+    ("Tls", "ca"),
+    ("Configuration", "track_groups"),
+    ("Url", "regex_stack"),
+    ("HttpCheck", "fast_recovery"),
+    ("UdpCheck", "reply_mask"),
+    ("Fifo", "script"),
+    ("Bfd", "multihop"),
+    *((each, "track_group") for each in ("VirtualAddress", "VirtualRoute", "VirtualRule")),
+}
+"""Read from the file, and nothing follows from it yet. Take a field out when it does."""
+
+
+def fields():
+    for module in (configuration, checker, notification, syncing, tracking, vrrp):
+        for name, found in vars(module).items():
+            is_struct = isinstance(found, type) and issubclass(found, msgspec.Struct)
+            if is_struct and found.__module__ == module.__name__:
+                yield from ((name, field) for field in found.__struct_fields__)
+
+
+def text(*, of_config):
+    return "\n".join(
+        path.read_text()
+        for path in sorted(SOURCES.rglob("*.py"))
+        if (SOURCES / "config" in path.parents) is of_config and "model" not in path.parts
+    )
+
+
+def test_every_field_is_said_by_a_keyword():
+    sources = text(of_config=True)
+    missing = {
+        (struct, field)
+        for struct, field in fields()
+        if not re.search(rf'["\']{field}["\']|\b{field}=', sources)
+    }
+    assert missing == set(NOT_SAID)
+
+
+@pytest.mark.parametrize("field", sorted(NOT_YET))
+def test_what_is_promised_exists(field):
+    assert field in set(fields())
+
+
+def test_every_field_is_read_by_some_part():
+    sources = text(of_config=False)
+    unread = {
+        (struct, field)
+        for struct, field in fields()
+        if not re.search(rf"\.{field}\b", sources) and (struct, field) not in NOT_READ
+    }
+    assert unread <= NOT_YET
