@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from ipaddress import ip_address, ip_interface
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -460,6 +462,21 @@ def test_an_interface_that_joins_and_leaves_a_bridge_is_no_fault(pair):
     assert not any(isinstance(one, m.StateNow) and one.state == "FAULT" for one in ours.messages)
 
 
+def test_an_instance_that_moves_says_good_bye_where_it_was(pair):
+    other = pair.ours(m.Network(instances=(instance(priority=50, advert_interval=1.0),)), "a")
+    better = pair.ours(m.Network(instances=(instance(priority=250, advert_interval=1.0),)), "b")
+    better.wait(v="MASTER")
+    other.wait(v="BACKUP")
+    pair.sh("b", "ip link add eth5 type veth peer name eth6; ip link set eth6 up")
+    pair.sh("b", "ip addr add 10.5.0.1/24 dev eth5; ip link set eth5 up")
+    moved = instance(interface="eth5", addresses=(address("10.5.0.100/32"),))
+    better.tell(m.Network(instances=(moved,)))
+    other.wait(1.3, v="MASTER")  # after its skew, not after three seconds and more
+    better.wait(v="MASTER")
+    has(pair, "b", "10.5.0.100")
+    has_not(pair, "b")
+
+
 def test_fifo_and_renamed_instances(pair):
     fifo = pair.folder / "fifo"
     os.mkfifo(fifo)
@@ -568,3 +585,27 @@ def test_a_second_master_whose_adverts_a_firewall_drops_is_noticed_by_its_arp(pa
     assert VIP in said
     assert first.statistics().instances[0].conflicts >= 5
     assert not second.statistics().instances[0].conflicts
+
+
+def test_real_time_priority_and_locked_memory(pair):
+    script = Script(name="s", command=Command(("/bin/sleep", "0.1")), interval=0.2)
+    network = m.Network(
+        instances=(instance(track_scripts=(Tracked("s"),)),),
+        scripts=(script,),
+        realtime=7,
+        no_swap=True,
+    )
+    ours = pair.ours(network)
+    ours.wait(v="MASTER")
+    pid = ours.child.pid
+    threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    policies = {os.sched_getscheduler(one) & ~os.SCHED_RESET_ON_FORK for one in threads}
+    assert policies == {os.SCHED_RR}, "who holds the interpreter's lock must not wait for a CPU"
+    assert {os.sched_getparam(one).sched_priority for one in threads} == {7}
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert int(re.search(r"VmLck:\s+(\d+) kB", status)[1]) > 10_000
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert children
+    assert {os.sched_getscheduler(int(one)) for one in children} == {os.SCHED_OTHER}
+    ours.tell(msgspec.structs.replace(network, realtime=0, no_swap=False))
+    wait(lambda: os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK == 0, lambda: "ordinary")

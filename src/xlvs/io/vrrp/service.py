@@ -116,13 +116,16 @@ class Service:
         """Reconcile with what is wanted; unchanged instances do not notice."""
         before, self._network = self._network, wanted
         old = self._instances
+        now = self._loop.time()
+        # What ends says so from where it was.
+        self._router.retire(wanted.instances, now)
+        self._flush()
         self._instances = {one.name: one for one in wanted.instances}
         self._groups = {one.name: one for one in wanted.groups}
         self._holdings.static(before.static, wanted.static)
         self._devices()
         for one in wanted.instances:
             self._open(one)
-        now = self._loop.time()
         self._static = {
             f"{one.address} on {one.device}": (one.device, one.address)
             for one in wanted.static.addresses
@@ -135,9 +138,7 @@ class Service:
             wanted.instances, wanted.groups, _weights(wanted), now, _depending(wanted)
         )
         self._follow_static()
-        self._instances = old | self._instances
         self._flush()
-        self._instances = {one.name: one for one in wanted.instances}
         self._close_unused()
         for one in wanted.instances:
             machine = self._router.machines[one.name]

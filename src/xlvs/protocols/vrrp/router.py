@@ -114,9 +114,8 @@ class Router:
 
         ``further``: what single instances watch besides what they say themselves.
         """
+        self.retire(instances, now)
         wanted = {instance.name: instance for instance in instances}
-        for name in [name for name in self._members if not self._stays(name, wanted)]:
-            self._remove(name, now)
         self._weights = weights
         self._group_wants = tuple(groups)
         self._virtual = frozenset(
@@ -155,6 +154,16 @@ class Router:
                 self._say(member, f"cannot run: {sentence}", Level.WARNING)
         self._start_due(now)
         self._settle(now)
+
+    def retire(self, instances: Sequence[Instance], now: float) -> None:
+        """End what will be no more, or another virtual router under its old name.
+
+        ``configure`` does so, too; who asks for it before can still tell which interface
+        the last advert belongs to.
+        """
+        wanted = {instance.name: instance for instance in instances}
+        for name in [name for name in self._members if not self._stays(name, wanted)]:
+            self._remove(name, now)
 
     def _refuse_twins(self) -> None:
         """Nobody could say whose an advert is: the later of two with the same place cannot run."""

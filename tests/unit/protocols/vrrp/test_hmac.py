@@ -7,6 +7,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.protocols.vrrp.builders import instance
 
 from xlvs.model.vrrp import Authentication, AuthType
@@ -136,3 +138,10 @@ def test_one_signature_serves_all_peers():
             datagram.source,
             1000.0,
         )
+
+
+@given(st.binary(min_size=28, max_size=28), st.floats(0, 2**33))
+def test_no_invented_trailer_gets_through(trailer, wall):
+    advert, (source, _) = vector(0)
+    with pytest.raises(Rejected):
+        Verifier(AUTH, 1.0).check(replace(advert, trailer=trailer), source, wall)
