@@ -17,7 +17,6 @@
 #define SWEEP_TICKS_PER_ROUND 8
 #define SWEEP_LINES_MAX 32768
 #define SWEEP_CPUS_MAX 8192
-#define CLOCK_MONOTONIC 1
 
 struct sweep_walk {
 	__u32 at; /* IPv4's regions, then IPv6's */

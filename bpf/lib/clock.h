@@ -20,4 +20,7 @@ static __always_inline bool clock_over(__u32 now, __u32 expires)
 	return (__s32)(now - expires) >= 0;
 }
 
+/* <time.h>'s, for timers. */
+#define CLOCK_MONOTONIC 1
+
 #endif

@@ -19,6 +19,7 @@ from xlvs.datapath.records import (
     Destination,
     DestinationFlag,
     Method,
+    ServiceFlag,
     ServiceKey,
     State,
     Template,
@@ -275,3 +276,9 @@ def _state(transport: Transport, number: int) -> State:
 def used_since(held: Held, timeouts: Mapping[int, int] | tuple[int, ...], ticks: int) -> bool:
     """Whether a packet came within so many ticks, as far as its time-out tells."""
     return timeouts[held.state] - held.left <= ticks
+
+
+def others_destinations(tables: Tables) -> set[int]:
+    """Destinations of services whose address another director holds: it tells of them."""
+    standby = {id_ for id_, each in tables.services.items() if each.flags & ServiceFlag.STANDBY}
+    return {id_ for id_, d in tables.destinations.items() if d.service in standby}

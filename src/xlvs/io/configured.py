@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -26,8 +26,10 @@ from xlvs.io.health import HealthChecks
 from xlvs.io.kernel import Kernel
 from xlvs.io.paths import Paths
 from xlvs.io.redundancy import Redundancy
+from xlvs.io.sync.ipvs import Tuning
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
+from xlvs.model import settings
 from xlvs.model.configuration import Configuration
 from xlvs.model.desired import apply_all
 from xlvs.model.edit import AnyEdit
@@ -238,6 +240,7 @@ class Configured:
             lambda: self._director.effective.tables,
             self._kernel.hz,
             self._tasks,
+            tuning=tuning(settings.numbers(self._director.desired.settings)),
         )
         try:
             await self.sync.start()
@@ -294,6 +297,17 @@ class Configured:
             log.warning("what the next daemon needs cannot be saved: %s", error)
         else:
             self._saved = -1 if health is None else health.changes
+
+
+def tuning(values: Mapping[str, int]) -> Tuning:
+    """``net.ipv4.vs.sync_*``, as far as they are more than rules."""
+    found = Tuning(
+        ports=max(values["sync_ports"], 1),
+        version=values["sync_version"],
+        socket_size=values["sync_sock_size"],
+    )
+    queue = values["sync_qlen_max"]
+    return msgspec.structs.replace(found, queue_max=queue) if queue else found
 
 
 def sorry_servers(configuration: Configuration) -> set[Address]:

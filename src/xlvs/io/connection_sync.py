@@ -12,8 +12,9 @@ from xlvs.datapath.held import Held
 from xlvs.datapath.libbpf import RingBuffer
 from xlvs.datapath.records import Synced as ToTake
 from xlvs.datapath.records import SyncedResult
-from xlvs.datapath.synced import Book, Refused, used_since
+from xlvs.datapath.synced import Book, Refused, others_destinations, used_since
 from xlvs.datapath.tables import Tables
+from xlvs.io.sync.ipvs import DEFAULT, Tuning
 from xlvs.io.sync.service import Status, Sync
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
@@ -44,6 +45,8 @@ class ConnectionSync:
         tables: Callable[[], Tables],
         hz: int,
         tasks: Tasks,
+        *,
+        tuning: Tuning = DEFAULT,
     ) -> None:
         self.daemon = daemon
         self.refused: Counter[str] = Counter()
@@ -57,7 +60,7 @@ class ConnectionSync:
         self._ring = RingBuffer(maps.events_fd)
         self._untold = maps.untold()
         self._running: list[asyncio.Task[None]] = []
-        self._sync = Sync(daemon, self._deliver, self._snapshot, tasks)
+        self._sync = Sync(daemon, self._deliver, self._snapshot, tasks, tuning)
 
     async def start(self) -> None:
         """Open everything. Raises OSError."""
@@ -105,21 +108,24 @@ class ConnectionSync:
             if untold != self._untold:
                 log.warning("sync: %d changes found no room: all is told", untold - self._untold)
                 self._untold = untold
-                await self._pass(None)
+                self._sync.resync()
 
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH)
             await self._pass(round((REFRESH + 1) * self._hz))
 
-    async def _pass(self, ticks: int | None) -> None:
-        """The whole table; ``ticks``: only what was used since, None: all."""
-        timeouts = self._tables().settings.timeout
+    async def _pass(self, ticks: int) -> None:
+        """What of the whole table was used within that time, by clients of this director."""
+        tables = self._tables()
+        timeouts = tables.settings.timeout
+        others = others_destinations(tables)
         for part in self._maps.everything():
             self._offer(
                 each
                 for each in part
-                if ticks is None or each.template or used_since(each, timeouts, ticks)
+                if each.destination not in others
+                and (each.template or used_since(each, timeouts, ticks))
             )
             await asyncio.sleep(0)
 

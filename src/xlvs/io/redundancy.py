@@ -57,6 +57,7 @@ class Redundancy:
         self._statistics: asyncio.Future[m.StatisticsNow] | None = None
         self._ending = False
         self._taking: set[str] = set()
+        self._hold_until = 0.0
 
     @property
     def wanted(self) -> bool:
@@ -103,6 +104,7 @@ class Redundancy:
 
     def hold(self, seconds: float) -> None:
         """No preemption for that long; 0: go ahead."""
+        self._hold_until = clock.monotonic() + seconds
         self._send(m.Hold(seconds))
 
     async def ready(self, seconds: float) -> bool:
@@ -171,6 +173,8 @@ class Redundancy:
             )
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_MAX)
         try:
+            if self._hold_until > clock.monotonic():
+                self._send(m.Hold(self._hold_until - clock.monotonic()))
             if self._wanted is not None:
                 self._send(self._wanted)
             while line := await reader.readline():
@@ -231,8 +235,11 @@ def network(configuration: Configuration) -> m.Network:
         processes=configuration.processes,
         bfds=configuration.bfds,
         fifos=tuple(fifos),
+        track_groups=configuration.track_groups,
+        notify_priority_changes=defs.notify_priority_changes,
+        fifo_states_on_reload=defs.fifo_states_on_reload,
         asks=True,
-        realtime=defs.vrrp_rt_priority,
+        realtime=defs.vrrp_rt_priority or 1,  # a busy CPU delays adverts by 100 ms otherwise
         nice=defs.vrrp_priority,
         no_swap=defs.vrrp_no_swap,
     )
