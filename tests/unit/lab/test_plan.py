@@ -9,9 +9,11 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from xlvs.lab.plan import (
+    CLIENTS,
     LOCAL_ADDRESSES,
     METHODS,
     REPLY_TABLE,
+    SERVERS,
     TOPOLOGIES,
     VIP_NETWORK,
     VIPS,
@@ -42,6 +44,8 @@ def test_gateways_are_neighbours(plan: Plan) -> None:
         for wire in host.wires
         for address in wire.network.addresses(wire.number)
     }
+    if plan.name == "pair":  # whoever of the two is master
+        there |= {*CLIENTS.addresses(1), *SERVERS.addresses(1)}
     for host in plan.hosts:
         near = [ip_network(prefix) for wire in host.wires for prefix in wire.network.prefixes]
         for route in host.routes:

@@ -37,6 +37,7 @@ def reconfigure(
     """From what there is to what the file says now. Nothing happens to what is the same."""
     wanted = units(services)
     others = dict(state.files) != dict(files)
+    owners = {each.service.key: id_ for id_, unit in state.units.items() for each in unit.members}
     state.files = dict(files)
     for id_ in [each for each in state.units if each not in wanted]:
         _remove(state, state.units.pop(id_), out)
@@ -51,6 +52,12 @@ def reconfigure(
         state.units[id_] = unit
         if others or unit.members != members:
             _update(state, unit, members, now, out)
+    # Whoever lost a service to another has withdrawn what health said of it.
+    for id_, unit in state.units.items():
+        if any(owners.get(each.service.key, id_) != id_ for each in unit.members):
+            for server in unit.servers.values():
+                place(state, server, now, out)
+            replace(state, unit, now, out)
     state.changes += 1
 
 

@@ -249,8 +249,9 @@ class Machine:
             else:
                 self._to_master(now, "owner of the addresses")
             return
+        returns = self.state is State.FAULT
         self._to_backup(now, "started")
-        if self._holds(now) and self._timer is not None:
+        if returns and self._holds(now) and self._timer is not None:
             # A link that has just come back may not pass frames yet. Who would have to learn
             # connections from a master gives that one time to be heard.
             self._timer += SETTLE

@@ -24,7 +24,7 @@ from xlvs.protocols.vrrp.effects import (
     State,
     Take,
 )
-from xlvs.protocols.vrrp.machine import Event, Machine
+from xlvs.protocols.vrrp.machine import SETTLE, Event, Machine
 
 V3_DOWN = 3 + 156 / 256  # priority 100, 1 s
 
@@ -176,6 +176,19 @@ def test_and_not_when_the_master_is_dead():
     machine.hold(100.0, 0.0)
     machine.startup(0.0)
     machine.tick(V3_DOWN)
+    assert machine.state is State.MASTER
+
+
+def test_after_a_fault_a_held_one_gives_a_master_time_to_be_heard():
+    machine = Machine(instance())
+    machine.startup(0.0)
+    machine.set_faults(("eth0 is down",), 1.0)
+    machine.hold(100.0, 1.0)
+    machine.set_faults((), 2.0)
+    assert machine.state is State.BACKUP
+    machine.tick(2.0 + V3_DOWN)
+    assert machine.state is State.BACKUP
+    machine.tick(2.0 + V3_DOWN + SETTLE)
     assert machine.state is State.MASTER
 
 
