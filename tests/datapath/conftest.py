@@ -86,12 +86,12 @@ def forget_build(folder: Path) -> None:
 
 
 def empty(path: DataPath) -> None:
-    """Clear every map, but for the timer, the ring buffer, and what the loader wrote once.
+    """Clear every map, but for timers, ring buffers, and what the loader wrote once.
 
     Loading takes far longer.
     """
     for each in path.maps():
-        if each.name not in ("sweepers", "events", "geometry"):
+        if each.name not in ("sweepers", "sync_timers", "events", "sync_events", "geometry"):
             each.clear()
 
 

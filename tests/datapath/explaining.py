@@ -18,7 +18,7 @@ from xlvs.wire.explanation import Explanation, Packet
 
 from .world import CLIENT_MAC, MAC0, MAC1, Out, World, mac_bytes
 
-SILENT = ("events", "sweepers")
+SILENT = ("events", "sync_events", "sweepers", "sync_timers")
 """A ring buffer and a timer: nothing to read."""
 
 

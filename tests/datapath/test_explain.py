@@ -107,7 +107,7 @@ def opened_read_only(name: str, folder: Path) -> libbpf.Object:
     flags = library().bpf_map__map_flags
     made = libbpf.Object(str(OBJECTS / name), str(folder))
     for each in made.maps():
-        if each.pinned and each.name not in {"events", "sweepers"}:
+        if each.pinned and each.name not in {"events", "sync_events", "sweepers", "sync_timers"}:
             # No program can write an array of maps: what it could write are the maps in it.
             handle = inner(each.handle) or each.handle
             set_flags(handle, flags(handle) | RDONLY_PROG)

@@ -58,6 +58,7 @@ PROGRAMS = {
     "xlvs_commit",
     "xlvs_now",
     "xlvs_start_sweep",
+    "xlvs_sync",
 }
 
 
