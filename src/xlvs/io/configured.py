@@ -25,7 +25,7 @@ from xlvs.io.filestate import FileState
 from xlvs.io.health import HealthChecks
 from xlvs.io.kernel import Kernel
 from xlvs.io.paths import Paths
-from xlvs.io.redundancy import Redundancy
+from xlvs.io.redundancy import HOLD, Redundancy
 from xlvs.io.sync.ipvs import Tuning
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
@@ -38,9 +38,6 @@ from xlvs.model.service import Address, DestinationKey, ServiceKey
 
 SAVE_PERIOD = 5.0
 """Seconds between two looks at whether there is something to save."""
-
-HOLD = 3.0
-"""Seconds without preemption that are asked for while connections are not in sync."""
 
 PATIENCE = 30.0
 """Seconds after which a backup may preempt without knowing its peers' connections."""
@@ -87,7 +84,7 @@ class Configured:
         self._maps: SyncMaps | None = None
         self._saved = -1
         self._working = asyncio.Lock()
-        self._holding = False
+        self._released = 0.0  # the time as a backup that was told to go ahead
 
     async def read(self) -> Configuration:
         """What the file says now. Raises ConfigurationError."""
@@ -268,10 +265,10 @@ class Configured:
             behind = self.sync is not None and (fault or not self.sync.is_fresh(waited))
             if behind and self.redundancy.wanted and (fault or waited < PATIENCE):
                 self.redundancy.hold(HOLD)
-                self._holding = True
-            elif self._holding:
+                self._released = 0.0
+            elif self._released != self.redundancy.backup_since and not fault:
                 self.redundancy.hold(0)
-                self._holding = False
+                self._released = self.redundancy.backup_since
                 if behind:
                     log.warning("connections are not in sync after %g s: no more waiting", PATIENCE)
             await asyncio.sleep(WATCH_PERIOD)

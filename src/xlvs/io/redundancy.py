@@ -29,6 +29,9 @@ _AGAIN = 1.0  # seconds after the process ended by itself
 _STOP = 3.0  # seconds that it may take to hand over
 _ASK = 2.0
 
+HOLD = 3.0
+"""Seconds without preemption that are asked for while connections are not in sync."""
+
 MASTER, BACKUP, FAULT = "MASTER", "BACKUP", "FAULT"
 
 log = logging.getLogger("xlvs.vrrp")
@@ -239,6 +242,7 @@ def network(configuration: Configuration) -> m.Network:
         notify_priority_changes=defs.notify_priority_changes,
         fifo_states_on_reload=defs.fifo_states_on_reload,
         asks=True,
+        hold_after_fault=HOLD if configuration.sync and configuration.sync.peers else 0.0,
         realtime=defs.vrrp_rt_priority or 1,  # a busy CPU delays adverts by 100 ms otherwise
         nice=defs.vrrp_priority,
         no_swap=defs.vrrp_no_swap,

@@ -38,7 +38,6 @@ NOT_YET = {
     ("Configuration", "track_groups"),
     ("Url", "regex_stack"),
     ("HttpCheck", "fast_recovery"),
-    ("UdpCheck", "reply_mask"),
     ("Fifo", "script"),
     ("Bfd", "multihop"),
     *((each, "track_group") for each in ("VirtualAddress", "VirtualRoute", "VirtualRule")),

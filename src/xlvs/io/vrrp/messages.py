@@ -44,6 +44,8 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     realtime: int = 0
     nice: int | None = None
     no_swap: bool = False
+    hold_after_fault: float = 0.0
+    """Seconds without preemption after an interface returns, unless ``Hold`` ends them."""
     asks: bool = False
     """Whether ``Taking`` is told, and ``Go`` waited for, before addresses are taken."""
     notify: bool = True

@@ -134,6 +134,7 @@ class Service:
         self._anywhere = any(not one.interface for one in wanted.instances)
         if self._anywhere:
             self._look_everywhere()
+        self._router.hold_after_faults(wanted.hold_after_fault)
         self._router.configure(
             wanted.instances, wanted.groups, _weights(wanted), now, _depending(wanted)
         )

@@ -107,6 +107,8 @@ class Machine:
         self.rival: Address | None = None
         """Who else believes to be master, while this one is."""
         self.faults: tuple[str, ...] = ()
+        self.hold_after_fault = 0.0
+        """Seconds for which a link that returns means ``hold``."""
         self.changed_at = 0.0
         self._effects: list[Effect] = []
         self._timer: float | None = None
@@ -250,6 +252,9 @@ class Machine:
                 self._to_master(now, "owner of the addresses")
             return
         returns = self.state is State.FAULT
+        if returns and self.hold_after_fault:
+            # What peers did meanwhile is not known here, and nobody can say so sooner.
+            self._held_until = max(self._held_until or now, now + self.hold_after_fault)
         self._to_backup(now, "started")
         if returns and self._holds(now) and self._timer is not None:
             # A link that has just come back may not pass frames yet. Who would have to learn

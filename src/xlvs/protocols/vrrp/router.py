@@ -97,6 +97,7 @@ class Router:
         self._effects: list[Effect] = []
         self._settled = 0  # so many effects the sync groups have seen
         self._held_until: float | None = None
+        self._hold_after_fault = 0.0
         self.strangers = 0
         """Packets of virtual routers that are not ours, and what was no VRRP."""
 
@@ -131,6 +132,7 @@ class Router:
                 member = self._members[name] = _Member(Machine(instance))
                 member.start_at = now + instance.start_delay
                 member.machine.hold(self._held_until, now)
+                member.machine.hold_after_fault = self._hold_after_fault
                 fresh.append(member)
             elif member.instance != instance:
                 member.machine.reconfigure(instance, now)
@@ -311,6 +313,12 @@ class Router:
         for member in self._members.values():
             member.machine.hold(until, now)
         self._settle(now)
+
+    def hold_after_faults(self, seconds: float) -> None:
+        """How long a link that returns is to mean ``hold``; 0: not at all."""
+        self._hold_after_fault = seconds
+        for member in self._members.values():
+            member.machine.hold_after_fault = seconds
 
     def tick(self, now: float) -> None:
         """The deadline has come."""

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from xlvs.model.checker import UdpCheck
 from xlvs.protocols.checks import udp
+from xlvs.protocols.checks.outcome import Outcome
 
 REPLY = UdpCheck(require_reply=True, min_reply_length=2, max_reply_length=4)
 
@@ -25,10 +27,12 @@ def test_lengths(reply: bytes, cause: str) -> None:
 
 
 def test_content() -> None:
-    assert udp.judge(REPLY, b"\x12\x34", b"\x12\x04", b"\xff\x0f").ok
-    wrong = udp.judge(REPLY, b"\x12\x34", b"\x12\x05", b"\xff\x0f")
-    assert wrong.cause == "byte 1 of the reply is 34, expected 05"
-    assert udp.judge(REPLY, b"\x12\x34", b"\x12").ok
+    def judged(reply: bytes, mask: bytes = b"") -> Outcome:
+        return udp.judge(replace(REPLY, reply=reply, reply_mask=mask), b"\x12\x34")
+
+    assert judged(b"\x12\x04", b"\xff\x0f").ok
+    assert judged(b"\x12\x05", b"\xff\x0f").cause == "byte 1 of the reply is 34, expected 05"
+    assert judged(b"\x12").ok
 
 
 def test_silence() -> None:

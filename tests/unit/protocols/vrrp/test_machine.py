@@ -192,6 +192,20 @@ def test_after_a_fault_a_held_one_gives_a_master_time_to_be_heard():
     assert machine.state is State.MASTER
 
 
+def test_a_link_that_returns_means_hold():
+    machine = Machine(instance(priority=200))
+    machine.hold_after_fault = 3.0
+    machine.startup(0.0)
+    machine.set_faults(("eth0 is down",), 1.0)
+    machine.set_faults((), 2.0)
+    machine.received(heard(100), 2.5)
+    assert machine.state is State.BACKUP
+    machine.hold(None, 2.6)
+    deadline = machine.deadline
+    machine.received(heard(100), 3.0)
+    assert machine.deadline == deadline, "what is lower does not count any more"
+
+
 def test_a_held_owner_does_not_begin_as_master():
     machine = Machine(instance(priority=255))
     machine.hold(10.0, 0.0)
