@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from xlvs.config.keepalived.places import ConfigurationError
-from xlvs.datapath.observed import Way
+from xlvs.datapath.observed import Way, way_to
 from xlvs.engine.in_words import in_words
-from xlvs.engine.reconcile import owned, reconcile
+from xlvs.engine.reconcile import Owned, owned, reconcile
 from xlvs.io import clock, filestate
 from xlvs.io.config_files import read_configuration
 from xlvs.io.connection_sync import ConnectionSync
@@ -24,15 +24,17 @@ from xlvs.io.director import Director
 from xlvs.io.filestate import FileState
 from xlvs.io.health import HealthChecks
 from xlvs.io.kernel import Kernel
+from xlvs.io.notification.runner import Runner
 from xlvs.io.paths import Paths
 from xlvs.io.redundancy import HOLD, Redundancy
 from xlvs.io.sync.ipvs import Tuning
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
 from xlvs.model import settings
-from xlvs.model.configuration import Configuration
+from xlvs.model.configuration import Configuration, LvsFlush
 from xlvs.model.desired import apply_all
-from xlvs.model.edit import AnyEdit
+from xlvs.model.edit import AnyEdit, DeleteService
+from xlvs.model.notification import Command
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address, DestinationKey, ServiceKey
 
@@ -69,7 +71,7 @@ class Configured:
         self.loaded = 0.0
         self.reloads = 0
         self.refusals = 0
-        self.redundancy = Redundancy(tasks, self._role_changed)
+        self.redundancy = Redundancy(tasks, self._role_changed, self._bfd_changed)
         self.health: HealthChecks | None = None
         self.sync: ConnectionSync | None = None
         self._config_id = config_id
@@ -119,6 +121,7 @@ class Configured:
         edits = self._edits(self.configuration)
         apply_all(self._director.desired, edits, "abort")  # refused before anything is done
         assert self.health is not None  # noqa: S101 - prepare() made it
+        await self._script(self.configuration.globals.startup_script)
         self.health.start()
         await self._apply(edits, self.configuration)
         await self.redundancy.configure(self.configuration)
@@ -153,8 +156,11 @@ class Configured:
         await self.redundancy.stop()
         if self.health is not None:
             self._save()
-            await self.health.stop(for_good=False)
+            flushed = self.configuration.globals.lvs_flush_on_stop is not LvsFlush.NO
+            await self.health.stop(for_good=flushed)
         await self._stop_sync()
+        self._flush()
+        await self._script(self.configuration.globals.shutdown_script)
         if self._maps is not None:
             self._maps.close()
 
@@ -166,9 +172,35 @@ class Configured:
     # ---- changes
 
     def _edits(self, wanted: Configuration) -> list[AnyEdit]:
-        return reconcile(
-            self._director.desired, self._owned, wanted.services, wanted.globals.timeouts
+        before: Owned = self._owned
+        if wanted.globals.lvs_flush and not self.reloads:
+            # At a start whatever else there is goes, as keepalived has it.
+            before = {**dict.fromkeys(self._director.desired.services, ()), **self._owned}
+        return reconcile(self._director.desired, before, wanted.services, wanted.globals.timeouts)
+
+    async def _script(self, command: Command | None) -> None:
+        if command is None:
+            return
+        defs = self.configuration.globals
+        runner = Runner(
+            user=defs.script_user, group=defs.script_group, secure=defs.enable_script_security
         )
+        ended = await runner.run(command)
+        if ended.status or ended.fault:
+            why = ended.fault or f"it ended with status {ended.status}"
+            log.warning("%s: %s", command.argv[0], why)
+
+    def _flush(self) -> None:
+        """``lvs_flush_on_stop``: services do not outlive the daemon."""
+        does = self.configuration.globals.lvs_flush_on_stop
+        if does is LvsFlush.NO:
+            return
+        keys = self._director.desired.services.keys()
+        gone = keys if does is LvsFlush.ALL else keys & self._owned.keys()
+        try:
+            self._director.edit([DeleteService(key=key) for key in gone], go_on=True)
+        except Problem as problem:
+            log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
 
     async def _change(self, wanted: Configuration) -> None:
         edits = self._edits(wanted)
@@ -205,7 +237,8 @@ class Configured:
         log.error("%s is refused, everything stays as it was:\n%s", self.path, why)
 
     def _way(self, address: Address) -> Way | None:
-        return self._director.effective.ways.get(address)
+        # Not by what is in rotation: a server that is out is asked the same way.
+        return way_to(self._director.observed, address)
 
     # ---- VRRP and sync
 
@@ -223,6 +256,10 @@ class Configured:
                 self.sync.role(master=self.redundancy.is_master(sync.instance))
             except OSError as error:
                 log.error("sync: %s", error)  # noqa: TRY400
+
+    def _bfd_changed(self, name: str, up: bool) -> None:  # noqa: FBT001 - a callback's shape
+        if self.health is not None:
+            self.health.bfd(name, up=up)
 
     async def _start_sync(self) -> None:
         wanted = self.configuration.sync

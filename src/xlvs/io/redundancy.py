@@ -40,10 +40,16 @@ log = logging.getLogger("xlvs.vrrp")
 class Redundancy:
     """Which virtual addresses are ours now.
 
-    ``changed`` is called after every change of a state.
+    ``changed`` is called after every change of a state, ``bfd`` when a session of BFD comes up
+    or goes down.
     """
 
-    def __init__(self, tasks: Tasks, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        changed: Callable[[], None],
+        bfd: Callable[[str, bool], None],
+    ) -> None:
         self.states: dict[str, m.StateNow] = {}
         """By instance."""
         self.remarks: list[str] = []
@@ -52,6 +58,7 @@ class Redundancy:
         """When an instance last became a backup."""
         self._tasks = tasks
         self._changed = changed
+        self._bfd = bfd
         self._wanted: m.Network | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -181,7 +188,7 @@ class Redundancy:
             if self._wanted is not None:
                 self._send(self._wanted)
             while line := await reader.readline():
-                self._hear(line)
+                self._read(line)
         except (ConnectionError, ValueError) as error:
             log.warning("the VRRP process: %s", error)
         finally:
@@ -196,12 +203,13 @@ class Redundancy:
                 self._ready.clear()
             self._writer.write(m.line(message))
 
-    def _hear(self, line: bytes) -> None:
+    def _read(self, line: bytes) -> None:
         try:
-            message = m.up(line)
+            self._hear(m.up(line))
         except msgspec.DecodeError as error:
             log.warning("the VRRP process said what cannot be read: %s", error)
-            return
+
+    def _hear(self, message: m.Up) -> None:
         match message:
             case m.Taking(instance=instance):
                 self._taking.add(instance)
@@ -216,6 +224,8 @@ class Redundancy:
                 self._changed()
             case m.Ready():
                 self._ready.set()
+            case m.BfdNow(name=name, up=up):
+                self._bfd(name, up)
             case m.StatisticsNow():
                 if self._statistics is not None and not self._statistics.done():
                     self._statistics.set_result(message)

@@ -31,16 +31,10 @@ NOT_READ = {
 
 NOT_YET = {
     *(("Global", name) for name in ("no_email_faults", "no_checker_emails", "rs_init_notifies")),
-    *(("Global", name) for name in ("notify_priority_changes", "fifo_states_on_reload")),
-    *(("Global", name) for name in ("startup_script", "shutdown_script")),
-    *(("Global", name) for name in ("lvs_flush", "lvs_flush_on_stop")),
     ("Tls", "ca"),
-    ("Configuration", "track_groups"),
     ("Url", "regex_stack"),
     ("HttpCheck", "fast_recovery"),
     ("Fifo", "script"),
-    ("Bfd", "multihop"),
-    *((each, "track_group") for each in ("VirtualAddress", "VirtualRoute", "VirtualRule")),
 }
 """Read from the file, and nothing follows from it yet. Take a field out when it does."""
 
