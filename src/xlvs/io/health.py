@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from xlvs.datapath.observed import Way
 from xlvs.engine.health.effects import (
     Effect,
@@ -37,7 +39,7 @@ from xlvs.io.notification.mail import Mailer
 from xlvs.io.notification.runner import Runner
 from xlvs.io.tasks import Tasks
 from xlvs.model.configuration import Configuration
-from xlvs.model.notification import Command
+from xlvs.model.notification import Command, Fifo
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address, Service, ServiceKey
 from xlvs.model.tracking import File
@@ -97,13 +99,20 @@ class HealthChecks:
         self._prober = Prober(self._runner, self._tracked.get, shown)
         self._mailer = Mailer(defs.mail, self._prober.connector)
         self._mailing = self._tasks.start("health: mail", self._mailer.work())
-        self._fifos = [
-            _fifo(each.path) for each in (defs.notify_fifo, defs.lvs_notify_fifo) if each
+        heard = (defs.notify_fifo, defs.lvs_notify_fifo)
+        self._fifos = [_fifo(each.path) for each in heard if each is not None]
+        # Whoever writes to them: their readers are the daemon's.
+        readers = [each for each in (*heard, defs.vrrp_notify_fifo) if each is not None]
+        self._readers = [
+            self._loop.create_task(self._run_to_end(reader))
+            for reader in map(_reader, readers)
+            if reader is not None
         ]
 
     async def _close(self) -> None:
-        self._mailing.cancel()
-        await asyncio.gather(self._mailing, return_exceptions=True)
+        for task in (self._mailing, *self._readers):
+            task.cancel()
+        await asyncio.gather(self._mailing, *self._readers, return_exceptions=True)
         self._prober.close()
         self._runner.close()
         for each in self._fifos:
@@ -324,6 +333,12 @@ def _fifo(path: str) -> FifoWriter:
     return fifo
 
 
+def _reader(fifo: Fifo) -> Command | None:
+    """The program that reads it, with its path behind its own arguments."""
+    script = fifo.script
+    return None if script is None else replace(script, argv=(*script.argv, fifo.path))
+
+
 def _alerts(configuration: Configuration) -> Alerts:
     defs = configuration.globals
     wanted = defs.smtp_alert if defs.smtp_alert_checker is None else defs.smtp_alert_checker
@@ -341,4 +356,5 @@ def _means(configuration: Configuration) -> object:
         defs.mail,
         defs.notify_fifo,
         defs.lvs_notify_fifo,
+        defs.vrrp_notify_fifo,
     )

@@ -34,7 +34,6 @@ NOT_YET = {
     ("Tls", "ca"),
     ("Url", "regex_stack"),
     ("HttpCheck", "fast_recovery"),
-    ("Fifo", "script"),
 }
 """Read from the file, and nothing follows from it yet. Take a field out when it does."""
 
