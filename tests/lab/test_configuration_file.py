@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from xlvs.lab import Lab
 from xlvs.lab.director import Director
+from xlvs.lab.lab import realserver_up
 from xlvs.lab.realserver import RealServer
 
 VIP = "10.0.0.2"  # DR's
@@ -54,8 +56,9 @@ def text(folder: Path, *servers: tuple[int, int]) -> str:
 class Following:
     """A director with a file."""
 
-    def __init__(self, director: Director, folder: Path) -> None:
+    def __init__(self, director: Director, hook: str, folder: Path) -> None:
         self.director = director
+        self.hook = hook
         self.folder = folder
         self.file = folder / "keepalived.conf"
 
@@ -88,7 +91,7 @@ class Following:
 @pytest.fixture
 def following(prepared: Lab, hook: str, tmp_path: Path) -> Iterator[Following]:
     director = prepared.director
-    found = Following(director, tmp_path)
+    found = Following(director, hook, tmp_path)
     found.write(text(tmp_path, (1, 1), (2, 2)), reload=False)
     director.start_xlvsd(hook, extra=["-f", str(found.file)])
     yield found
@@ -153,3 +156,78 @@ def test_a_wrong_file_changes_nothing_and_says_why(following: Following) -> None
     assert "roundrobin" in said
     following.write(text(following.folder, (1, 9)))
     following.until_rotation(s11=9)
+
+
+def test_health_outlives_the_daemon(following: Following, prepared: Lab) -> None:
+    """A restarted daemon neither sends clients to a dead server nor tells anybody again."""
+    first, director = prepared.real_servers[0], following.director
+    following.until_rotation(s11=1, s12=2)
+    mute(first, on=True)
+    try:
+        following.until_rotation(s12=2)
+        # What it knows is written down every few seconds, and at its end.
+        director.end_xlvsd()
+        director.start_xlvsd(following.hook, extra=["-f", str(following.file)])
+        assert following.rotation() == {"12": 2}
+        assert "is down" not in director.said().partition("ready")[0].rpartition("ended")[2]
+    finally:
+        mute(first, on=False)
+    following.until_rotation(s11=1, s12=2)
+
+
+def test_status_says_why_a_server_is_down(following: Following, prepared: Lab) -> None:
+    first = prepared.real_servers[0]
+    following.until_rotation(s11=1, s12=2)
+    mute(first, on=True)
+    try:
+        following.until_rotation(s12=2)
+        said = following.director.xlvs("status", check=False).stdout
+        assert str(following.file) in " ".join(said.split())
+        assert "1 of 2 servers up" in said
+        assert "timed out" in said
+        status = json.loads(following.director.xlvs("status --json", check=False).stdout)
+        (service,) = status["file"]["services"]
+        down = next(each for each in service["servers"] if not each["up"])
+        assert not down["in_rotation"]
+        assert down["last_failure"]["cause"].startswith("timed out")
+        assert abs(down["last_failure"]["at"] - time.time()) < 60
+    finally:
+        mute(first, on=False)
+    following.until_rotation(s11=1, s12=2)
+
+
+def test_plan_says_what_a_reload_would_do(following: Following, tmp_path: Path) -> None:
+    following.until_rotation(s11=1, s12=2)
+    other = tmp_path / "other.conf"
+    other.write_text(text(tmp_path, (1, 5), (3, 1)))
+    said = following.director.xlvs(["plan", str(other)]).stdout
+    assert said.splitlines() == [
+        "remove 10.2.0.12:80 of tcp 10.0.0.2:80",
+        "change 10.2.0.11:80 of tcp 10.0.0.2:80: weight 1 becomes 5",
+        "add 10.2.0.13:80 of tcp 10.0.0.2:80: method dr, weight 1",
+    ]
+    assert following.rotation() == {"11": 1, "12": 2}
+    assert following.director.xlvs(["plan", str(following.file)]).stdout == "nothing changes\n"
+    other.write_text("virtual_server 10.0.0.2 80 {\n    lb_algo none\n}\n")
+    refused = following.director.xlvs(["plan", str(other)], check=False)
+    assert refused.returncode == 1
+    assert f"{other}:2:" in refused.stderr
+
+
+def test_a_probe_takes_clients_way(following: Following, prepared: Lab) -> None:
+    """A DR server that answers its own address, but has the virtual one no more."""
+    first = prepared.real_servers[0]
+    way = text(following.folder, (1, 1), (2, 2)).replace(
+        "connect_timeout 1\n", "connect_timeout 1\n            through_datapath\n"
+    )
+    following.write(way)
+    time.sleep(1)
+    following.until_rotation(s11=1, s12=2)
+    first.realserver("down")
+    try:
+        following.until_rotation(s12=2)
+        said = following.director.xlvs("status", check=False).stdout
+        assert VIP in said.partition("last failure")[2]
+    finally:
+        first.realserver(*realserver_up(prepared.plan, "dr"))
+    following.until_rotation(s11=1, s12=2)
