@@ -89,6 +89,7 @@ class Configured:
         self._maps: SyncMaps | None = None
         self._saved = -1
         self._working = asyncio.Lock()
+        self._present: frozenset[Address] | None = None
         self._released = 0.0  # the time as a backup that was told to go ahead
 
     async def read(self) -> Configuration:
@@ -169,7 +170,8 @@ class Configured:
 
     def addresses(self, present: frozenset[Address]) -> None:
         """The director's own addresses changed."""
-        if self.health is not None:
+        if self.health is not None and present != self._present:
+            self._present = present
             self.health.addresses(present)
 
     # ---- changes

@@ -18,6 +18,7 @@ from xlvs.io.sync.ipvs import DEFAULT, Tuning
 from xlvs.io.sync.service import Status, Sync
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
+from xlvs.model.problem import Problem
 from xlvs.model.synced import Synced
 from xlvs.model.syncing import SyncDaemon
 
@@ -164,7 +165,11 @@ class ConnectionSync:
             except Refused as refused:
                 self.refused[refused.reason.value] += 1
         for _ in range(_TRIES):
-            results = self._maps.take(wanted)
+            try:
+                results = self._maps.take(wanted)
+            except Problem as problem:
+                log.error("sync: %s", problem.message)  # noqa: TRY400 - a sentence
+                break
             again: list[ToTake] = []
             for taken, result in zip(wanted, results, strict=True):
                 if result in {SyncedResult.OPENED, SyncedResult.UPDATED}:
