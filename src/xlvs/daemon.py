@@ -392,7 +392,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(config)
     except Problem as problem:
-        log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
+        log.error("%s", problem)  # noqa: TRY400 - a sentence, no traceback
         verdict = getattr(problem, "log", "")
         if verdict:
             log.error("%s", verdict)  # noqa: TRY400 - the verifier's words
