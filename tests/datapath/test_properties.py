@@ -213,25 +213,35 @@ class Story:
         out = self.director.server(packet, int(_mac(server)[-1]))
         self._sound(packet, out)
         if out.reason == "fwd_reply":
-            self._answer(packet, out, server)
+            self._answer(packet, out, server, known)
 
-    def _answer(self, packet: Packet, out: Out, server: r.Destination) -> None:
+    def _answer(
+        self, packet: Packet, out: Out, server: r.Destination, before: list[Connection]
+    ) -> None:
         ip = out.packet.getlayer(IP) or out.packet.getlayer(IPv6)
         assert ip is not None
         protocol = w.TCP if TCP in out.packet else w.UDP
-        found = self._connection(ip.dst, ip.payload.dport, ip.src, ip.payload.sport, protocol)
+        ends = (ip.dst, ip.payload.dport, ip.src, ip.payload.sport, protocol)
+        # One whose time was nearly over may have ended since.
+        found = self._connection(*ends) or self._connection(*ends, among=before)
         assert found is not None, f"{packet!r} went to {ip.dst} for nobody"
         owner = self.director.destinations[found.destination]
         assert owner.address == server.address, f"{packet!r} is an answer of another's server"
 
     def _connection(
-        self, client: str, client_port: int, virtual: str, virtual_port: int, protocol: int
+        self,
+        client: str,
+        client_port: int,
+        virtual: str,
+        virtual_port: int,
+        protocol: int,
+        among: list[Connection] | None = None,
     ) -> Connection | None:
         wanted = (client, client_port, virtual, virtual_port)
         transport = r.Transport.TCP if protocol == w.TCP else r.Transport.UDP
         found = [
             each
-            for each in self.director.connections()
+            for each in (self.director.connections() if among is None else among)
             if not each.template
             and each.protocol == transport
             and wanted == (each.client, each.client_port, each.virtual_address, each.virtual_port)
