@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import compress
+from socket import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, ntohs
 from typing import NamedTuple
 
-from xlvs.datapath.addresses import AF_INET, AF_INET6, packed
+from xlvs.datapath.addresses import family, packed
 from xlvs.datapath.connections import Shape, live_places
 from xlvs.datapath.records import (
     CONNECTION_GENERATION_SHIFT,
@@ -33,7 +34,14 @@ _HALF = 1 << 31
 _PROTOCOL_MASK = 7
 _METHOD_MASK = len(Method) - 1
 _GENERATION = _TICKS >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
-_NUMBERS = {Transport.TCP: 6, Transport.UDP: 17, Transport.SCTP: 132, Transport.IP: 0}
+
+# As IP numbers them; 0 of a mark's template, which is of any.
+PROTOCOL_NUMBERS = {
+    Transport.TCP: IPPROTO_TCP,
+    Transport.UDP: IPPROTO_UDP,
+    Transport.SCTP: IPPROTO_SCTP,
+    Transport.IP: 0,
+}
 
 
 class Held(NamedTuple):
@@ -88,16 +96,11 @@ class Holder:
         line, way = divmod(tenant.at, self._shape.ways)
         at = line * self._shape.line
         one = lines[at : at + self._shape.line]
-        found = self.read_way(one, way, now, line)
-        return found if found is not None and found.tenant == tenant else None
-
-    def read_way(self, line: memoryview, way: int, now: int, number: int) -> Held | None:
-        """One place of one line."""
-        live, copy = live_places(line, self._shape, way)
+        live, copy = live_places(one, self._shape, way)
         if live is None or not live[0]:
             return None
-        fields = next(self._ways[way].iter_unpack(copy))
-        return self._held(number * self._shape.ways + way, fields, now)
+        found = self._held(tenant.at, next(self._ways[way].iter_unpack(copy)), now)
+        return found if found is not None and found.tenant == tenant else None
 
     def _held(
         self,
@@ -116,10 +119,10 @@ class Holder:
         return Held(
             tenant=Tenant(at, word & _GENERATION | self._shape.v6),
             transport=Transport(kind & ~Transport.TEMPLATE),
-            client=_address(src),
-            client_port=_swapped(sport),
-            virtual=_address(dst),
-            virtual_port=_swapped(dport),
+            client=ip_address(src),
+            client_port=ntohs(sport),
+            virtual=ip_address(dst),
+            virtual_port=ntohs(dport),
             destination=destination,
             state=State(word & CONNECTION_STATE),
             left=left,
@@ -128,7 +131,7 @@ class Holder:
             no_output=bool(word & ConnectionFlag.NO_OUTPUT),
             controlled=bool(word & ConnectionFlag.CONTROLLED),
             block=block if full else 0,
-            local_port=_swapped(local_port) if full else 0,
+            local_port=ntohs(local_port) if full else 0,
         )
 
 
@@ -154,8 +157,8 @@ def to_take(
         dst=packed(held.virtual),
         sport=held.client_port,
         dport=held.virtual_port,
-        protocol=_NUMBERS[held.transport],
-        family=AF_INET if held.client.version == 4 else AF_INET6,  # noqa: PLR2004 - IP's
+        protocol=PROTOCOL_NUMBERS[held.transport],
+        family=family(held.client),
         destination=held.destination,
         state=held.state,
         flags=flags,
@@ -165,11 +168,3 @@ def to_take(
         block=held.block,
         local_port=held.local_port,
     )
-
-
-def _address(data: bytes) -> Address:
-    return ip_address(data)
-
-
-def _swapped(port: int) -> int:
-    return (port & 0xFF) << 8 | port >> 8

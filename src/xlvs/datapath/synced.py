@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_address
-from socket import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
-from xlvs.datapath.addresses import AF_INET, AF_INET6, packed
+from xlvs.datapath.addresses import AF_INET, AF_INET6, packed, unpacked
 from xlvs.datapath.connections import Server
-from xlvs.datapath.held import Held, to_take
+from xlvs.datapath.held import PROTOCOL_NUMBERS, Held, to_take
 from xlvs.datapath.records import (
     Destination,
     DestinationFlag,
@@ -30,13 +29,7 @@ from xlvs.datapath.records import Synced as ToTake
 from xlvs.datapath.tables import NO_BLOCK, Tables
 from xlvs.model.synced import Flag, Forward, Synced, TemplateState
 
-_NUMBERS = {
-    Transport.TCP: IPPROTO_TCP,
-    Transport.UDP: IPPROTO_UDP,
-    Transport.SCTP: IPPROTO_SCTP,
-    Transport.IP: 0,
-}
-_TRANSPORTS = {number: transport for transport, number in _NUMBERS.items()}
+_TRANSPORTS = {number: transport for transport, number in PROTOCOL_NUMBERS.items()}
 _FORWARDS = {
     Method.NAT: Forward.NAT,
     Method.DR: Forward.DR,
@@ -113,12 +106,12 @@ class Book:
         full = held.method is Method.FULLNAT and not held.template
         local = self._tables.port_blocks.get(held.block, b"") if full else b""
         return Synced(
-            protocol=_NUMBERS[held.transport],
+            protocol=PROTOCOL_NUMBERS[held.transport],
             client=held.client.packed,
             client_port=held.client_port,
             virtual=held.virtual.packed,
             virtual_port=held.virtual_port,
-            server=_plain(d.address),
+            server=unpacked(d.address).packed,
             server_port=_port(d, held.virtual_port)
             if not held.template
             else _template_port(d, held),
@@ -127,7 +120,7 @@ class Book:
             timeout=life / self._hz,
             fwmark=service.key.fwmark,
             idle=(life - held.left) / self._hz,
-            local=_plain(local) if local else b"",
+            local=unpacked(local).packed if local else b"",
             local_port=held.local_port if full else 0,
         )
 
@@ -227,13 +220,6 @@ class Book:
                 if self._tables.port_blocks.get(block) == local:
                     return block
         raise Refused(Refusal.LOCAL)
-
-
-def _plain(address: bytes) -> bytes:
-    """Four bytes of what is IPv4."""
-    found = ip_address(address)
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).packed
 
 
 def _port(d: Destination, virtual: int) -> int:

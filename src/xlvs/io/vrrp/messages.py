@@ -117,7 +117,7 @@ class BfdNow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class RivalSeen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Up: a master heard an advert of lower priority. ``first``: of this split brain."""
+    """Up: a master heard an advert of lower priority."""
 
     instance: str
     peer: str
