@@ -85,10 +85,6 @@ class ConnectionSync:
         """Master or backup in IPVS's protocol. Raises OSError."""
         self._sync.role(master=master, backup=not master)
 
-    def in_sync(self) -> bool:
-        """Whether this director knows what its peers know."""
-        return self._sync.in_sync()
-
     def is_fresh(self, seconds: float) -> bool:
         """Whether what peers hold is known here, and was told within that time."""
         return self._sync.is_fresh(min(seconds, FRESH))
