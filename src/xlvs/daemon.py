@@ -14,7 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from msgspec.structs import replace
 
 from xlvs.api import server
-from xlvs.api.app import Api
+from xlvs.api.app import application
+from xlvs.api.backend import Backend
 from xlvs.api.following import file_view
 from xlvs.api.views import Facts
 from xlvs.cli.xlvsd import Config, read_command_line
@@ -356,16 +357,16 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
 
 
 async def _serve(daemon: Daemon, place: Paths) -> None:
-    api = Api(
+    backend = Backend(
         daemon.director,
         daemon.facts,
-        daemon.prepare,
-        daemon.settle,
+        prepare=daemon.prepare,
+        settle=daemon.settle,
         explain=daemon.explainer.explain,
         plan=daemon.plan,
     )
     channel = server.listen(place.socket)
-    serving = server.server(api.app)
+    serving = server.server(application(backend))
     task = daemon.tasks.start("api", serving.serve(sockets=[channel]))
     log.info(
         "ready: instance %s, %s, table of %d connections",

@@ -14,7 +14,8 @@ from tests.unit.datapath_plan.build import World, real
 from tests.unit.datapath_plan.fake import HZ
 
 from xlvs.api import server
-from xlvs.api.app import Api
+from xlvs.api.app import application
+from xlvs.api.backend import Backend
 from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
@@ -51,7 +52,7 @@ class Client:
         text = answer.read()
         connection.close()
         kind = answer.headers["content-type"]
-        return answer.status, json.loads(text) if kind == "application/json" else text
+        return answer.status, json.loads(text) if text and kind == "application/json" else text
 
 
 class Served:
@@ -92,16 +93,16 @@ class Served:
         """Run ``conversation(client)`` in a thread while the server runs."""
 
         async def main():
-            api = Api(
+            backend = Backend(
                 self.world.director,
                 self.facts,
-                self.prepare,
-                self.settle,
+                prepare=self.prepare,
+                settle=self.settle,
                 explain=self.explain,
                 plan=lambda _: [],
             )
             channel = server.listen(self.path)
-            serving = server.server(api.app)
+            serving = server.server(application(backend))
             task = asyncio.create_task(serving.serve(sockets=[channel]))
             try:
                 return await asyncio.to_thread(conversation, Client(self.path))
@@ -187,9 +188,17 @@ def test_unknown_paths_and_methods(served):
     def conversation(ask):
         return ask("GET", "/v2/nothing"), ask("GET", "/v1/edits")
 
-    (status, answer), (other, _) = served.talk(conversation)
+    (status, answer), (other, refusal) = served.talk(conversation)
     assert (status, answer["code"]) == (404, "invalid")
-    assert other == 405
+    assert (other, refusal["message"]) == (405, "/v1/edits takes OPTIONS, POST, not GET")
+
+
+def test_head_and_options(served):
+    def conversation(ask):
+        return ask("HEAD", "/v1/timeouts"), ask("OPTIONS", "/v1/timeouts")
+
+    (status, nothing), (other, _) = served.talk(conversation)
+    assert (status, nothing, other) == (200, b"", 204)
 
 
 def test_services_with_their_numbers(served):
