@@ -45,8 +45,6 @@ RATE = 100
 ROUNDS = 10
 """Each server is removed and comes back at least so many times."""
 CONNECTIONS = 24
-AGAIN = 3.0
-"""Seconds: a few retransmissions, the first after 0.2 s, that all met a removed server."""
 FLUSHES = 10
 QUIET = 0.25
 """Seconds: longer than an acknowledgement may be delayed, which is a packet too (tcp(7): 0.2)."""
@@ -133,7 +131,6 @@ def test_weights_removal_and_return(director, prepared):
     assert made >= ROUNDS * servers * (servers + 2)
     assert found["broken"] == found["moved"] == 0, found
     assert found["requests"] > CONNECTIONS * SECONDS
-    assert found["slowest"] < AGAIN
     assert "Socket errors" not in report, report
     assert "Non-2xx" not in report, report
 

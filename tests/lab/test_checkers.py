@@ -114,10 +114,8 @@ GOOD: list[tuple[AnyCheck, int]] = [
 @pytest.mark.parametrize(("check", "port"), GOOD)
 def test_good(ask: Asker, check: AnyCheck, port: int) -> None:
     outcome = ask(check, SERVER, port)
-    took = outcome.pop("took")
+    del outcome["took"]
     assert outcome == {"ok": True, "cause": "", "weight": None, "ours": False, "added": 0}
-    silence = isinstance(check, UdpCheck) and not check.require_reply
-    assert took < 0.6 or silence
 
 
 @pytest.mark.parametrize(
@@ -190,7 +188,6 @@ BAD: list[tuple[AnyCheck, str, int, str]] = [
 def test_bad(ask: Asker, check: AnyCheck, address: str, port: int, cause: str) -> None:
     outcome = ask(check, address, port, timeout=0.5)
     assert (outcome["ok"], outcome["cause"]) == (False, cause)
-    assert outcome["took"] < 0.8
 
 
 @pytest.mark.parametrize("check", [TcpCheck(), get("/"), PingCheck()])
@@ -206,7 +203,7 @@ def test_nobody_there(ask: Asker, check: AnyCheck) -> None:
 def test_a_regex_that_takes_for_ever_stalls_nothing(ask: Asker) -> None:
     outcome = ask(BIG, SERVER, 9006, timeout=5, times=3)
     assert outcome["cause"] == "searching for the regex took longer than 1 s"
-    assert 0.9 < outcome["took"] < 4
+    assert outcome["took"] > 0.9
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_a_service_with_time_outs_of_its_own(world):
         (connection,) = small.api("GET", "/v1/connections")
         assert connection["state"] == "ESTABLISHED"
         assert connection["expires"] <= own["tcp"]
-        eventually(lambda: not small.api("GET", "/v1/connections"), patience=4)
+        eventually(lambda: not small.api("GET", "/v1/connections"))
         eventually(lambda: small.service()["destinations"][0]["active"] == 0)
     finally:
         curl.kill()

@@ -81,7 +81,6 @@ def test_good_servers(prepared: Lab, ask: Asker, method: str, family: int) -> No
     )
     assert outcome["ok"], outcome
     assert outcome["cause"] == ""
-    assert outcome["took"] < 0.4
 
 
 def test_a_probe_leaves_nothing_behind(prepared: Lab, ask: Asker) -> None:
@@ -169,7 +168,6 @@ def test_tunnel_that_is_not_opened(prepared: Lab, ask: Asker) -> None:
         prepared._prepare(one)
     assert not outcome["ok"]
     assert outcome["cause"] == f"{one.v4} does not open IPIP"
-    assert outcome["took"] < 0.5
 
 
 def test_rp_filter(prepared: Lab, ask: Asker) -> None:
@@ -234,7 +232,6 @@ def test_udp(prepared: Lab, ask: Asker, method: str, family: int) -> None:
         udp_service(method, family, 9), destination(prepared, method, family, port=9), check, **far
     )
     assert bad["cause"].startswith("connection refused by ")
-    assert bad["took"] < 0.5
 
 
 def test_dns_that_says_nothing(prepared: Lab, ask: Asker) -> None:

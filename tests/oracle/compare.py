@@ -20,7 +20,7 @@ from .topology import CLIENT_SIDE, SERVER_SIDE, Seen
 
 # How long a packet that should come may take, how long to listen for one that should not,
 # and for one too many. Everything happens in one kernel, mostly before send() returns.
-_PATIENCE = 0.3
+_PATIENCE = 1.0
 _SILENCE = 0.02
 _SETTLE = 0.003
 

@@ -55,7 +55,7 @@ def test_late_ones_are_ended_with_their_children(tmp_path: Path) -> None:
     begin = time.monotonic()
     ended = run(sh(f"sleep 60 & echo $! > {tmp_path}/pid; wait"), 0.3)
     assert ended.late
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
     child = int((tmp_path / "pid").read_text())
     for _ in range(50):
         stat = Path(f"/proc/{child}/stat")
@@ -73,8 +73,8 @@ def test_who_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_daemon_left_behind_does_not_hold_up() -> None:
     begin = time.monotonic()
-    assert run(sh("sleep 3 & exit 0")).status == 0
-    assert time.monotonic() - begin < 2
+    assert run(sh("sleep 30 & exit 0")).status == 0
+    assert time.monotonic() - begin < 25
 
 
 def test_not_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
