@@ -40,7 +40,7 @@ async def _check(prober: Prober, check: AnyCheck, target: Target, period: float,
 
 
 async def _measure(check: AnyCheck, many: int, period: float, seconds: float) -> None:
-    prober = Prober(Runner(), lambda _: None)
+    prober = Prober(Runner())
     counts: dict[str, int] = {}
     first = int(IPv4Address("127.1.0.1"))
     tasks = [

@@ -23,7 +23,6 @@ from xlvs.io.tasks import Tasks
 from xlvs.model.checker import AnyCheck
 from xlvs.model.notification import Mail
 from xlvs.model.service import Address, Destination, Service
-from xlvs.model.tracking import File
 
 
 class Request(msgspec.Struct):
@@ -45,15 +44,11 @@ def _address(kind: type, text: Any) -> Any:
     return ip_address(text)
 
 
-def _known(name: str) -> File | None:
-    return File(name=name, path=name) if name.startswith("/") else None
-
-
 class Answers:
     def __init__(self) -> None:
         self._tasks = Tasks(lambda name, error: sys.exit(f"{name}: {error}"))
         self._surroundings: Surroundings | None = None
-        self._prober = Prober(Runner(), _known)
+        self._prober = Prober(Runner())
 
     async def way(self, address: Address) -> Way:
         if self._surroundings is None:

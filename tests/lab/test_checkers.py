@@ -19,7 +19,6 @@ from xlvs.model.checker import (
     AnyCheck,
     BfdCheck,
     DnsCheck,
-    FileCheck,
     HttpCheck,
     HttpProtocol,
     MiscCheck,
@@ -217,7 +216,6 @@ def test_a_regex_that_takes_for_ever_stalls_nothing(ask: Asker) -> None:
         (PingCheck(bind_interface="none0"), "the interface to bind to is not there"),
         (TcpCheck(bind_interface="none0"), "the interface to bind to is not there"),
         (DnsCheck(type="NOPE"), "DNS type 'NOPE' is not one of"),
-        (FileCheck(track_file="unknown"), "there is no track_file unknown"),
     ],
 )
 def test_what_the_director_lacks_is_not_the_servers_fault(
@@ -250,21 +248,6 @@ def test_misc(ask: Asker, check: MiscCheck, ok: bool, cause: str, weight: int | 
     assert (outcome["ok"], outcome["weight"]) == (ok, weight)
     assert outcome["cause"].startswith(cause)
     assert bool(outcome["cause"]) == bool(cause)
-
-
-def test_file(ask: Asker, tmp_path: Path) -> None:
-    path = tmp_path / "number"
-    assert ask(FileCheck(track_file=str(path), weight=2), SERVER)["ok"]
-    path.write_text("7\n")
-    assert ask(FileCheck(track_file=str(path), weight=2), SERVER)["added"] == 14
-    assert ask(FileCheck(track_file=str(path), weight=2, reverse=True), SERVER)["added"] == -14
-    outcome = ask(FileCheck(track_file=str(path), weight=0), SERVER)
-    assert outcome["cause"] == "the file says 7, expected 0"
-    path.write_text("up")
-    assert (
-        ask(FileCheck(track_file=str(path), weight=0), SERVER)["cause"]
-        == 'the file has no number but "up"'
-    )
 
 
 def test_tcp_checks_are_not_seen_by_the_program(world: Lab, ask: Asker) -> None:

@@ -24,12 +24,14 @@ from xlvs.io.director import Director
 from xlvs.io.filestate import FileState
 from xlvs.io.health import HealthChecks
 from xlvs.io.kernel import Kernel
-from xlvs.io.notification.runner import Runner
+from xlvs.io.notification.runner import runner_of
 from xlvs.io.paths import Paths
 from xlvs.io.redundancy import HOLD, Redundancy
 from xlvs.io.sync.ipvs import Tuning
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
+from xlvs.io.vrrp.messages import GroupNow, StateNow
+from xlvs.io.vrrp_mails import mail_about
 from xlvs.model import settings
 from xlvs.model.configuration import Configuration, LvsFlush
 from xlvs.model.desired import apply_all
@@ -74,7 +76,7 @@ class Configured:
         self.loaded = 0.0
         self.reloads = 0
         self.refusals = 0
-        self.redundancy = Redundancy(tasks, self._role_changed, self._bfd_changed)
+        self.redundancy = Redundancy(tasks, self._role_changed, self._mail, self._bfd_changed)
         self.health: HealthChecks | None = None
         self.sync: ConnectionSync | None = None
         self._config_id = config_id
@@ -184,16 +186,8 @@ class Configured:
         return reconcile(self._director.desired, before, wanted.services, wanted.globals.timeouts)
 
     async def _script(self, command: Command | None) -> None:
-        if command is None:
-            return
-        defs = self.configuration.globals
-        runner = Runner(
-            user=defs.script_user, group=defs.script_group, secure=defs.enable_script_security
-        )
-        ended = await runner.run(command)
-        if ended.status or ended.fault:
-            why = ended.fault or f"it ended with status {ended.status}"
-            log.warning("%s: %s", command.argv[0], why)
+        if command is not None:
+            await runner_of(self.configuration.globals).run_and_tell(command)
 
     def _flush(self) -> None:
         """``lvs_flush_on_stop``: services do not outlive the daemon."""
@@ -261,6 +255,11 @@ class Configured:
                 self.sync.role(master=self.redundancy.is_master(sync.instance))
             except OSError as error:
                 log.error("sync: %s", error)  # noqa: TRY400
+
+    def _mail(self, message: StateNow | GroupNow) -> None:
+        mail = mail_about(self.configuration, message)
+        if mail is not None and self.health is not None:
+            self.health.mail(*mail)
 
     def _bfd_changed(self, name: str, up: bool) -> None:  # noqa: FBT001 - a callback's shape
         if self.health is not None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -29,25 +29,23 @@ from xlvs.engine.health.report import ServiceReport
 from xlvs.engine.health.saved import SavedHealth
 from xlvs.engine.health.standing import Standings
 from xlvs.engine.health.state import Alerts
-from xlvs.io import clock
+from xlvs.io import clock, tracked_file
 from xlvs.io.checkers.channel import tls_context
 from xlvs.io.checkers.prober import Prober
 from xlvs.io.checkers.sockets import raise_file_limit
 from xlvs.io.checkers.target import Target
 from xlvs.io.notification.fifo import FifoWriter
 from xlvs.io.notification.mail import Mailer
-from xlvs.io.notification.runner import Runner
+from xlvs.io.notification.runner import runner_of
 from xlvs.io.tasks import Tasks
 from xlvs.model.configuration import Configuration
 from xlvs.model.notification import Command, Fifo
-from xlvs.model.problem import Problem
+from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address, Service, ServiceKey
-from xlvs.model.tracking import File
 
 FILE_PERIOD = 1.0
 """Seconds between two looks at tracked files."""
 
-_FILE_MAX = 64
 _PROGRAMS_MAX = 1000
 _LAST = 5.0  # seconds that programs have at the end
 _AGAIN = 5.0  # seconds, after a rotation that the data path refused
@@ -81,22 +79,18 @@ class HealthChecks:
         self._programs: set[asyncio.Task[None]] = set()
         self._services: dict[ServiceKey, Service] = {}
         raise_file_limit()  # each probe has a socket
-        self._files: dict[str, str] = {}
-        self._open(configuration)
+        self._files: dict[str, int] = {}
+        self._open(configuration, _shown(configuration))
         self._running = [
             tasks.start("health: files", self._follow_files()),
             tasks.start("health: rotation", self._turn_again()),
         ]
 
-    def _open(self, configuration: Configuration) -> None:
+    def _open(self, configuration: Configuration, shown: ssl.SSLContext | None) -> None:
         defs = configuration.globals
-        self._runner = Runner(
-            user=defs.script_user, group=defs.script_group, secure=defs.enable_script_security
-        )
+        self._runner = runner_of(defs)
         self._tracked = {each.name: each for each in configuration.files}
-        tls = configuration.tls
-        shown = tls_context(tls.certificate, tls.key, tls.password) if tls is not None else None
-        self._prober = Prober(self._runner, self._tracked.get, shown)
+        self._prober = Prober(self._runner, shown)
         self._mailer = Mailer(defs.mail, self._prober.connector)
         self._mailing = self._tasks.start("health: mail", self._mailer.work())
         heard = (defs.notify_fifo, defs.lvs_notify_fifo)
@@ -104,7 +98,7 @@ class HealthChecks:
         # Whoever writes to them: their readers are the daemon's.
         readers = [each for each in (*heard, defs.vrrp_notify_fifo) if each is not None]
         self._readers = [
-            self._loop.create_task(self._run_to_end(reader))
+            self._loop.create_task(self._runner.run_and_tell(reader))
             for reader in map(_reader, readers)
             if reader is not None
         ]
@@ -147,13 +141,15 @@ class HealthChecks:
         self._follow(self._configuration)
 
     async def reconfigure(self, configuration: Configuration) -> None:
-        """The file says something else: what is unchanged goes on as it is."""
-        before, self._configuration = self._configuration, configuration
+        """The file says something else: what is unchanged goes on as it is. Raises Problem."""
+        before = self._configuration
         if _means(before) != _means(configuration):
+            shown = _shown(configuration)  # refused before anything is done
             # Probes that run end with what they were started with.
             await self._end_probes()
             await self._close()
-            self._open(configuration)
+            self._open(configuration, shown)
+        self._configuration = configuration
         self._tracked = {each.name: each for each in configuration.files}
         self._follow(configuration)
 
@@ -185,6 +181,10 @@ class HealthChecks:
     def addresses(self, present: Collection[Address]) -> None:
         """The director has these addresses now (``ha_suspend``)."""
         self._do(self._health.addresses(present, clock.monotonic()))
+
+    def mail(self, subject: str, text: str) -> None:
+        """An alert of another part goes the way of its own ones."""
+        self._mailer.alert(subject, text)
 
     def bfd(self, name: str, *, up: bool) -> None:
         """A BFD session changed."""
@@ -282,16 +282,9 @@ class HealthChecks:
         if len(self._programs) >= _PROGRAMS_MAX:
             log.warning("%d programs run: %s is not started", _PROGRAMS_MAX, command.argv[0])
             return
-        task = self._loop.create_task(self._run_to_end(command))
+        task = self._loop.create_task(self._runner.run_and_tell(command))
         self._programs.add(task)
         task.add_done_callback(self._programs.discard)
-
-    async def _run_to_end(self, command: Command) -> None:
-        ended = await self._runner.run(command)
-        if ended.status:
-            log.warning("%s ended with status %d", command.argv[0], ended.status)
-        elif ended.fault:
-            log.warning("%s: %s", command.argv[0], ended.fault)
 
     async def _follow_files(self) -> None:
         while True:
@@ -300,28 +293,25 @@ class HealthChecks:
                 self._do(self._health.track_file(name, value, clock.monotonic()))
 
     def _read_files(self) -> Iterator[tuple[str, int]]:
-        """Those that say something else than before; what is no number is 0, as in keepalived."""
+        """Those that say something else than before."""
         for name, file in self._tracked.items():
-            text = _text(file)
-            if text != self._files.get(name):
-                self._files[name] = text
-                yield name, _number(text)
+            number = tracked_file.number(file.path)
+            if number != self._files.get(name):
+                self._files[name] = number
+                yield name, number
 
 
-def _text(file: File) -> str:
+def _shown(configuration: Configuration) -> ssl.SSLContext | None:
+    """What SSL_GET shows to servers. Raises Problem if a file of it is none."""
+    tls = configuration.tls
+    if tls is None:
+        return None
     try:
-        with Path(file.path).open("rb") as opened:
-            return opened.read(_FILE_MAX).decode(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(text: str) -> int:
-    first = text.split(maxsplit=1)[0] if text.split() else ""
-    try:
-        return int(first)
-    except ValueError:
-        return 0
+        return tls_context(tls.certificate, tls.key, tls.password, tls.ca)
+    except OSError as error:
+        files = ", ".join(path for path in (tls.ca, tls.certificate, tls.key) if path)
+        cause = getattr(error, "reason", None) or error.strerror or str(error)
+        raise Problem(Code.INVALID, f"SSL: {files}: {cause}") from error
 
 
 def _fifo(path: str) -> FifoWriter:
@@ -342,7 +332,7 @@ def _reader(fifo: Fifo) -> Command | None:
 def _alerts(configuration: Configuration) -> Alerts:
     defs = configuration.globals
     wanted = defs.smtp_alert if defs.smtp_alert_checker is None else defs.smtp_alert_checker
-    return Alerts(defs.router_id, smtp_alert=wanted)
+    return Alerts(defs.router_id, smtp_alert=wanted, at_start=defs.rs_init_notifies)
 
 
 def _means(configuration: Configuration) -> object:

@@ -40,14 +40,15 @@ log = logging.getLogger("xlvs.vrrp")
 class Redundancy:
     """Which virtual addresses are ours now.
 
-    ``changed`` is called after every change of a state, ``bfd`` when a session of BFD comes up
-    or goes down.
+    ``changed`` is called after every change of a state, ``told`` with each message about one,
+    ``bfd`` when a session of BFD comes up or goes down.
     """
 
     def __init__(
         self,
         tasks: Tasks,
         changed: Callable[[], None],
+        told: Callable[[m.StateNow | m.GroupNow], None],
         bfd: Callable[[str, bool], None],
     ) -> None:
         self.states: dict[str, m.StateNow] = {}
@@ -58,6 +59,7 @@ class Redundancy:
         """When an instance last became a backup."""
         self._tasks = tasks
         self._changed = changed
+        self._told = told
         self._bfd = bfd
         self._wanted: m.Network | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -216,12 +218,10 @@ class Redundancy:
                 self._changed()
                 self._send(m.Go(instance))
             case m.StateNow():
-                if message.state != MASTER:
-                    self._taking.discard(message.instance)
-                if message.state == BACKUP and message.before != BACKUP:
-                    self.backup_since = clock.monotonic()
-                self.states[message.instance] = message
-                self._changed()
+                self._is_now(message)
+                self._told(message)
+            case m.GroupNow():
+                self._told(message)
             case m.Ready():
                 self._ready.set()
             case m.BfdNow(name=name, up=up):
@@ -233,6 +233,14 @@ class Redundancy:
                 log.error("the VRRP process refused: %s", problem)
             case _:
                 pass  # it logs its sentences itself
+
+    def _is_now(self, state: m.StateNow) -> None:
+        if state.state != MASTER:
+            self._taking.discard(state.instance)
+        if state.state == BACKUP and state.before != BACKUP:
+            self.backup_since = clock.monotonic()
+        self.states[state.instance] = state
+        self._changed()
 
 
 def network(configuration: Configuration) -> m.Network:

@@ -76,7 +76,6 @@ class Url(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     regex: str = ""
     regex_no_match: bool = False
     regex_options: tuple[str, ...] = ()
-    regex_stack: tuple[int, int] | None = None
     regex_min_offset: int = 0
     regex_max_offset: int = 0
     tls_compliant: bool = False
@@ -91,7 +90,6 @@ class HttpCheck(Check, frozen=True, tag="http"):
     protocol: HttpProtocol = HttpProtocol.HTTP_1_0
     enable_sni: bool = False
     sni_name: str = ""
-    fast_recovery: bool = False
 
 
 class SmtpHost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

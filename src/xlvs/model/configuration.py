@@ -45,7 +45,6 @@ class Global(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     smtp_alert_checker: bool | None = None
     smtp_alert_vrrp: bool | None = None
     no_email_faults: bool = False
-    no_checker_emails: bool = False
     notify_fifo: Fifo | None = None
     lvs_notify_fifo: Fifo | None = None
     vrrp_notify_fifo: Fifo | None = None

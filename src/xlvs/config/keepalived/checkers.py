@@ -158,14 +158,6 @@ def _regex_options(found: list[str], index: int) -> tuple[str, ...]:
     return tuple(found[index:])
 
 
-def _stack(found: list[str], index: int) -> tuple[int, int]:
-    size = number(1, INT_MAX, "two numbers of bytes")
-    least, most = size(found, index), size(found, index + 1)
-    if least > most:
-        raise Wrong("regex_stack: the first number is the smaller one", index)
-    return least, most
-
-
 _URL = table(
     "url",
     value("path", text("a path"), "PATH"),
@@ -175,13 +167,13 @@ _URL = table(
     Keyword("regex", _regex, "PCRE2", note="backslashes are doubled"),
     flag("regex_no_match"),
     words("regex_options", _regex_options, "OPTION …"),
-    words("regex_stack", _stack, "BYTES BYTES"),
+    no_effect("regex_stack", "what bounds a search here is time: one second"),
     value("regex_min_offset", number(0, INT_MAX), "0.."),
     value("regex_max_offset", number(0, INT_MAX), "0.."),
     value("tls_compliant", boolean, "[BOOL]"),
 )
 
-_OF_REGEX = ("regex_no_match", "regex_options", "regex_stack", "regex_min_offset")
+_OF_REGEX = ("regex_no_match", "regex_options", "regex_min_offset")
 
 
 def _url(reading: Reading, node: Node, values: Values) -> None:
@@ -213,7 +205,7 @@ _HTTP_KEYWORDS = (
     ),
     flag("enable_sni"),
     value("sni_name", text("a host's name"), "NAME"),
-    value("fast_recovery", boolean, "[BOOL]"),
+    no_effect("fast_recovery", "every check asks all urls, one after the other at once"),
     value("tls_compliant", boolean, "[BOOL]"),
 )
 

@@ -135,7 +135,7 @@ _GLOBALS = table(
     value("smtp_alert_vrrp", boolean, "[BOOL]"),
     value("smtp_alert_checker", boolean, "[BOOL]"),
     flag("no_email_faults"),
-    flag("no_checker_emails"),
+    no_effect("no_checker_emails", "mails are sent only when a real server comes or goes"),
     value("checker_log_all_failures", boolean, "[BOOL]"),
     _startup("startup_script"),
     _startup("shutdown_script"),
@@ -309,7 +309,7 @@ _MAIL = ("sender", "to", "server", "port", "helo_name", "timeout")
 
 _PLAIN = (
     *("router_id", "smtp_alert", "smtp_alert_checker", "smtp_alert_vrrp", "no_email_faults"),
-    *("no_checker_emails", "notify_priority_changes", "fifo_states_on_reload"),
+    *("notify_priority_changes", "fifo_states_on_reload"),
     *("rs_init_notifies", "script_user", "script_group", "enable_script_security", "lvs_flush"),
     *("lvs_flush_on_stop", "timeouts", "checker_log_all_failures", "vrrp_rt_priority"),
     *("vrrp_no_swap", "vrrp_priority"),

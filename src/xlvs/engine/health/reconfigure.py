@@ -244,6 +244,7 @@ def _begin(state: State, unit: Unit, now: float, out: Effects) -> None:
     recount(unit)
     unit.up = unit.quorum.holds(unit.weight, held=False)
     for server in unit.servers.values():
+        tell.begins(state, server, out)
         place(state, server, now, out)
     replace(state, unit, now, out)
     if unit.up or unit.sorry_in:
@@ -294,6 +295,7 @@ def _update(state: State, unit: Unit, members: Members, now: float, out: Effects
         server = unit.servers.get(key)
         if server is None:
             server = _new(state, unit, key, real, now)
+            tell.begins(state, server, out)
         else:
             _match(state, server, real, now, out)
         server.places = places

@@ -183,11 +183,12 @@ class Alerts(NamedTuple):
     """What of ``global_defs`` alerts depend on. ``router_id`` begins the subject of mails.
 
     ``smtp_alert``: ``smtp_alert_checker``, else ``smtp_alert``; None: changes of real servers
-    are mailed, those of services are not.
+    are mailed, those of services are not. ``at_start``: ``rs_init_notifies``.
     """
 
     router_id: str = ""
     smtp_alert: bool | None = None
+    at_start: bool = False
 
 
 @dataclass

@@ -21,12 +21,17 @@ def real(state: State, server: Server, out: Effects, *, up: bool, why: str) -> N
     word = _word(up=up)
     sentence = f"real server {server.name} of {unit.name} is {word.lower()}: {why}"
     out.add(Log(sentence, Level.INFO if up else Level.WARNING))
-    out.add(WriteFifo(f"RS {server.name} {unit.name} {word}"))
-    _run(of.notify_up if up else of.notify_down, out)
+    _notify(server, out, up=up)
     if _mailed(of.smtp_alert, state, default=True):
         subject = f"Realserver {server.name} of virtual server {unit.name} - {word}"
         _mail(state, subject, sentence, out)
     server.told = True
+
+
+def begins(state: State, server: Server, out: Effects) -> None:
+    """A real server that begins as up: programs and FIFOs hear of it if they want to."""
+    if state.alerts.at_start and server.alive and server.told:
+        _notify(server, out, up=True)
 
 
 def virtual(state: State, unit: Unit, out: Effects, *, up: bool, why: str = "") -> None:
@@ -43,6 +48,11 @@ def virtual(state: State, unit: Unit, out: Effects, *, up: bool, why: str = "") 
     _run(of.quorum_up if up else of.quorum_down, out)
     if _mailed(of.smtp_alert, state, default=False):
         _mail(state, f"Virtualserver {unit.name} - {word}", sentence, out)
+
+
+def _notify(server: Server, out: Effects, *, up: bool) -> None:
+    out.add(WriteFifo(f"RS {server.name} {server.unit.name} {_word(up=up)}"))
+    _run(server.real.notify_up if up else server.real.notify_down, out)
 
 
 def _word(*, up: bool) -> str:

@@ -13,15 +13,19 @@ from xlvs.protocols.checks.outcome import Wrong
 _PIECE = 65536
 
 
-def tls_context(certificate: str = "", key: str = "", password: str = "") -> ssl.SSLContext:
+def tls_context(
+    certificate: str = "", key: str = "", password: str = "", ca: str = ""
+) -> ssl.SSLContext:
     """For SSL_GET: like keepalived, it does not ask who the server is.
 
     ``certificate``, ``key`` (PEM files), ``password``: what is shown to a server that asks who
-    we are. Raises OSError (ssl.SSLError).
+    we are; ``ca``: those who signed it, which go with it. Raises OSError (ssl.SSLError).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if ca:
+        context.load_verify_locations(ca)
     if certificate:
         context.load_cert_chain(certificate, key or None, password or None)
     return context

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
-from collections.abc import Callable
 
 from xlvs.io.checkers import conversation, datagrams, sockets
 from xlvs.io.checkers.channel import tls_context
@@ -21,7 +19,6 @@ from xlvs.io.notification.runner import Runner
 from xlvs.model.checker import (
     AnyCheck,
     DnsCheck,
-    FileCheck,
     HttpCheck,
     MiscCheck,
     PingCheck,
@@ -30,11 +27,8 @@ from xlvs.model.checker import (
     UdpCheck,
 )
 from xlvs.model.problem import Problem
-from xlvs.model.tracking import File
-from xlvs.protocols.checks import file, misc
+from xlvs.protocols.checks import misc
 from xlvs.protocols.checks.outcome import GOOD, Outcome, Wrong, failed, in_seconds, not_asked
-
-_FILE_MAX = 128
 
 # These keep the deadline themselves, a program with time to end in.
 _OWN_DEADLINE = (MiscCheck, PingCheck, UdpCheck)
@@ -44,19 +38,12 @@ _PATIENCE = {True: 10.0, False: 0.0}
 class Prober:
     """All probes of one director. Made in a running loop; ``close`` it.
 
-    ``tracked``: finds a ``track_file`` by its name. ``tls``: what SSL_GET shows and believes,
-    see ``channel.tls_context``.
+    ``tls``: what SSL_GET shows and believes, see ``channel.tls_context``.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        tracked: Callable[[str], File | None],
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, runner: Runner, tls: ssl.SSLContext | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._runner = runner
-        self._tracked = tracked
         self.connector = Connector()
         self.through = Through()
         self._pinger = Pinger()
@@ -140,8 +127,6 @@ class Prober:
                 asked = conversation.http_check(self._means, check, target, deadline, doing)
             case SmtpCheck():
                 asked = conversation.smtp_check(self._means, check, target, deadline, doing)
-            case FileCheck():
-                return self._file(check)
             case _:
                 return not_asked("this checker sends no probes")
         async with asyncio.timeout_at(deadline + _PATIENCE[isinstance(check, _OWN_DEADLINE)]):
@@ -157,24 +142,6 @@ class Prober:
         if ended.status is None:
             return not_asked(ended.fault) if ended.ours else failed(ended.fault)
         return misc.judge(ended.status, dynamic=check.dynamic, said=ended.said)
-
-    def _file(self, check: FileCheck) -> Outcome:
-        tracked = self._tracked(check.track_file)
-        if tracked is None:
-            return not_asked(f"there is no track_file {check.track_file}")
-        try:
-            with open(tracked.path, "rb", buffering=0, opener=_opener) as opened:
-                value = file.number(opened.read(_FILE_MAX))
-        except FileNotFoundError:
-            value = 0  # as keepalived has it
-        own = check.weight is not None
-        weight = check.weight if check.weight is not None else tracked.weight
-        return file.judge(value, weight, reverse=check.reverse if own else tracked.reverse)
-
-
-def _opener(path: str, flags: int) -> int:
-    """Somebody may have put a FIFO there: opening it would wait."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _failure(error: Exception, doing: Doing, seconds: float) -> Outcome:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from xlvs.io.notification import security
+from xlvs.model.configuration import Global
 from xlvs.model.notification import Command
 
 AT_ONCE = 32
@@ -98,6 +99,14 @@ class Runner:
         finally:
             self._places.release()
 
+    async def run_and_tell(self, command: Command) -> None:
+        """Run it to its end; if that is a bad one, the log says so."""
+        ended = await self.run(command)
+        if ended.status:
+            log.warning("%s ended with status %d", command.argv[0], ended.status)
+        elif ended.fault:
+            log.warning("%s: %s", command.argv[0], ended.fault)
+
     async def _run(self, command: Command, seconds: float, environment: Mapping[str, str]) -> Ended:
         try:
             child = self._start(command, environment)
@@ -142,6 +151,13 @@ class Runner:
         if not user and not group:
             return None
         return who(user, group)
+
+
+def runner_of(defs: Global) -> Runner:
+    """As the file's ``global_defs`` want it."""
+    return Runner(
+        user=defs.script_user, group=defs.script_group, secure=defs.enable_script_security
+    )
 
 
 class _RefusedError(Exception):

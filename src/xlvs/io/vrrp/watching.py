@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from xlvs.io import tracked_file
 from xlvs.model.notification import Command
 from xlvs.model.tracking import File, Process, Script
 from xlvs.protocols.vrrp.track import Dampener, Kind
@@ -19,8 +20,6 @@ Report = Callable[[Kind, str, int], None]
 
 _FILE_PERIOD = 0.25
 _PROCESS_PERIOD = 0.5
-_FILE_BYTES = 64
-_NUMBER = 2147483647
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +75,11 @@ async def watch_script(script: Script, report: Report) -> None:
 
 async def watch_file(file: File, report: Report) -> None:
     """``track_file``: for ever. A file that is missing or says no number counts as 0."""
-    path = Path(file.path)
     if file.initial is not None:
-        _initialise(file, path)
+        _initialise(file, Path(file.path))
     before: int | None = None
     while True:
-        number = _number(path)
+        number = tracked_file.number(file.path)
         if number != before:
             before = number
             report(Kind.FILE, file.name, number)
@@ -95,16 +93,6 @@ def _initialise(file: File, path: Path) -> None:
         path.write_text(f"{file.initial}\n")
     except OSError as error:
         log.warning("track_file %s: %s", file.name, error)
-
-
-def _number(path: Path) -> int:
-    try:
-        with path.open("rb") as opened:
-            word = opened.read(_FILE_BYTES).split()
-        number = int(word[0]) if word else 0
-    except (OSError, ValueError):
-        return 0
-    return min(max(number, -_NUMBER), _NUMBER)
 
 
 async def watch_processes(wanted: tuple[Process, ...], report: Report) -> None:

@@ -134,7 +134,7 @@ url {
     found = check("SSL_GET", lines, virtual="virtualhost of.vs", server="virtualhost of.rs")
     assert isinstance(found, HttpCheck)
     assert (found.tls, found.protocol, found.retry) == (True, HttpProtocol.HTTP_1_1, 4)
-    assert (found.enable_sni, found.sni_name, found.fast_recovery) == (True, "sni.example", True)
+    assert (found.enable_sni, found.sni_name) == (True, "sni.example")
     assert found.virtualhost == "of.rs"
     assert found.urls == (
         Url(
@@ -145,7 +145,6 @@ url {
             regex=r'it\.is "so"',
             regex_no_match=True,
             regex_options=("caseless", "multiline"),
-            regex_stack=(1000, 2000),
             regex_min_offset=10,
             regex_max_offset=100,
             tls_compliant=True,

@@ -31,7 +31,6 @@ def test_all_that_is_kept():
     smtp_alert_vrrp off
     smtp_alert_checker on
     no_email_faults
-    no_checker_emails
     checker_log_all_failures
     startup_script "/bin/up x" me us
     startup_script_timeout 5
@@ -75,7 +74,6 @@ SSL {
         smtp_alert_vrrp=False,
         smtp_alert_checker=True,
         no_email_faults=True,
-        no_checker_emails=True,
         checker_log_all_failures=True,
         startup_script=Command(("/bin/up", "x"), "me", "us", 5),
         shutdown_script=Command(("/bin/down",), timeout=10),

@@ -14,6 +14,7 @@ from xlvs.engine.health.outcome import Heard
 from xlvs.engine.health.quorum import Quorum, quorum
 from xlvs.engine.health.slow_start import STEPS, weight
 from xlvs.engine.health.standing import AS_ASKED, OUT, Standing, Standings
+from xlvs.engine.health.state import Alerts
 from xlvs.model.checker import BfdCheck
 
 
@@ -187,6 +188,19 @@ def test_a_server_without_checks_is_up_even_under_alpha():
     world = World(virtual(real(1, checks=[]), alpha=True))
     assert world.pool() == {"11": 1}
     assert world.health.next_deadline is None
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_servers_that_begin_as_up_are_told_of_if_asked_for(wanted):
+    servers = [real(1), real(2, checks=[misc("r2", alpha=True)])]
+    world = World(virtual(*servers), alerts=Alerts(at_start=wanted))
+    world.reload(virtual(*servers, real(3)))
+    told = [f"RS [192.168.200.1{n}]:tcp:80 [10.0.0.1]:tcp:80 UP" for n in (1, 3) if wanted]
+    assert [each for each in world.fifo if each.startswith("RS")] == told
+    assert [each for each in world.scripts if each.startswith("UP")] == [
+        f"UP r{n}" for n in (1, 3) if wanted
+    ]
+    assert world.mails == []
 
 
 def test_alpha_of_one_check():
