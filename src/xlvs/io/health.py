@@ -37,6 +37,7 @@ from xlvs.io.checkers.target import Target
 from xlvs.io.notification.fifo import FifoWriter
 from xlvs.io.notification.mail import Mailer
 from xlvs.io.notification.runner import runner_of
+from xlvs.io.pauses import Pauses
 from xlvs.io.tasks import Tasks
 from xlvs.model.configuration import Configuration
 from xlvs.model.notification import Command, Fifo
@@ -67,7 +68,8 @@ class HealthChecks:
         way: Callable[[Address], Way | None],
         tasks: Tasks,
     ) -> None:
-        self._health = Health(random.random, _alerts(configuration))
+        self._pauses = Pauses()
+        self._health = Health(random.random, _alerts(configuration), self._pauses.longest_since)
         self._configuration = configuration
         self._turn = turn
         self._way = way
@@ -76,6 +78,7 @@ class HealthChecks:
         self._timer: asyncio.TimerHandle | None = None
         self._probes: dict[int, tuple[int, asyncio.Task[None]]] = {}
         self._unturned: set[ServiceKey] = set()
+        self._turning: asyncio.Handle | None = None
         self._programs: set[asyncio.Task[None]] = set()
         self._services: dict[ServiceKey, Service] = {}
         raise_file_limit()  # each probe has a socket
@@ -170,6 +173,10 @@ class HealthChecks:
             self._timer.cancel()
         if for_good:
             self._do(self._health.stop())
+        if self._turning is not None:
+            self._turning.cancel()
+            self._turn_now()
+        self._pauses.close()
         await self._end_probes()
         if self._programs:
             await asyncio.wait(self._programs, timeout=_LAST)
@@ -202,7 +209,7 @@ class HealthChecks:
                 case StartProbe():
                     self._start_probe(each)
                 case RotationChanged(services):
-                    self._turn_now(services)
+                    self._turn_soon(services)
                 case _:
                     self._tell(each)
         due = self._health.next_deadline
@@ -229,20 +236,26 @@ class HealthChecks:
             case Log(text, level):
                 log.log(logging.WARNING if level is Level.WARNING else logging.INFO, "%s", text)
 
-    def _turn_now(self, services: Collection[ServiceKey]) -> None:
+    def _turn_soon(self, services: Collection[ServiceKey]) -> None:
+        """What changes in one moment, when a rack dies, is one change of the rotation."""
+        self._unturned.update(services)
+        if self._turning is None:
+            self._turning = self._loop.call_soon(self._turn_now)
+
+    def _turn_now(self) -> None:
+        self._turning = None
         try:
-            self._turn(services)
+            self._turn(tuple(self._unturned))
         except Problem as problem:
             log.error("the rotation cannot be changed yet: %s", problem.message)  # noqa: TRY400
-            self._unturned.update(services)
         else:
-            self._unturned.difference_update(services)
+            self._unturned.clear()
 
     async def _turn_again(self) -> None:
         while True:
             await asyncio.sleep(_AGAIN)
             if self._unturned:
-                self._turn_now(tuple(self._unturned))
+                self._turn_soon(())
 
     def _start_probe(self, start: StartProbe) -> None:
         destination = start.destination

@@ -8,7 +8,7 @@ with the servers of a service when its quorum changes.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from xlvs.engine.health import reconfigure, tell
 from xlvs.engine.health.effects import (
@@ -33,14 +33,27 @@ GRACE = 1.0
 """Seconds. A probe ends itself at its deadline and says why; so long later it is ended."""
 
 
+UNFAIR = 0.5
+"""Share of a probe's time for which the director stood still: then its failure does not count."""
+
+Pause = Callable[[float], float]
+
+
+def _never(_since: float) -> float:
+    return 0.0
+
+
 class Health:
     """All virtual services of a configuration file.
 
-    ``draw``: random numbers, 0 <= x < 1, for the warm-up.
+    ``draw``: random numbers, 0 <= x < 1, for the warm-up. ``pause``: how long, in seconds, the
+    director itself stood still at most since a moment: what an answer was late by then says
+    nothing of a server.
     """
 
-    def __init__(self, draw: Draw, alerts: Alerts | None = None) -> None:
+    def __init__(self, draw: Draw, alerts: Alerts | None = None, pause: Pause = _never) -> None:
         self.state = State(draw, alerts or Alerts())
+        self._pause = pause
 
     @property
     def standing(self) -> Standings:
@@ -67,7 +80,8 @@ class Health:
             elif thing.running:
                 out.add(StopProbe(thing.probe, thing.run))
                 cause = f"no result after {thing.timing.deadline:g} s"
-                heard(self.state, thing, Heard(ok=False, cause=cause), now, out)
+                outcome = self._fair(thing, Heard(ok=False, cause=cause))
+                heard(self.state, thing, outcome, now, out)
             else:
                 self._start(thing, now, out)
         return out.done()
@@ -78,7 +92,7 @@ class Health:
         if watch is None or not watch.running or watch.run != run:
             return []
         out = Effects()
-        heard(self.state, watch, outcome, now, out)
+        heard(self.state, watch, self._fair(watch, outcome), now, out)
         return out.done()
 
     def track_file(self, name: str, value: int, now: float) -> list[Effect]:
@@ -149,6 +163,15 @@ class Health:
     def report(self) -> Iterator[ServiceReport]:
         """What ``xlvs status`` says of each virtual service, or of each group's."""
         return report(self.state)
+
+    def _fair(self, watch: Watch, outcome: Outcome) -> Outcome:
+        """What a server cannot be blamed for is the director's own trouble."""
+        if outcome.ok or outcome.ours:
+            return outcome
+        pause = self._pause(watch.started)
+        if pause < watch.timing.deadline * UNFAIR:
+            return outcome
+        return Heard(ok=False, ours=True, cause=f"the director stood still for {pause:.1f} s")
 
     def _start(self, watch: Watch, now: float, out: Effects) -> None:
         unit, server = watch.server.unit, watch.server

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from tests.unit.engine.health.build import World, destination, key, misc, real, 
 
 from xlvs.engine.health.agenda import Agenda
 from xlvs.engine.health.dampener import Belief, after
+from xlvs.engine.health.health import Health
 from xlvs.engine.health.outcome import Heard
 from xlvs.engine.health.quorum import Quorum, quorum
 from xlvs.engine.health.slow_start import STEPS, weight
@@ -241,6 +244,21 @@ def test_own_trouble_of_the_director_changes_nothing_and_is_said_once():
         world.now += 1.0
     assert world.pool() == {"11": 1}
     assert sum("no file descriptor is left" in each for each in world.logs) == 1
+
+
+@pytest.mark.parametrize(("stood_still", "blamed"), [(0.0, True), (0.4, True), (0.6, False)])
+def test_a_server_is_not_blamed_for_an_answer_that_the_director_was_late_for(stood_still, blamed):
+    """``misc``'s probes have a second."""
+    for answer in (None, 1):  # silence until the deadline, and failure
+        health = Health(random.Random(1).random, pause=lambda since: stood_still * (since > 1001))
+        world = World(virtual(real(1, checks=[misc("a", warmup=0.0)])), health=health)
+        world.run(1.5)
+        assert world.pool() == {"11": 1}
+        world.answers["a"] = answer
+        world.run(10)
+        assert (world.pool() == {}) == blamed, world.logs
+        stood = [each for each in world.logs if "the director stood still for 0.6 s" in each]
+        assert len(stood) == (not blamed)
 
 
 def test_failures_are_logged_when_asked_for():
