@@ -26,6 +26,7 @@ SERVERS = 20
 ROUNDS = 6
 QUIET = 20.0
 INTERVAL = 0.1
+DONE = "read again"
 
 HEAD = """
 vrrp_instance one {
@@ -70,6 +71,15 @@ def late(path: Path) -> str:
     )
 
 
+def reloaded(daemon: subprocess.Popen[bytes], log: Path) -> float:
+    """Have the file read again; how long that took."""
+    before = log.read_text().count(DONE)
+    began = time.monotonic()
+    daemon.send_signal(signal.SIGHUP)
+    wait(lambda: log.read_text().count(DONE) > before, lambda: log.read_text()[-2000:], 60)
+    return time.monotonic() - began
+
+
 def main() -> None:
     """The report."""
     instance = f"reload{os.getpid()}"
@@ -97,16 +107,9 @@ def main() -> None:
             path, tcpdump = pair.capture("a", "reloads.pcap")
             for number in range(ROUNDS):
                 config.write_text(text(3 - number // 2 % 2))
-                done = log.read_text().count("read again")
-                began = time.monotonic()
-                daemon.send_signal(signal.SIGHUP)
-                wait(
-                    lambda: log.read_text().count("read again") > done,
-                    lambda: log.read_text()[-2000:],
-                    60,
-                )  # noqa: B023,E501
+                seconds = reloaded(daemon, log)
                 what = "nothing changed" if number % 2 else f"{SERVICES} weights changed"
-                print(f"reload, {what}: {time.monotonic() - began:.2f} s", flush=True)
+                print(f"reload, {what}: {seconds:.2f} s", flush=True)
             pair.captured(tcpdump)
             print(f"while reloading: {late(path)}", flush=True)
             print(log.read_text()[-600:])
