@@ -43,11 +43,13 @@ from xlvs.model.configuration import Configuration
 from xlvs.model.notification import Command, Fifo
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address, Service, ServiceKey
+from xlvs.protocols.checks.outcome import not_asked
 
 FILE_PERIOD = 1.0
 """Seconds between two looks at tracked files."""
 
 _PROGRAMS_MAX = 1000
+_FILES_RESERVED = 512
 _LAST = 5.0  # seconds that programs have at the end
 _AGAIN = 5.0  # seconds, after a rotation that the data path refused
 
@@ -81,7 +83,8 @@ class HealthChecks:
         self._turning: asyncio.Handle | None = None
         self._programs: set[asyncio.Task[None]] = set()
         self._services: dict[ServiceKey, Service] = {}
-        raise_file_limit()  # each probe has a socket
+        # Each probe has a socket; what the daemon itself opens must not fail for want of one.
+        self._probes_max = max(raise_file_limit() - _FILES_RESERVED, 1)
         self._files: dict[str, int] = {}
         self._open(configuration, _shown(configuration))
         self._running = [
@@ -273,7 +276,10 @@ class HealthChecks:
         task.add_done_callback(partial(self._probed, start.probe, start.run))
 
     async def _probe(self, start: StartProbe, target: Target, deadline: float) -> None:
-        outcome = await self._prober.run(start.check, target, deadline=deadline)
+        if len(self._probes) > self._probes_max:
+            outcome = not_asked(f"{self._probes_max} probes run already (LimitNOFILE=)")
+        else:
+            outcome = await self._prober.run(start.check, target, deadline=deadline)
         self._do(self._health.result(start.probe, start.run, outcome, clock.monotonic()))
 
     def _probed(self, probe: int, run: int, task: asyncio.Task[None]) -> None:

@@ -8,7 +8,6 @@ neighbours that next hops need.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
@@ -23,6 +22,7 @@ from xlvs.datapath.addresses import family, unpacked
 from xlvs.datapath.keepalive import Target
 from xlvs.datapath.observed import NUD_STALE, Link, Neighbour, Observed, Route
 from xlvs.datapath.records import Destination, DestinationFlag
+from xlvs.io.routing import Routing
 from xlvs.io.tasks import Tasks
 from xlvs.model.service import Address
 
@@ -42,18 +42,6 @@ _ARPHRD_ETHER = 1
 _IFF_UP = 1
 _IFF_LOWER_UP = 1 << 16
 _NTF_USE = 1
-_RTN_UNICAST = 1
-_RTN_LOCAL = 2
-_RTN_BROADCAST = 3
-_RTAX_MTU = "RTAX_MTU"
-
-_NO_WAY = {
-    errno.ENETUNREACH: "no route",
-    errno.EHOSTUNREACH: "its route says unreachable",
-    errno.EACCES: "its route says prohibited",
-    errno.EINVAL: "its route says blackhole",
-}
-
 log = logging.getLogger(__name__)
 
 Message = Any
@@ -72,6 +60,7 @@ class Surroundings:
         self._on_change = on_change
         self._ask = AsyncIPRoute()
         self._events = AsyncIPRoute()
+        self._routing = Routing()
         self._links: dict[int, Link] = {}
         self._neighbours: dict[Target, Neighbour] = {}
         self._routes: dict[Address, Route] = {}
@@ -115,13 +104,14 @@ class Surroundings:
         """Close the sockets. Tasks end by ``Tasks.stop``."""
         self._events.close()
         self._ask.close()
+        self._routing.close()
 
     async def learn(self, addresses: Iterable[Address]) -> None:
         """Know the routes to these addresses before they are needed."""
-        for address in addresses:
-            if address not in self._routes:
-                self._routes[address] = await self._route(address)
-                self._snapshot = None
+        new = [each for each in addresses if each not in self._routes]
+        if new:
+            self._routes.update(await self._routing.routes(new))
+            self._snapshot = None
 
     def remember(self, destinations: Iterable[Destination]) -> None:
         """Believe next hops that the running data path uses, until the kernel knows better."""
@@ -214,8 +204,9 @@ class Surroundings:
             if "neighbours" in stale:
                 await self._read_neighbours()
             if "routes" in stale:
-                for address in list(self._routes):
-                    self._routes[address] = await self._route(address)
+                # Those that are of no interest any more meanwhile are not brought back.
+                found = await self._routing.routes(list(self._routes))
+                self._routes.update((each, found[each]) for each in found.keys() & self._routes)
                 self._otherwise()
                 await self._read_gateways()
             self._on_change()
@@ -272,8 +263,10 @@ class Surroundings:
 
     async def _read_gateways(self) -> None:
         """Most replies leave by the default route: its routers are known beforehand."""
-        ways = [await self._route(address) for address in _ELSEWHERE]
-        self._gateways = frozenset((way.ifindex, way.gateway) for way in ways if way.gateway)
+        ways = await self._routing.routes(_ELSEWHERE)
+        self._gateways = frozenset(
+            (way.ifindex, way.gateway) for way in ways.values() if way.gateway
+        )
 
     def _note_neighbour(self, message: Message, *, gone: bool) -> bool:
         """Note an entry; whether it changed and a destination needs it."""
@@ -306,16 +299,7 @@ class Surroundings:
 
     async def route(self, address: Address) -> Route:
         """The route to an address that is asked for once."""
-        return self._routes.get(address) or await self._route(address)
-
-    async def _route(self, address: Address) -> Route:
-        try:
-            answers = await self._ask.route("get", dst=str(address), family=family(address))
-        except NetlinkError as error:
-            return Route(error=_NO_WAY.get(error.code, f"no route ({error})"))
-        if not answers:
-            return Route(error="no route")
-        return _route(answers[0])
+        return self._routes.get(address) or (await self._routing.routes([address]))[address]
 
 
 def _mac(text: str) -> bytes:
@@ -342,25 +326,4 @@ def _link(message: Message, addresses: tuple[Address, ...]) -> Link:
         parent=(message.get("link") or 0) if vlan else 0,
         vlan=vlan,
         addresses=addresses,
-    )
-
-
-def _route(message: Message) -> Route:
-    kind = message["type"]
-    gateway = message.get("gateway")
-    via = message.get("via")
-    if gateway is None and via:
-        gateway = via.get("addr")  # an IPv6 gateway of an IPv4 route
-    source = message.get("prefsrc")
-    if kind == _RTN_BROADCAST:
-        return Route(error="it is a broadcast address", broadcast=True)
-    if kind not in (_RTN_UNICAST, _RTN_LOCAL):
-        return Route(error="its route leads nowhere")
-    metrics = message.get("metrics")
-    return Route(
-        ifindex=message.get("oif") or 0,
-        gateway=ip_address(gateway) if gateway else None,
-        source=ip_address(source) if source else None,
-        local=kind == _RTN_LOCAL,
-        mtu=(metrics.get(_RTAX_MTU) or 0) if metrics else 0,
     )

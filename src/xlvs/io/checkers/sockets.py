@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import struct
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from xlvs.io.checkers.target import Origin
@@ -70,10 +71,13 @@ def outcome(number: int) -> Outcome:
     return failed(words(number))
 
 
+_text = lru_cache(65536)(str)  # ipaddress spells one anew each time: a tenth of a TCP check
+
+
 def sockaddr(address: Address, port: int, interface: str = "") -> tuple[object, ...]:
     """The address as sockets take it; a link-local one needs an interface or a %scope."""
     if isinstance(address, IPv4Address):
-        return str(address), port
+        return _text(address), port
     scope = address.scope_id or (interface if address.is_link_local else "")
     index = 0
     if scope:
