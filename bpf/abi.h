@@ -60,7 +60,8 @@ enum xlvs_protocol {
 
 /*
  * IPVS's states under IPVS's names and in its order (ip_vs.h, IP_VS_TCP_S_* and
- * IP_VS_SCTP_S_*). ABANDONED: a template that no packet finds any more.
+ * IP_VS_SCTP_S_*). ABANDONED: a template that no packet finds any more. RESET: TCP that
+ * an operator has closed: its packets are answered by resets.
  */
 enum xlvs_state {
 	XLVS_STATE_NONE = 0,
@@ -89,7 +90,8 @@ enum xlvs_state {
 	XLVS_STATE_SCTP_REJECTED = 23,
 	XLVS_STATE_SCTP_CLOSED = 24,
 	XLVS_STATE_ABANDONED = 25,
-	XLVS_STATE_MAX = 26,
+	XLVS_STATE_RESET = 26,
+	XLVS_STATE_MAX = 27,
 };
 
 /*
@@ -116,7 +118,7 @@ enum xlvs_reason {
 	XLVS_REASON_REPLY_TOO_BIG,      /* fragmentation needed / packet too big */
 	XLVS_REASON_REPLY_TUNNEL_ERROR, /* ICMP about a tunnel packet, turned into one for the client */
 	XLVS_REASON_REPLY_NO_CONNECTION, /* nat_icmp_send: the server's packet has no connection */
-	XLVS_REASON_REPLY_RESET,         /* profile modern: RST, the connection's server is gone */
+	XLVS_REASON_REPLY_RESET, /* RST: closed by an operator, or (profile modern) its server is gone */
 
 	XLVS_REASON_PASS_NOT_IP,
 	XLVS_REASON_PASS_NO_SERVICE, /* not ours: no connection and no service */
@@ -749,10 +751,9 @@ struct xlvs_interface {
 
 enum xlvs_synced_flags {
 	XLVS_SYNCED_TEMPLATE = 1 << 0,
-	XLVS_SYNCED_MARK = 1 << 1,       /* a template of a mark's: of any protocol */
-	XLVS_SYNCED_ASSURED = 1 << 2,    /* a template whose server has answered */
-	XLVS_SYNCED_NO_OUTPUT = 1 << 3,  /* no answer was seen yet */
-	XLVS_SYNCED_CONTROLLED = 1 << 4, /* under a template, which comes first */
+	XLVS_SYNCED_MARK = 1 << 1,      /* a template of a mark's: of any protocol */
+	XLVS_SYNCED_ASSURED = 1 << 2,   /* a template whose server has answered */
+	XLVS_SYNCED_NO_OUTPUT = 1 << 3, /* no answer was seen yet */
 };
 
 enum xlvs_synced_result {
@@ -788,11 +789,32 @@ struct xlvs_synced {
 	__u32 result; /* enum xlvs_synced_result */
 };
 
-/* sync_batch: ARRAY of one. Which of `synced` are to be taken. Writer: daemon, but `done`. */
-struct xlvs_sync_batch {
+/*
+ * sync_batch, closing_batch: ARRAYs of one. Which of `synced`, of `closings`, are to be
+ * worked on. Writer: daemon, but `done`.
+ */
+struct xlvs_batch {
 	__u32 entries; /* its first ones */
 	__u32 begun;   /* number of this batch */
-	__u32 done;    /* of the last one that was taken */
+	__u32 done;    /* of the last one that was worked on */
+};
+
+/* ---- closing ----------------------------------------------------------- */
+
+enum xlvs_closing_result {
+	XLVS_CLOSING_GONE = 0,  /* it had ended already */
+	XLVS_CLOSING_ENDED,     /* it is not in the table any more */
+	XLVS_CLOSING_RESET,     /* its ends will be told when they send something */
+	XLVS_CLOSING_CONTENDED, /* packets kept changing its state */
+};
+
+#define XLVS_CLOSING_BATCH 1024
+
+/* closings: ARRAY. Connections that an operator ends, for close.h. Writer: as of synced. */
+struct xlvs_closing {
+	struct xlvs_tenant tenant;
+	__u32 reset;  /* 1: TCP's ends are told by resets; 0: it is forgotten at once */
+	__u32 result; /* enum xlvs_closing_result */
 };
 
 /* events: RINGBUF. A reply's next hop that XDP could not resolve. */

@@ -4,6 +4,7 @@
  * server list together with its cursor, and start the sweep. Run by
  * BPF_PROG_TEST_RUN; they see no packets.
  */
+#include "close.h"
 #include "locality.h"
 #include "schedulers/wrr.h"
 #include "sweep.h"
@@ -103,6 +104,14 @@ int xlvs_sync(void *unused)
 {
 	(void)unused;
 	return sync_start();
+}
+
+/* Works on closing_batch, in a moment. */
+SEC("syscall")
+int xlvs_close(void *unused)
+{
+	(void)unused;
+	return close_start();
 }
 
 SEC("syscall")

@@ -157,8 +157,11 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } sync_events SEC(".maps");
 XLVS_MAP_ARRAY(synced, struct xlvs_synced, XLVS_SYNCED_BATCH, BPF_F_MMAPABLE);
-XLVS_MAP_ARRAY(sync_batch, struct xlvs_sync_batch, 1, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(sync_batch, struct xlvs_batch, 1, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(sync_timers, struct sweeper, 1, 0);
+XLVS_MAP_ARRAY(closings, struct xlvs_closing, XLVS_CLOSING_BATCH, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(closing_batch, struct xlvs_batch, 1, BPF_F_MMAPABLE);
+XLVS_MAP_ARRAY(closing_timers, struct sweeper, 1, 0);
 
 /* Enums and structs that no map names would be missing in BTF: these keep them. */
 struct xlvs_anchor {
@@ -179,6 +182,7 @@ struct xlvs_anchor {
 	struct xlvs_event event;
 	enum xlvs_synced_flags synced_flags;
 	enum xlvs_synced_result synced_result;
+	enum xlvs_closing_result closing_result;
 	struct xlvs_hash_slot hash_slot;
 };
 const volatile struct xlvs_anchor xlvs_abi_anchor = {};

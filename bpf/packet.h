@@ -139,8 +139,8 @@ static __always_inline struct packet *packet_template(void)
 	return bpf_map_lookup_elem(&packets, &one);
 }
 
-/* For a connection of another director's: no packet of this one's takes its place. */
-static __always_inline struct packet *packet_synced(void)
+/* For what the daemon asks of connections: no packet takes its place. */
+static __always_inline struct packet *packet_asked(void)
 {
 	__u32 two = 2;
 

@@ -275,6 +275,20 @@ static __always_inline int pipeline_orphan(hook_ctx *ctx, struct packet *p, stru
 }
 
 /*
+ * An operator has closed the connection. Both ends are told when they send something: only
+ * they know their sequence numbers. The one that answers with a reset tells the other.
+ */
+static __always_inline int pipeline_closed(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+{
+	if (p->tcp_flags & TCP_RST)
+		return XLVS_REASON_NONE;
+	if (p->reply || !(p->tcp_flags & TCP_SYN))
+		return reset_back(ctx, p);
+	table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
+	return pipeline_open(ctx, p, s);
+}
+
+/*
  * The usual way to a connection: a known one, or a new one. XLVS_REASON_NONE and p->c;
  * an answer's p->reply is set.
  */
@@ -293,6 +307,8 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 			       why;
 	}
 	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
+	if (unlikely(word_state(p->c.word) == XLVS_STATE_RESET))
+		return pipeline_closed(ctx, p, s);
 	if (p->reply)
 		return XLVS_REASON_NONE;
 	d = destination_get(p->c.destination);

@@ -9,6 +9,7 @@
 
 #include "locality_sweep.h"
 #include "table_end.h"
+#include "timer.h"
 
 #define SWEEP_TICK_NS (20 * 1000 * 1000ULL)
 /* Per tick: regions asked (64 KB of numbers), and lines read (a quarter of a ms). */
@@ -236,15 +237,7 @@ static int sweep_tick(void *map, __u32 *key, struct sweeper *s)
 /* Starts the timer, or gives a running one this version's callback. */
 static __always_inline int sweep_start(void)
 {
-	__u32 zero = 0;
-	struct sweeper *s = bpf_map_lookup_elem(&sweepers, &zero);
-
-	if (!s)
-		return -1;
-	bpf_timer_init(&s->timer, &sweepers, CLOCK_MONOTONIC); /* EBUSY: it exists */
-	if (bpf_timer_set_callback(&s->timer, sweep_tick))
-		return -2;
-	return bpf_timer_start(&s->timer, SWEEP_TICK_NS, 0);
+	return timer_begin(&sweepers, sweep_tick, SWEEP_TICK_NS);
 }
 
 #endif

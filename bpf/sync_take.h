@@ -10,6 +10,7 @@
 #include "local_ports.h"
 #include "template.h"
 #include "timeout.h"
+#include "timer.h"
 
 static __always_inline bool sync_own_timeouts(const struct xlvs_destination *d)
 {
@@ -56,20 +57,13 @@ static __always_inline __u32 sync_word(const struct xlvs_synced *r,
 static __noinline bool sync_older(const struct packet *p, const struct xlvs_synced *r)
 {
 	struct xlvs_settings *s = settings_get();
-	__u32 state = word_state(p->c.word), timeout;
-	struct xlvs_destination *d;
 	__s32 idle;
 
-	opaque(state);
-	if (!s || !p || !r || state >= XLVS_STATE_MAX)
+	if (!s || !p || !r)
 		return false;
-	timeout = s->timeout[state];
-	if (unlikely(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)) {
-		d = destination_get(p->c.destination);
-		if (d)
-			timeout = destination_timeout(d, state, timeout);
-	}
-	idle = timeout - (p->c.expires - p->now);
+	if (word_state(p->c.word) == XLVS_STATE_RESET)
+		return true; /* closed here, which is the last word */
+	idle = connection_timeout(p, s, word_state(p->c.word)) - (p->c.expires - p->now);
 	if (idle < -(__s32)(p->hz / 8))
 		return false;
 	return (__s32)r->idle > (idle < 0 ? 0 : idle);
@@ -162,7 +156,7 @@ static long sync_step(__u32 i, void *data)
 {
 	struct xlvs_synced *r = bpf_map_lookup_elem(&synced, &i);
 	struct xlvs_geometry *g = geometry_get();
-	struct packet *p = packet_synced();
+	struct packet *p = packet_asked();
 
 	(void)data;
 	if (!r || !g || !p)
@@ -198,7 +192,7 @@ static long sync_step(__u32 i, void *data)
 static int sync_tick(void *map, __u32 *key, struct sweeper *s)
 {
 	__u32 zero = 0;
-	struct xlvs_sync_batch *b = bpf_map_lookup_elem(&sync_batch, &zero);
+	struct xlvs_batch *b = bpf_map_lookup_elem(&sync_batch, &zero);
 
 	(void)map;
 	(void)key;
@@ -212,15 +206,7 @@ static int sync_tick(void *map, __u32 *key, struct sweeper *s)
 
 static __always_inline int sync_start(void)
 {
-	__u32 zero = 0;
-	struct sweeper *s = bpf_map_lookup_elem(&sync_timers, &zero);
-
-	if (!s)
-		return -1;
-	bpf_timer_init(&s->timer, &sync_timers, CLOCK_MONOTONIC); /* EBUSY: it exists */
-	if (bpf_timer_set_callback(&s->timer, sync_tick))
-		return -2;
-	return bpf_timer_start(&s->timer, 0, 0);
+	return timer_begin(&sync_timers, sync_tick, 0);
 }
 
 #endif

@@ -23,4 +23,19 @@ static __noinline __u32 destination_timeout(const struct xlvs_destination *d, __
 	return own ? own : general;
 }
 
+/* Ticks that a connection lives on in this state without a packet. */
+static __always_inline __u32 connection_timeout(const struct packet *p,
+						const struct xlvs_settings *s, __u32 state)
+{
+	struct xlvs_destination *d;
+
+	opaque(state); /* kernel 6.1 loses a bound over a spill */
+	if (state >= XLVS_STATE_MAX)
+		return 0;
+	if (likely(!(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)))
+		return s->timeout[state];
+	d = destination_get(p->c.destination);
+	return d ? destination_timeout(d, state, s->timeout[state]) : s->timeout[state];
+}
+
 #endif

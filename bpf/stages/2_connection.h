@@ -45,21 +45,6 @@ static __always_inline bool connection_starts_anew(const struct packet *p,
  * at the same moment would have to be on a third. */
 #define CONNECTION_ADVANCE_RETRIES 4
 
-/* Ticks that a connection lives on in this state without a packet. */
-static __always_inline __u32 connection_timeout(const struct packet *p,
-						const struct xlvs_settings *s, __u32 state)
-{
-	struct xlvs_destination *d;
-
-	opaque(state); /* kernel 6.1 loses a bound over a spill */
-	if (state >= XLVS_STATE_MAX)
-		return 0;
-	if (likely(!(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)))
-		return s->timeout[state];
-	d = destination_get(p->c.destination);
-	return d ? destination_timeout(d, state, s->timeout[state]) : s->timeout[state];
-}
-
 /* What the packet does to a connection with this word: its state, and what it proves. */
 static __always_inline __u32 connection_step(const struct packet *p, const struct xlvs_settings *s,
 					     __u32 word, __u32 *clear)

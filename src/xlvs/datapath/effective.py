@@ -70,9 +70,11 @@ TIMEOUTS = {
     State.SCTP_REJECTED: 4,
     State.SCTP_CLOSED: 61,
     State.ABANDONED: 60,
+    State.RESET: 120,
 }
 """Seconds, IPVS's. SCTP's are a first (3 s) or the longest (60 s) time-out of its
-retransmissions (RFC 9260 16) and one second; ``ipvsadm --set`` does not change them."""
+retransmissions (RFC 9260 16) and one second; ``ipvsadm --set`` does not change them. RESET is
+ours: both ends are told if they send something within that time."""
 
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader
 # whose clock is some ticks behind the writer's.

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from xlvs.datapath.addresses import family, packed
 from xlvs.datapath.connections import Shape, live_places
 from xlvs.datapath.records import (
-    CONNECTION_GENERATION_SHIFT,
     CONNECTION_METHOD_SHIFT,
     CONNECTION_PROTOCOL_SHIFT,
     CONNECTION_STATE,
@@ -27,13 +26,8 @@ from xlvs.datapath.records import (
     Tenant,
     Transport,
 )
+from xlvs.datapath.word import GENERATION, HALF, METHODS, PROTOCOLS, TICKS
 from xlvs.model.service import Address
-
-_TICKS = 0xFFFFFFFF
-_HALF = 1 << 31
-_PROTOCOL_MASK = 7
-_METHOD_MASK = len(Method) - 1
-_GENERATION = _TICKS >> CONNECTION_GENERATION_SHIFT << CONNECTION_GENERATION_SHIFT
 
 # As IP numbers them; 0 of a mark's template, which is of any.
 PROTOCOL_NUMBERS = {
@@ -109,15 +103,15 @@ class Holder:
         now: int,
     ) -> Held | None:
         word, expires, destination, block, local_port, src, dst, sport, dport = fields
-        left = expires - now & _TICKS
-        if not left or left >= _HALF or word & ConnectionFlag.HALF_OPEN:
+        left = expires - now & TICKS
+        if not left or left >= HALF or word & ConnectionFlag.HALF_OPEN:
             return None
-        kind = word >> CONNECTION_PROTOCOL_SHIFT & _PROTOCOL_MASK
-        method = Method(word >> CONNECTION_METHOD_SHIFT & _METHOD_MASK)
+        kind = word >> CONNECTION_PROTOCOL_SHIFT & PROTOCOLS
+        method = Method(word >> CONNECTION_METHOD_SHIFT & METHODS)
         template = bool(kind & Transport.TEMPLATE)
         full = method is Method.FULLNAT and not template
         return Held(
-            tenant=Tenant(at, word & _GENERATION | self._shape.v6),
+            tenant=Tenant(at, word & GENERATION | self._shape.v6),
             transport=Transport(kind & ~Transport.TEMPLATE),
             client=ip_address(src),
             client_port=ntohs(sport),
@@ -148,7 +142,6 @@ def to_take(
         (SyncedFlag.MARK, held.template and held.transport is Transport.IP),
         (SyncedFlag.ASSURED, assured),
         (SyncedFlag.NO_OUTPUT, held.no_output),
-        (SyncedFlag.CONTROLLED, held.controlled),
     ):
         if on:
             flags |= flag

@@ -39,6 +39,7 @@ COMMIT_PROGRAM = "xlvs_commit"
 SWEEP_PROGRAM = "xlvs_start_sweep"
 NOW_PROGRAM = "xlvs_now"
 SYNC_PROGRAM = "xlvs_sync"
+CLOSE_PROGRAM = "xlvs_close"
 
 _LAYOUT_BYTES = 1 << 16
 _CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
@@ -352,12 +353,15 @@ class DataPath:
 
     def start_sweep(self) -> None:
         """Let connections expire; idempotent, and it goes on without this process."""
-        with explained("starting the expiry of connections"):
-            run = libbpf.test_run(self.programs[SWEEP_PROGRAM], None, None, 0, 0)
+        self.start(SWEEP_PROGRAM)
+
+    def start(self, program: str) -> None:
+        """Run a control program that starts a timer, which does the work in a moment."""
+        with explained(f"running {program}"):
+            run = libbpf.test_run(self.programs[program], None, None, 0, 0)
         if run.retval:
             raise DataPathProblem(
-                Code.INTERNAL,
-                f"the expiry of connections did not start (code {run.retval}): report it",
+                Code.INTERNAL, f"{program} did not start (code {run.retval}): report it"
             )
 
     def ticks(self) -> int:
@@ -366,16 +370,6 @@ class DataPath:
         with explained("reading the data path's clock"):
             run = libbpf.test_run(self.programs[NOW_PROGRAM], None, codec.pack(records.Now()), 0, 0)
         return codec.unpack(run.ctx_out).ticks % _TICKS
-
-    def take_synced(self) -> None:
-        """Let what ``sync_batch`` says enter the table, in a moment."""
-        with explained("taking another director's connections"):
-            run = libbpf.test_run(self.programs[SYNC_PROGRAM], None, None, 0, 0)
-        if run.retval:
-            raise DataPathProblem(
-                Code.INTERNAL,
-                f"the data path does not take connections (code {run.retval}): report it",
-            )
 
     def close(self) -> None:
         """Close the descriptors; the data path goes on."""

@@ -34,6 +34,7 @@ CONNECTION_GENERATION_SHIFT = 20
 ADDRESS_SLOTS = 65536
 CALL_ID_MAX = 255
 SYNCED_BATCH = 256
+CLOSING_BATCH = 1024
 MARK_SET_BITS = 32
 MARK_PROTOCOL_BITS = 48
 MARK_PORT_CLASSES = 256
@@ -107,6 +108,7 @@ class State(IntEnum):
     SCTP_REJECTED = 23
     SCTP_CLOSED = 24
     ABANDONED = 25
+    RESET = 26
 
 
 class Tunnel(IntEnum):
@@ -186,7 +188,6 @@ class SyncedFlag(IntFlag):
     MARK = 2
     ASSURED = 4
     NO_OUTPUT = 8
-    CONTROLLED = 16
 
 
 class SyncedResult(IntEnum):
@@ -199,6 +200,15 @@ class SyncedResult(IntEnum):
     PORT = 4
     UNKNOWN = 5
     OLDER = 6
+
+
+class ClosingResult(IntEnum):
+    """enum xlvs_closing_result."""
+
+    GONE = 0
+    ENDED = 1
+    RESET = 2
+    CONTENDED = 3
 
 
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
@@ -215,6 +225,7 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_mark_matters": ("XLVS_MARK_", MarkMatters),
     "xlvs_synced_flags": ("XLVS_SYNCED_", SyncedFlag),
     "xlvs_synced_result": ("XLVS_SYNCED_", SyncedResult),
+    "xlvs_closing_result": ("XLVS_CLOSING_", ClosingResult),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
 
@@ -664,8 +675,16 @@ class Synced(NamedTuple):
     result: int = 0
 
 
-class SyncBatch(NamedTuple):
-    """The one value of sync_batch."""
+class Closing(NamedTuple):
+    """Value of closings: a connection to end."""
+
+    tenant: Tenant = Tenant()
+    reset: int = 0
+    result: int = 0
+
+
+class Batch(NamedTuple):
+    """The one value of sync_batch, and of closing_batch."""
 
     entries: int = 0
     begun: int = 0
@@ -725,6 +744,7 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Interface: "xlvs_interface",
     Event: "xlvs_event",
     Synced: "xlvs_synced",
-    SyncBatch: "xlvs_sync_batch",
+    Closing: "xlvs_closing",
+    Batch: "xlvs_batch",
 }
 """Record -> the struct of bpf/abi.h that it stands for."""

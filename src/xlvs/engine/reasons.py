@@ -23,7 +23,8 @@ SENTENCES = {
     "reply_tunnel_error": "an ICMP error about a tunnel packet, turned into one for the client",
     "reply_no_connection": "answered with port unreachable: a real server's packet that belongs "
     "to no connection (nat_icmp_send)",
-    "reply_reset": "answered with a TCP reset: the connection's server is gone (profile modern)",
+    "reply_reset": "answered with a TCP reset: an operator closed the connection, or its server is "
+    "gone (profile modern)",
     "pass_not_ip": "passed to the director's stack: it is neither IPv4 nor IPv6",
     "pass_no_service": "passed to the director's stack: no connection and no service is its",
     "pass_disabled": "passed to the director's stack: no service is configured at all",

@@ -7,23 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from xlvs.datapath.connections import LINES, Shape
 from xlvs.datapath.held import Held, Holder
-from xlvs.datapath.loader import DataPath
+from xlvs.datapath.loader import SYNC_PROGRAM, DataPath
 from xlvs.datapath.records import (
-    SYNCED_BATCH,
-    SyncBatch,
     Synced,
     SyncedResult,
     TableCounts,
     Template,
     Tenant,
 )
-from xlvs.io import clock
-from xlvs.model.problem import Code, Problem
+from xlvs.io.batches import Batches
 
-PATIENCE = 1.0
-"""Seconds that a batch may take; it takes some hundred microseconds."""
-
-_U32 = 0xFFFFFFFF
 _MAPS = ("connections4", "connections6")
 
 
@@ -35,13 +28,15 @@ class SyncMaps:
         self._layout = path.layout
         self._tables = [path.map(name).view() for name in _MAPS]
         self._holders = [Holder(Shape.of(self._layout, v6=v6)) for v6 in (False, True)]
-        self._synced = path.map("synced").view(writable=True)
-        self._batch = path.map("sync_batch").view(writable=True)
+        self._batches = Batches(
+            path, Synced, entries="synced", batch="sync_batch", program=SYNC_PROGRAM
+        )
 
     def close(self) -> None:
         """Let go of the maps' memory."""
-        for view in (*self._tables, self._synced, self._batch):
+        for view in self._tables:
             view.release()
+        self._batches.close()
 
     @property
     def events_fd(self) -> int:
@@ -84,34 +79,7 @@ class SyncMaps:
 
     def take(self, connections: Sequence[Synced]) -> list[SyncedResult]:
         """Put connections into the table, or bring them up to date there."""
-        results: list[SyncedResult] = []
-        codec = self._layout.codec(Synced)
-        stride = self._path.map("synced").stride
-        for first in range(0, len(connections), SYNCED_BATCH):
-            batch = connections[first : first + SYNCED_BATCH]
-            for i, each in enumerate(batch):
-                raw = codec.pack(each)
-                self._synced[i * stride : i * stride + len(raw)] = raw
-            self._take(len(batch))
-            results += (
-                SyncedResult(codec.unpack(self._synced, i * stride).result)
-                for i in range(len(batch))
-            )
-        return results
-
-    def _take(self, count: int) -> None:
-        codec, batch = self._layout.codec(SyncBatch), self._batch
-        number = (codec.unpack(batch).begun + 1) & _U32
-        # The number last: a batch that is not whole is not taken.
-        batch[: codec.size] = codec.pack(SyncBatch(count, number, number - 1 & _U32))
-        self._path.take_synced()
-        end = clock.monotonic() + PATIENCE
-        while codec.unpack(batch).done != number:
-            if clock.monotonic() > end:
-                raise Problem(
-                    Code.INTERNAL, f"the data path took no connections for {PATIENCE:g} s"
-                )
-            clock.moment()
+        return [SyncedResult(each.result) for each in self._batches.run(connections)]
 
     def _read(self, tenant: Tenant, now: int) -> Held | None:
         v6 = tenant.generation & 1
