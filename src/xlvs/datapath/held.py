@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from itertools import compress
 from socket import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, ntohs
 from typing import NamedTuple
 
 from xlvs.datapath.addresses import family, packed
-from xlvs.datapath.connections import Shape, live_places
+from xlvs.datapath.places import Place, Shape, parts
 from xlvs.datapath.records import (
     CONNECTION_METHOD_SHIFT,
     CONNECTION_PROTOCOL_SHIFT,
@@ -67,39 +66,30 @@ class Holder:
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self._ways = [shape.way(way) for way in range(shape.ways)]
 
     def read(self, lines: memoryview, now: int, first: int = 0) -> Iterator[Held]:
         """The connections in whole lines whose time is not over; ``first``: number of the first.
 
         Those whose client has not proved itself are left out.
         """
-        for way in range(self._shape.ways):
-            live, copy = live_places(lines, self._shape, way)
-            if live is None:
-                continue
-            at = range(first * self._shape.ways + way, 1 << 32, self._shape.ways)
-            places = zip(at, self._ways[way].iter_unpack(copy), strict=False)
-            for place, fields in compress(places, live):
-                held = self._held(place, fields, now)
+        for part in parts(lines, self._shape, first):
+            for at, fields in part.numbered():
+                held = self._held(at, fields, now)
                 if held is not None:
                     yield held
 
     def read_one(self, lines: memoryview, tenant: Tenant, now: int) -> Held | None:
         """That connection of ``lines``, all of the family's; None if it is not there any more."""
-        line, way = divmod(tenant.at, self._shape.ways)
+        line = tenant.at // self._shape.ways
         at = line * self._shape.line
         one = lines[at : at + self._shape.line]
-        live, copy = live_places(one, self._shape, way)
-        if live is None or not live[0]:
-            return None
-        found = self._held(tenant.at, next(self._ways[way].iter_unpack(copy)), now)
-        return found if found is not None and found.tenant == tenant else None
+        found = (each for each in self.read(one, now, line) if each.tenant == tenant)
+        return next(found, None)
 
     def _held(
         self,
         at: int,
-        fields: tuple[int, int, int, int, int, bytes, bytes, int, int],
+        fields: Place,
         now: int,
     ) -> Held | None:
         word, expires, destination, block, local_port, src, dst, sport, dport = fields

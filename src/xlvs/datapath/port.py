@@ -14,7 +14,9 @@ from xlvs.datapath.records import (
     Table,
     TableCounts,
 )
+from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.tables import Capacity, Have
+from xlvs.datapath.tally import Tally
 from xlvs.datapath.writes import Write
 
 
@@ -23,6 +25,43 @@ class PortUse(NamedTuple):
 
     used: int
     exhausted: int
+
+
+class Piece(NamedTuple):
+    """Connections as NDJSON of ConnectionView.
+
+    ``after``: where to go on, if the limit was reached; None: there may be more pieces.
+    """
+
+    lines: bytes
+    after: int | None = None
+
+
+class Closed(NamedTuple):
+    """What became of connections that were to be closed.
+
+    ``reset``: their ends are told when they send something; ``ended`` are not in the table any
+    more; ``gone`` had ended already; ``contended``: packets kept changing them. ``more``: there
+    are some beyond the limit.
+    """
+
+    reset: int = 0
+    ended: int = 0
+    gone: int = 0
+    contended: int = 0
+    more: bool = False
+
+    def __add__(self, other: object) -> Closed:
+        """Both together."""
+        if not isinstance(other, Closed):
+            return NotImplemented
+        return Closed(
+            self.reset + other.reset,
+            self.ended + other.ended,
+            self.gone + other.gone,
+            self.contended + other.contended,
+            self.more or other.more,
+        )
 
 
 class TableUse(NamedTuple):
@@ -117,10 +156,25 @@ class Port(Protocol):
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         """Use of blocks of local ports."""
 
-    def connections(self) -> Iterator[bytes]:
-        """All connections as NDJSON of ConnectionView, some thousands at a time, also none.
+    def connections(
+        self, selection: Selection = EVERYTHING, after: int = 0, limit: int | None = None
+    ) -> Iterator[Piece]:
+        """Connections, some thousands at a time, also none: between them others have their turn.
 
-        Between them others have their turn.
+        They keep their places in the order of reading as long as they live. ``after``: a place to
+        go on from, 0 is the first; ``limit``: at most so many.
+        """
+
+    def tally(self, selection: Selection, tally: Tally) -> Iterator[None]:
+        """Count connections, some thousands at a time."""
+
+    def close_connections(
+        self, selection: Selection, limit: int, *, reset: bool
+    ) -> Iterator[Closed]:
+        """End connections, at most ``limit``, some thousands at a time. Raises Problem.
+
+        ``reset``: TCP's ends are told when they send something, and the connection stays so long;
+        else, and of other protocols, it ends at once.
         """
 
     def attach(self, ifname: str, hook: str) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from xlvs.datapath import support
-from xlvs.datapath.addresses import AF_INET6, unpacked
+from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State
+from xlvs.datapath.service_key import asked_key
 from xlvs.datapath.tables import Have
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved
@@ -26,7 +27,6 @@ from xlvs.schedulers import maglev
 _SCHEDULERS = {int(number): name for name, number in support.SCHEDULERS.items()}
 _TUNNELS = {int(number): kind for kind, number in support.TUNNELS.items()}
 _METHODS = {int(number): method for method, number in support.METHODS.items()}
-_PROTOCOLS = {number: protocol for protocol, number in support.PROTOCOLS.items()}
 
 
 class Adopted(NamedTuple):
@@ -127,21 +127,9 @@ def _flags(bits: int) -> int:
 
 
 def _service(record: Service, pool: tuple[bytes, ...], hz: int) -> model.Service:
-    key = record.key
     own = bool(record.flags & ServiceFlag.OWN_TIMEOUTS)
-    if key.fwmark:
-        inet6 = key.family == AF_INET6
-        found = model.ServiceKey(
-            protocol=model.Protocol.FWM,
-            fwmark=key.fwmark,
-            family=model.Family.INET6 if inet6 else model.Family.INET,
-        )
-    else:
-        found = model.ServiceKey(
-            protocol=_PROTOCOLS[key.protocol], address=unpacked(key.address), port=key.port
-        )
     return model.Service(
-        key=found,
+        key=asked_key(record.key),
         scheduler=_SCHEDULERS.get(record.scheduler, "wlc"),
         one_packet=bool(record.flags & ServiceFlag.ONE_PACKET),
         flags=_flags(record.flags),

@@ -10,16 +10,18 @@ from typing import Any, TypeVar, cast
 
 from xlvs.datapath import records
 from xlvs.datapath import writes as w
-from xlvs.datapath.addresses import AF_INET, packed, text, unpacked
-from xlvs.datapath.connections import LINES, Listing, Remembered, Server, Shape
+from xlvs.datapath.addresses import AF_INET, packed, unpacked
 from xlvs.datapath.explain import trial as trials
 from xlvs.datapath.explain.story import Door, Story
 from xlvs.datapath.loader import DataPath, Sizes
 from xlvs.datapath.maps import Map
-from xlvs.datapath.port import Attached, PortUse, TableUse
+from xlvs.datapath.port import Attached, Closed, Piece, PortUse, TableUse
 from xlvs.datapath.problems import explained
+from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.slots import HASHING, NO_OWNERS
 from xlvs.datapath.tables import Have, Region, Servers, Tables
+from xlvs.datapath.tally import Tally
+from xlvs.io.connection_maps import ConnectionMaps
 from xlvs.io.mark_maps import MarkMaps
 from xlvs.io.slot_maps import SlotMaps
 from xlvs.io.sync_maps import SyncMaps
@@ -51,6 +53,7 @@ class Kernel:
         self._marks = MarkMaps(path)
         self._rehearsals = trials.Rehearsals(path)
         self._slots = SlotMaps(path)
+        self._connections = ConnectionMaps(path)
 
     @property
     def adopted(self) -> bool:
@@ -209,46 +212,23 @@ class Kernel:
             )
         return found
 
-    def connections(self) -> Iterator[bytes]:
-        """All connections, some thousands of lines at a time, also none.
+    # ---- connections
 
-        Between them others have their turn.
-        """
-        hz = self._path.geometry.hz
-        for name, v6 in (("connections4", False), ("connections6", True)):
-            shape = Shape.of(self._layout, v6=v6)
-            listing = Listing(shape, hz, self._server, self._local, self._template)
-            view, stride = self._view(name)
-            for at in range(0, len(view), LINES * stride):
-                lines = view[at : at + LINES * stride]
-                yield listing.read(lines, self._path.ticks(), at // stride)
+    def connections(
+        self, selection: Selection = EVERYTHING, after: int = 0, limit: int | None = None
+    ) -> Iterator[Piece]:
+        """Connections in words."""
+        return self._connections.listed(selection, after, limit)
 
-    def _server(self, destination: int) -> Server | None:
-        raw = self._path.map("destinations").lookup(destination)
-        if raw is None:
-            return None
-        found = self._layout.unpack(records.Destination, raw)
-        keeps = bool(found.flags & records.DestinationFlag.CLIENT_PORT)
-        ftp = bool(found.flags & records.DestinationFlag.FTP)
-        return Server(text(found.address), found.port, keeps, ftp)
+    def tally(self, selection: Selection, tally: Tally) -> Iterator[None]:
+        """Count connections."""
+        return self._connections.tally(selection, tally)
 
-    def _template(self, tenant: records.Tenant) -> Remembered:
-        """Nothing, if the template went meanwhile."""
-        key = self._layout.pack(tenant)
-        raw = self._path.map("templates").lookup(key)
-        if raw is None:
-            return Remembered()
-        found = self._layout.unpack(records.Template, raw)
-        call_id = self._path.map("call_ids").lookup(key) if found.call_id else None
-        if call_id is None:
-            return Remembered(bool(found.assured))
-        whole = self._layout.unpack(records.CallId, call_id)
-        data = whole.text[: whole.length].decode(errors="backslashreplace")
-        return Remembered(bool(found.assured), data)
-
-    def _local(self, block: int) -> str:
-        raw = self._path.map("port_blocks").lookup(block) or bytes(len(records.NO_ADDRESS))
-        return text(self._layout.unpack(records.PortBlock, raw).local)
+    def close_connections(
+        self, selection: Selection, limit: int, *, reset: bool
+    ) -> Iterator[Closed]:
+        """End connections. Raises Problem."""
+        return self._connections.end(selection, limit, reset=reset)
 
     # ---- writing
 
@@ -420,6 +400,7 @@ class Kernel:
         for view in self._views.values():
             view.release()
         self._views.clear()
+        self._connections.close()
         self._rehearsals.close()
         self._path.close()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xlvs.datapath.connections import LINES, Shape
 from xlvs.datapath.held import Held, Holder
 from xlvs.datapath.loader import SYNC_PROGRAM, DataPath
+from xlvs.datapath.places import LINES, Shape
 from xlvs.datapath.records import (
     Synced,
     SyncedResult,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xlvs.datapath import writes as w
 from xlvs.datapath.addresses import slot
 from xlvs.datapath.marks import NO_MARKS, Marks
-from xlvs.datapath.port import PortUse, TableUse
+from xlvs.datapath.port import Closed, Piece, PortUse, TableUse
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
     CURSOR_HEAD,
@@ -30,8 +30,10 @@ from xlvs.datapath.records import (
     Settings,
     Stats,
 )
+from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.slots import HASHING, NO_OWNERS, Owners, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
+from xlvs.datapath.tally import Tally, Whose
 from xlvs.model.problem import Code, Problem
 from xlvs.schedulers import maglev
 from xlvs.wire import codec
@@ -98,6 +100,8 @@ class FakePort:
         self.table_now = TableUse()
         self.sweeps = 0
         self.table_views: list[ConnectionView] = []
+        self.tallied: dict[Whose, int] = {}
+        self.selections: list[Selection] = []
 
     @property
     def connections_size(self) -> int:
@@ -379,9 +383,26 @@ class FakePort:
     def port_use(self, blocks: Iterable[int]) -> dict[int, PortUse]:
         return {block: self.ports.get(block, PortUse(0, 0)) for block in blocks}
 
-    def connections(self) -> Iterator[bytes]:
-        yield b""
-        yield codec.encode_lines(self.table_views)
+    def connections(
+        self, selection: Selection = EVERYTHING, after: int = 0, limit: int | None = None
+    ) -> Iterator[Piece]:
+        self.selections.append(selection)
+        end = None if limit is None or after + limit >= len(self.table_views) else after + limit
+        yield Piece(b"")
+        yield Piece(codec.encode_lines(self.table_views[after:end]), end)
+
+    def tally(self, selection: Selection, tally: Tally) -> Iterator[None]:
+        self.selections.append(selection)
+        yield
+        tally.connections = sum(self.tallied.values())
+        tally.counts.update(self.tallied)
+
+    def close_connections(
+        self, selection: Selection, limit: int, *, reset: bool
+    ) -> Iterator[Closed]:
+        self.selections.append(selection)
+        yield Closed()
+        yield Closed(reset=min(limit, 3), more=limit < 3) if reset else Closed(ended=3)
 
     # ---- hooks
 

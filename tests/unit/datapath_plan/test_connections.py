@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 import pytest
+from tests.unit.datapath_plan.lines import (
+    CLIENT,
+    CLIENT6,
+    HZ,
+    LAYOUT,
+    NOW,
+    VIP,
+    VIP6,
+    entry,
+    four,
+    image,
+)
 
-from xlvs.datapath import btf
-from xlvs.datapath.addresses import packed
-from xlvs.datapath.connections import Listing, Remembered, Server, Shape
-from xlvs.datapath.layout import Layout
-from xlvs.datapath.loader import OBJECTS
+from xlvs.datapath.connections import Listing, Remembered, Server
+from xlvs.datapath.places import Shape, parts
 from xlvs.datapath.records import (
     CONNECTION_GENERATION_SHIFT,
-    CONNECTION_METHOD_SHIFT,
-    CONNECTION_PROTOCOL_SHIFT,
     ConnectionFlag,
-    Entry,
     Entry4,
     Entry6,
     Line4,
@@ -31,38 +35,7 @@ from xlvs.model.service import Protocol
 from xlvs.wire.codec import decode_lines
 from xlvs.wire.messages import ConnectionView
 
-LAYOUT = Layout(btf.read((OBJECTS / "xdp.bpf.o").read_bytes()))
-HZ = 250
-NOW = 1000
-CLIENT, VIP = int(ip_address("192.168.100.9")), int(ip_address("10.0.0.1"))
-CLIENT6, VIP6 = packed(ip_address("2001:db8::9")), packed(ip_address("fd00:1::1"))
 NOBODY, KEEPS, KEEPS_ALL = 77, 78, 79
-
-
-def entry(
-    state=State.ESTABLISHED,
-    flags=ConnectionFlag.LIVE,
-    method=Method.NAT,
-    protocol=Transport.TCP,
-    generation=0xABC,
-    **more,
-):
-    word = (
-        state
-        | protocol << CONNECTION_PROTOCOL_SHIFT
-        | flags
-        | method << CONNECTION_METHOD_SHIFT
-        | generation << CONNECTION_GENERATION_SHIFT
-    )
-    return Entry(**{"word": word, "expires": NOW + 900 * HZ, "destination": 3, **more})
-
-
-def four(*args, **more):
-    return Entry4(entry(*args, **more), CLIENT, VIP, 30000, 80)
-
-
-def image(*lines):
-    return memoryview(bytearray(b"".join(map(LAYOUT.pack, lines))))
 
 
 def listing(asked=None, templates=None, *, v6=False):
@@ -88,8 +61,10 @@ def listing(asked=None, templates=None, *, v6=False):
 
 def read(lines, now=NOW, asked=None, templates=None, first=0, *, v6=False):
     """What is listed of these lines."""
-    found = listing(asked, templates, v6=v6).read(lines, now, first)
-    return decode_lines(found, ConnectionView)
+    wanted = listing(asked, templates, v6=v6)
+    shape = Shape.of(LAYOUT, v6=v6)
+    found = "".join(wanted.read(part, now) for part in parts(lines, shape, first))
+    return decode_lines(found.encode(), ConnectionView)
 
 
 def shown(*places, now=NOW):

@@ -103,8 +103,8 @@ def endpoint(text: str) -> tuple[Address, int | None]:
     """``10.0.0.1``, ``10.0.0.1:80``, ``fd00::1`` or ``[fd00::1]:80``. Raises Problem."""
     from ipaddress import IPv6Address, ip_address
 
-    from xlvs.cli.endpoint import PORT_MAX, port_number
     from xlvs.model.problem import Code, Problem
+    from xlvs.wire.endpoint import PORT_MAX, port_number
 
     host, port = text, ""
     if text.startswith("["):

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections as a request names them: from text to what is meant."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import IPv6Address, ip_network
+from typing import TypeVar
+
+from xlvs.model.connection import ConnectionFilter, Side, Templates
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Family, Method, Protocol, ServiceKey
+from xlvs.wire.connections import ConnectionFilterText
+from xlvs.wire.endpoint import endpoint, port_number
+from xlvs.wire.words import host_port
+
+_FWMARK_MAX = (1 << 32) - 1
+_DIGITS_MAX = len(str(_FWMARK_MAX))
+_FWM = Protocol.FWM.value
+_TRANSPORTS = {each.value: each for each in Protocol if each is not Protocol.FWM}
+_FAMILIES = {"": Family.INET, **{f"/{each.value}": each for each in Family}}
+_SERVICE = "wants PROTOCOL/ADDRESS:PORT, such as tcp/10.0.0.1:80, or fwm/MARK or fwm/MARK/inet6"
+_SIDE = "wants ADDRESS, NETWORK/BITS, ADDRESS:PORT, [IPv6]:PORT or :PORT in numbers"
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def connection_filter(text: ConnectionFilterText) -> ConnectionFilter:
+    """What is meant. Raises Problem, whose ``where`` is the field."""
+    return ConnectionFilter(
+        service=_service(text.service) if text.service else None,
+        destination=_side("destination", text.destination),
+        client=_side("client", text.client),
+        virtual=_side("virtual", text.virtual),
+        protocols=_words("protocol", text.protocol, Protocol),
+        states=frozenset(text.state.split(",")) if text.state else frozenset(),
+        methods=_words("method", text.method, Method),
+        templates=Templates(text.templates),
+    )
+
+
+def is_empty(text: ConnectionFilterText) -> bool:
+    """Whether nothing is named, so that every connection fits."""
+    return text == ConnectionFilterText(templates=text.templates)
+
+
+def service_text(key: ServiceKey) -> str:
+    """A service as a filter names it."""
+    if key.address is None:
+        return f"{_FWM}/{key.fwmark}" + f"/{key.family.value}" * (key.family is Family.INET6)
+    return f"{key.protocol.value}/{host_port(key.address, key.port)}"
+
+
+def _service(text: str) -> ServiceKey:
+    protocol, _, rest = text.partition("/")
+    if protocol in _TRANSPORTS:
+        try:
+            address, port = endpoint(rest)
+        except Problem:
+            raise _problem("service", _SERVICE, text) from None
+        if not isinstance(address, IPv6Address) or not address.scope_id:
+            return ServiceKey(protocol=_TRANSPORTS[protocol], address=address, port=port)
+    mark, slash, family = rest.partition("/")
+    plain = mark.isascii() and mark.isdecimal() and len(mark) <= _DIGITS_MAX
+    if protocol != _FWM or slash + family not in _FAMILIES or not plain:
+        raise _problem("service", _SERVICE, text)
+    if not 0 < int(mark) <= _FWMARK_MAX:
+        raise _problem("service", f"has a mark from 1 to {_FWMARK_MAX}", text)
+    return ServiceKey(protocol=Protocol.FWM, fwmark=int(mark), family=_FAMILIES[slash + family])
+
+
+def _side(field: str, text: str) -> Side:
+    host, port = text, None
+    if text.startswith(":") and not text.startswith("::"):
+        host, port = "", port_number(text[1:])
+        if port is None:
+            raise _problem(field, _SIDE, text)
+    elif text.startswith("[") or text.count(":") == 1:
+        try:
+            address, port = endpoint(text)
+        except Problem:
+            raise _problem(field, _SIDE, text) from None
+        host = str(address)
+    try:
+        return Side(ip_network(host) if host else None, port)
+    except ValueError as error:
+        words = f"{_SIDE}: {error}" if "host bits" in str(error) else _SIDE
+        raise _problem(field, words, text) from None
+
+
+def _words(field: str, text: str, kind: type[E]) -> frozenset[E]:
+    known = {member.value: member for member in kind}
+    words = text.split(",") if text else []
+    if not known.keys() >= set(words):
+        wanted = f"wants some of {', '.join(known)}, with commas between"
+        raise _problem(field, wanted, text)
+    return frozenset(known[each] for each in words)
+
+
+def _problem(field: str, wanted: str, text: str) -> Problem:
+    return Problem(Code.INVALID, f"{field} {wanted}, not {text!r}", field)
