@@ -71,6 +71,8 @@ def _service(text: str) -> ServiceKey:
 
 def _side(field: str, text: str) -> Side:
     host, port = text, None
+    if "%" in text:
+        raise _problem(field, f"{_SIDE}, without a zone", text)
     if text.startswith(":") and not text.startswith("::"):
         host, port = "", port_number(text[1:])
         if port is None:
