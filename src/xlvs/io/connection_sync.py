@@ -32,6 +32,8 @@ FRESH = 2.0
 """Seconds. Peers tell once a second how far behind they are."""
 
 _TRIES = 3
+_IDLE = round(1 / PERIOD)
+"""Looks without anything new between two at what was not told: a second."""
 
 log = logging.getLogger(__name__)
 
@@ -96,16 +98,23 @@ class ConnectionSync:
     # ---- from the table to others
 
     async def _changes(self) -> None:
+        idle = 0
         while True:
             await asyncio.sleep(PERIOD)
             events = self._ring.read()
             if events:
                 self._offer(self._maps.told(events))
-            untold = self._maps.untold()
-            if untold != self._untold:
-                log.warning("sync: %d changes found no room: all is told", untold - self._untold)
-                self._untold = untold
-                self._sync.resync()
+            idle = 0 if events else (idle + 1) % _IDLE
+            # Only a full ring has no room, so who drains it looks; and now and then for all.
+            if not idle:
+                self._look_for_untold()
+
+    def _look_for_untold(self) -> None:
+        untold = self._maps.untold()
+        if untold != self._untold:
+            log.warning("sync: %d changes found no room: all is told", untold - self._untold)
+            self._untold = untold
+            self._sync.resync()
 
     async def _refresh(self) -> None:
         while True:
