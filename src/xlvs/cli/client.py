@@ -28,6 +28,15 @@ from xlvs.wire.messages import (
 
 if TYPE_CHECKING:
     from xlvs.model.configuration import Configuration
+    from xlvs.wire.connections import (
+        CloseRequest,
+        CloseResult,
+        ConnectionCount,
+        ConnectionFilterText,
+        ConnectionPage,
+        ConnectionQuery,
+        CountQuery,
+    )
     from xlvs.wire.explanation import ExplainRequest
 
 PATIENCE = 120.0
@@ -88,12 +97,36 @@ class Client:
         request = codec.encode(PlanRequest(configuration=wanted))
         return self._decode(self._ask("POST", "/v1/plan", request), Plan).changes
 
-    def connections(self) -> Iterator[ConnectionView]:
-        """The connection table, as it streams in."""
-        answer = self._answer("GET", "/v1/connections", None)
+    def connections(self, wanted: ConnectionFilterText | None = None) -> Iterator[ConnectionView]:
+        """The connection table, or what is wanted of it, as it streams in."""
+        for block in self.connection_lines(wanted):
+            yield from self._decode_lines(block, ConnectionView)
+
+    def connection_page(self, query: ConnectionQuery) -> ConnectionPage:
+        """One page of the connection table; ``query.limit`` says how long."""
+        from xlvs.wire.connections import ConnectionPage  # noqa: PLC0415 - ipvsadm does without
+
+        return self._decode(self._ask("GET", _target("/v1/connections", query)), ConnectionPage)
+
+    def count_connections(self, query: CountQuery) -> ConnectionCount:
+        """How many connections, and who has most of them."""
+        from xlvs.wire.connections import ConnectionCount  # noqa: PLC0415 - as above
+
+        target = _target("/v1/connections/count", query)
+        return self._decode(self._ask("GET", target), ConnectionCount)
+
+    def close_connections(self, request: CloseRequest) -> CloseResult:
+        """End connections."""
+        from xlvs.wire.connections import CloseResult  # noqa: PLC0415 - as above
+
+        body = codec.encode(request)
+        return self._decode(self._ask("POST", "/v1/connections/close", body), CloseResult)
+
+    def connection_lines(self, wanted: ConnectionFilterText | None = None) -> Iterator[bytes]:
+        """The same as ``connections``, as NDJSON, many lines at a time."""
+        answer = self._answer("GET", _target("/v1/connections", wanted), None)
         try:
-            for block in answer.blocks():
-                yield from self._decode_lines(block, ConnectionView)
+            yield from answer.blocks()
         except (OSError, HttpError) as error:
             raise self._broken(error) from error
         finally:
@@ -160,6 +193,16 @@ class Client:
             Code.INTERNAL,
             f"no answer from xlvsd (instance {self.instance!r}): {error!r}; see its log",
         )
+
+
+def _target(path: str, query: msgspec.Struct | None) -> str:
+    """A path with the query's fields that are no defaults."""
+    words = {} if query is None else msgspec.to_builtins(query)
+    if not words:
+        return path
+    from urllib.parse import urlencode  # noqa: PLC0415 - ipvsadm does without
+
+    return f"{path}?{urlencode(words)}"
 
 
 def from_environment() -> Client:

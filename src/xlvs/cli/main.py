@@ -14,6 +14,9 @@ USAGE_ERROR = 2
 
 COMMANDS = {
     "status": ("xlvs.cli.commands.status", "services, rates and the health of the data path"),
+    "services": ("xlvs.cli.commands.services", "services and real servers, and what they carry"),
+    "connections": ("xlvs.cli.commands.connections", "the connection table: list, count, close"),
+    "connection": ("xlvs.cli.commands.connection", "close one connection"),
     "settings": ("xlvs.cli.commands.settings", "list and change settings of a running director"),
     "destination": ("xlvs.cli.commands.destination", "drain a real server, or end that"),
     "explain": ("xlvs.cli.commands.explain", "what would happen to this packet"),

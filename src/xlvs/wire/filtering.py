@@ -39,9 +39,11 @@ def connection_filter(text: ConnectionFilterText) -> ConnectionFilter:
     )
 
 
-def is_empty(text: ConnectionFilterText) -> bool:
-    """Whether nothing is named, so that every connection fits."""
-    return text == ConnectionFilterText(templates=text.templates)
+def refuse_empty(text: ConnectionFilterText) -> None:
+    """A filter for what cannot be undone says something. Raises Problem."""
+    if text == ConnectionFilterText(templates=text.templates):
+        message = "a filter that names nothing would end every connection: name something"
+        raise Problem(Code.INVALID, message, "filter")
 
 
 def service_text(key: ServiceKey) -> str:

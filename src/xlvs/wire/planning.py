@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from xlvs.model.configuration import Configuration
+from xlvs.wire.messages import ErrorBody
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,3 +19,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """In words, one for each change."""
 
     changes: list[str]
+
+
+class ConfigurationCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a file can be used. ``where`` of a problem is ``file:line:column``."""
+
+    file: str
+    usable: bool
+    problems: list[ErrorBody]
+    remarks: list[str]

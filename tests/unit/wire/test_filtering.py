@@ -13,7 +13,7 @@ from xlvs.model.connection import ConnectionFilter, Side, Templates
 from xlvs.model.problem import Problem
 from xlvs.model.service import Family, Method, Protocol, ServiceKey
 from xlvs.wire.connections import ConnectionFilterText
-from xlvs.wire.filtering import connection_filter, is_empty, service_text
+from xlvs.wire.filtering import connection_filter, refuse_empty, service_text
 
 
 def meant(**words):
@@ -22,9 +22,10 @@ def meant(**words):
 
 def test_nothing_is_everything():
     assert meant() == ConnectionFilter()
-    assert is_empty(ConnectionFilterText())
-    assert is_empty(ConnectionFilterText(templates="only")), "that is still all of them"
-    assert not is_empty(ConnectionFilterText(client="::/0"))
+    for words in ({}, {"templates": "only"}):
+        with pytest.raises(Problem, match="would end every connection"):
+            refuse_empty(ConnectionFilterText(**words))
+    refuse_empty(ConnectionFilterText(client="::/0"))
 
 
 @pytest.mark.parametrize(

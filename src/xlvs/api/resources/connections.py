@@ -35,7 +35,7 @@ from xlvs.wire.connections import (
     CountQuery,
     Share,
 )
-from xlvs.wire.filtering import connection_filter, is_empty, service_text
+from xlvs.wire.filtering import connection_filter, refuse_empty, service_text
 from xlvs.wire.messages import ConnectionView
 from xlvs.wire.words import host_port
 
@@ -84,9 +84,7 @@ async def count(backend: Backend, request: Request) -> Response:
 async def close(backend: Backend, request: Request) -> Response:
     """End connections."""
     wanted = codec.decode(await request.body(), CloseRequest)
-    if is_empty(wanted.filter):
-        message = "a filter that names nothing would end every connection: name something"
-        raise Problem(Code.INVALID, message, "filter")
+    refuse_empty(wanted.filter)
     selection = _selection(backend, wanted.filter, closed=not wanted.reset)
     total = Closed()
     port = backend.director.port

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from xlvs.cli.output import add_output, print_json, wants_json
 
 if TYPE_CHECKING:
     from xlvs.model.configuration import Configuration
+    from xlvs.model.problem import Problem
 
 FAILURE = 1
 
@@ -22,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="which @ID lines count (default: the first part of the host's name)",
     )
+    add_output(parser, "what was found")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,15 +37,31 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = read_configuration(args.file, args.config_id)
     except ConfigurationError as error:
+        if wants_json(args):
+            _print_json(args.file, error.problems, ())
+            return FAILURE
         for each in error.problems:
             print(f"{each.where}: {each.message}", file=sys.stderr)
         count = len(error.problems)
         print(f"{args.file}: {_count(count, 'problem')}", file=sys.stderr)
         return FAILURE
+    if wants_json(args):
+        _print_json(args.file, (), found.remarks)
+        return 0
     for remark in found.remarks:
         print(remark)
     print(f"{args.file} can be used: {summary(found)}")
     return 0
+
+
+def _print_json(file: str, problems: Sequence[Problem], remarks: Sequence[str]) -> None:
+    from xlvs.wire.messages import ErrorBody
+    from xlvs.wire.planning import ConfigurationCheck
+
+    told = [ErrorBody(code=p.code.value, message=p.message, where=p.where) for p in problems]
+    print_json(
+        ConfigurationCheck(file=file, usable=not problems, problems=told, remarks=list(remarks))
+    )
 
 
 def summary(found: Configuration) -> str:

@@ -9,11 +9,11 @@ import time
 
 from xlvs.cli import duration
 from xlvs.cli.client import Client, from_environment
+from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.drain import DRAIN_MAX
 from xlvs.model.edit import AnyEdit, DrainDestination, UndrainDestination
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import DestinationKey, Protocol, ServiceKey
-from xlvs.wire import codec
 from xlvs.wire.endpoint import endpoint
 from xlvs.wire.messages import DrainView
 from xlvs.wire.words import host_port, key_title
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     drain.add_argument("--detach", action="store_true", help="do not wait")
     drain.add_argument("--list", action="store_true", help="which real servers are drained now")
-    drain.add_argument("--json", action="store_true", help="the list as the API gives it")
+    add_output(drain, "the list as the API gives it")
 
 
 def _mark(text: str) -> int:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         client = from_environment()
         if args.verb == "drain" and args.list:
-            return _list(client, json=args.json)
+            return _list(client, json=wants_json(args))
         service, server = _named(args, client)
         if args.verb == "undrain":
             return _undrain(client, service, server)
@@ -242,7 +242,7 @@ def _afterwards(drain: DrainView) -> str:
 def _list(client: Client, *, json: bool) -> int:
     found = client.drains()
     if json:
-        print(codec.encode(found).decode())
+        print_json(found)
         return 0
     if not found.drains:
         print("no real server is being drained")

@@ -7,6 +7,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from xlvs.cli.output import add_output, print_json, wants_json
+
 if TYPE_CHECKING:
     from xlvs.model.service import Address
     from xlvs.wire.explanation import ExplainRequest
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mark", type=_number, default=0, metavar="N", help="that an earlier program set (tc)"
     )
-    parser.add_argument("--json", action="store_true", help="for programs, as the API gives it")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
     from xlvs.engine.explanation import text
     from xlvs.io.paths import paths
     from xlvs.model.problem import Code, Problem
-    from xlvs.wire import codec
     from xlvs.wire.explanation import Explanation
 
     try:
@@ -68,7 +69,10 @@ def run(args: argparse.Namespace) -> int:
     except Problem as problem:
         print(f"xlvs explain: {problem.message}", file=sys.stderr)
         return USAGE_ERROR if problem.code is Code.INVALID else FAILURE
-    print(codec.encode(found).decode() if args.json else text(found))
+    if wants_json(args):
+        print_json(found)
+    else:
+        print(text(found))
     return 0
 
 

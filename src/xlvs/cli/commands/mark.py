@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from xlvs.cli.marks import spelling
+from xlvs.cli.output import add_output, print_json, wants_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--at", type=int, default=0, metavar="NUMBER", help="its place in the list (default: last)"
     )
     listed = verbs.add_parser("list", help="all rules, in their order")
-    listed.add_argument("--json", action="store_true", help="for programs, as the API gives it")
+    add_output(listed)
     delete = verbs.add_parser("delete", help="a rule less, by its number or by its words")
     delete.add_argument(
         "named", nargs="?", help="its number in the list; with other words its mark"
@@ -113,11 +114,10 @@ def _named(args: argparse.Namespace) -> DeleteMark:
 
 def _list(args: argparse.Namespace) -> int:
     from xlvs.cli.client import from_environment
-    from xlvs.wire import codec
 
     found = from_environment().marks()
-    if args.json:
-        print(codec.encode(found).decode())
+    if wants_json(args):
+        print_json(found)
     elif found.rules:
         print("\n".join(table(found.rules)))
     else:

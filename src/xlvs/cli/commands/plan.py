@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xlvs.cli.output import add_output, print_json, wants_json
+
 FAILURE = 1
 NO_ANSWER = 255
 
@@ -14,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A file as xlvsd reads it."""
     parser.add_argument("file", help="a keepalived.conf")
     parser.add_argument("--config-id", metavar="ID", help="what @ID lines are compared with")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from xlvs.config.keepalived.places import ConfigurationError
     from xlvs.io.config_files import read_configuration
     from xlvs.model.problem import Problem
+    from xlvs.wire.planning import Plan
 
     try:
         wanted = read_configuration(args.file, args.config_id)
@@ -33,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     except Problem as problem:
         print(f"xlvs plan: {problem.message}", file=sys.stderr)
         return NO_ANSWER
-    for each in changes:
-        print(each)
-    if not changes:
-        print("nothing changes")
+    if wants_json(args):
+        print_json(Plan(changes=changes))
+    else:
+        print("\n".join(changes) or "nothing changes")
     return 0

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.problem import Code, Problem
 from xlvs.realserver import state
 from xlvs.realserver.address import virtual_address
@@ -94,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="a client that must be reachable from the virtual address; may be repeated",
     )
+    add_output(check, "the same for programs")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -174,6 +176,7 @@ def _check(args: argparse.Namespace) -> int:
     from xlvs.realserver.check import Question, problems
     from xlvs.realserver.decap import EbpfTunnels
     from xlvs.realserver.host import LinuxHost
+    from xlvs.wire.realserver import RealserverCheck
 
     record = state.here().load()
     vips = {vip: known.method for vip, known in record.vips.items()}
@@ -184,6 +187,9 @@ def _check(args: argparse.Namespace) -> int:
     interfaces = args.interface or list(record.interfaces) or [DEFAULT_INTERFACE]
     with LinuxHost() as host:
         found = problems(host, EbpfTunnels(host), record, Question(vips, interfaces, args.client))
+    if wants_json(args):
+        print_json(RealserverCheck(methods=vips, problems=found))
+        return 1 if found else 0
     for sentence in found:
         print(sentence)
     if not found:

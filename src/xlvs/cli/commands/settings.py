@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from xlvs.cli.client import from_environment
+from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model import settings
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Code, Problem
-from xlvs.wire import codec
 from xlvs.wire.messages import SettingList, SettingView
 
 REFUSED = 1
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a setting to show, such as net.ipv4.vs.sloppy_tcp, or to change; several change "
         "together or not at all; the value 'default' gives up what was asked for",
     )
-    parser.add_argument("--json", action="store_true", help="as the API gives it")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     except Problem as problem:
         print(f"xlvs settings: {problem.message}", file=sys.stderr)
         return NO_ANSWER if problem.code is Code.INTERNAL else REFUSED
-    if args.json:
-        print(codec.encode(SettingList(settings=found)).decode())
+    if wants_json(args):
+        print_json(SettingList(settings=found))
     elif args.settings:
         for each in found:
             print(f"{each.name} = {each.value}")

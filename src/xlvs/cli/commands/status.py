@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xlvs.cli.commands import following
+from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.wire.messages import DestinationView, ServiceView, Status
 from xlvs.wire.words import host_port, service_title
 
@@ -25,7 +27,7 @@ _NOT_COUNTED = "\N{EN DASH}"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The same as JSON for programs."""
-    parser.add_argument("--json", action="store_true", help="everything, as the API gives it")
+    add_output(parser, "everything, as the API gives it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +35,6 @@ def run(args: argparse.Namespace) -> int:
     from xlvs.cli.client import from_environment
     from xlvs.io.paths import paths
     from xlvs.model.problem import Problem
-    from xlvs.wire import codec
 
     try:
         paths(args.instance)  # a bad name is told as such
@@ -41,20 +42,25 @@ def run(args: argparse.Namespace) -> int:
     except Problem as problem:
         print(f"xlvs status: {problem.message}", file=sys.stderr)
         return NO_ANSWER
-    if args.json:
-        print(codec.encode(status).decode())
+    if wants_json(args):
+        print_json(status)
         return 0
+    show(status, console())
+    return 1 if status.problems else 0
+
+
+def console() -> Console:
+    """Standard output."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
-    show(status, Console(width=width, highlight=False))
-    return 1 if status.problems else 0
+    return Console(width=width, highlight=False)
 
 
 def show(status: Status, console: Console) -> None:
     """Print it."""
     console.print(_head(status))
-    console.print(_services(status) if status.services else "  no services: ipvsadm -A adds one")
+    console.print(services_table(status.services))
     if any(view.service.stateless for view in status.services):
         console.print(
             "  stateless: connections are not counted; "
@@ -113,10 +119,13 @@ def _head(status: Status) -> RenderableType:
     return table
 
 
-def _services(status: Status) -> RenderableType:
+def services_table(services: Sequence[ServiceView]) -> RenderableType:
+    """Services and below each its destinations."""
+    if not services:
+        return "  no services: ipvsadm -A adds one"
     numbers = ("W", "Act/In", "Conn/s", "Pkt/s", "B/s")
     table = _table("Service", "How", right=numbers)
-    for view in status.services:
+    for view in services:
         table.add_row(
             f"[bold cyan]{_plain(service_title(view.service))}[/]",
             _scheduler(view),
