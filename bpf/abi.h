@@ -60,8 +60,8 @@ enum xlvs_protocol {
 
 /*
  * IPVS's states under IPVS's names and in its order (ip_vs.h, IP_VS_TCP_S_* and
- * IP_VS_SCTP_S_*). ABANDONED: a template that no packet finds any more. RESET: TCP that
- * an operator has closed: its packets are answered by resets.
+ * IP_VS_SCTP_S_*). ABANDONED: a template that no packet finds any more. From RESET on: TCP
+ * that an operator has closed; neither end knows it yet, the client was told, the server was.
  */
 enum xlvs_state {
 	XLVS_STATE_NONE = 0,
@@ -91,7 +91,9 @@ enum xlvs_state {
 	XLVS_STATE_SCTP_CLOSED = 24,
 	XLVS_STATE_ABANDONED = 25,
 	XLVS_STATE_RESET = 26,
-	XLVS_STATE_MAX = 27,
+	XLVS_STATE_RESET_CLIENT = 27,
+	XLVS_STATE_RESET_SERVER = 28,
+	XLVS_STATE_MAX = 29,
 };
 
 /*

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Connections that an operator ends. What they held goes as it does when their time is
- * over. TCP stays for a while and is answered by resets, unless it is to be forgotten:
- * nobody here knows which sequence numbers its ends would believe before they send.
+ * over. TCP stays for a while, unless it is to be forgotten, and what its ends send becomes
+ * resets: nobody here knows before which sequence numbers they would believe.
  */
 #ifndef XLVS_CLOSE_H
 #define XLVS_CLOSE_H
@@ -51,7 +51,7 @@ static __noinline __u32 close_one(struct packet *p, const struct xlvs_closing *c
 		if (!c->reset || (word & WORD_PROTOCOL) != word_of_protocol(IPPROTO_TCP)) {
 			if (table_end(v6, at, word, 0))
 				return XLVS_CLOSING_ENDED;
-		} else if (word_state(word) == XLVS_STATE_RESET || close_reset(p, e)) {
+		} else if (word_state(word) >= XLVS_STATE_RESET || close_reset(p, e)) {
 			return XLVS_CLOSING_RESET;
 		}
 	}

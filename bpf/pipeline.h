@@ -275,17 +275,22 @@ static __always_inline int pipeline_orphan(hook_ctx *ctx, struct packet *p, stru
 }
 
 /*
- * An operator has closed the connection. Both ends are told when they send something: only
- * they know their sequence numbers. The one that answers with a reset tells the other.
+ * An operator has closed the connection. What one end sends tells the other, for it carries
+ * the number that that one waits for; and what it sends then, for nobody acknowledged the
+ * first, is answered. XLVS_REASON_NONE: on to the other end, as a reset.
  */
-static __always_inline int pipeline_closed(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
+static __noinline int pipeline_closed(hook_ctx *ctx, struct packet *p)
 {
+	struct xlvs_entry *e = table_entry(p);
+	__u32 told = p->reply ? XLVS_STATE_RESET_CLIENT : XLVS_STATE_RESET_SERVER;
+
 	if (p->tcp_flags & TCP_RST)
 		return XLVS_REASON_NONE;
-	if (p->reply || !(p->tcp_flags & TCP_SYN))
+	if (!e || word_state(p->c.word) == told)
 		return reset_back(ctx, p);
-	table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
-	return pipeline_open(ctx, p, s);
+	if (table_set_state(e, p->c.destination, p->c.word, told, 0))
+		p->c.word = (p->c.word & ~XLVS_CONNECTION_STATE) | told;
+	return reset_on(ctx, p);
 }
 
 /*
@@ -296,6 +301,7 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 					       struct xlvs_settings *s)
 {
 	struct xlvs_destination *d;
+	bool closed;
 	int why;
 
 	if (!table_find(p)) {
@@ -307,14 +313,15 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 			       why;
 	}
 	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
-	if (unlikely(word_state(p->c.word) == XLVS_STATE_RESET))
-		return pipeline_closed(ctx, p, s);
+	closed = word_state(p->c.word) >= XLVS_STATE_RESET;
+	if (unlikely(closed) && (p->reply || !(p->tcp_flags & TCP_SYN)))
+		return pipeline_closed(ctx, p);
 	if (p->reply)
 		return XLVS_REASON_NONE;
 	d = destination_get(p->c.destination);
 	if (!d)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (likely(!connection_starts_anew(p, d, s))) {
+	if (likely(!closed && !connection_starts_anew(p, d, s))) {
 		if (likely(d->flags & XLVS_DESTINATION_AVAILABLE))
 			return XLVS_REASON_NONE;
 		if (p->protocol == IPPROTO_TCP ? s->reset : s->reschedule)

@@ -91,7 +91,7 @@ static __always_inline __u32 tcp_next_state(__u32 state, __u8 flags, enum state_
 {
 	enum tcp_event event;
 
-	if (unlikely(state == XLVS_STATE_RESET))
+	if (unlikely(state >= XLVS_STATE_RESET))
 		return state;
 	if (flags & TCP_RST)
 		event = EVENT_RST;

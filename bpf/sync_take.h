@@ -61,7 +61,7 @@ static __noinline bool sync_older(const struct packet *p, const struct xlvs_sync
 
 	if (!s || !p || !r)
 		return false;
-	if (word_state(p->c.word) == XLVS_STATE_RESET)
+	if (word_state(p->c.word) >= XLVS_STATE_RESET)
 		return true; /* closed here, which is the last word */
 	idle = connection_timeout(p, s, word_state(p->c.word)) - (p->c.expires - p->now);
 	if (idle < -(__s32)(p->hz / 8))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A TCP segment becomes the reset that answers it (RFC 9293 3.5.2, "reset generation"):
- * its number is what the sender expects next, so the sender believes it.
+ * A TCP segment becomes a reset. The one that answers it (RFC 9293 3.5.2, "reset generation")
+ * has the number that its sender expects next, the one that takes its place its own number,
+ * which its receiver expects: so they believe it.
  */
 #ifndef XLVS_RESET_H
 #define XLVS_RESET_H
@@ -74,6 +75,24 @@ subprogram int reset_back(hook_ctx *ctx, struct packet *p)
 		__builtin_memcpy(&ip->daddr, &p->tuple.src, sizeof(ip->daddr));
 	}
 	return hook_put(ctx, p->l4, &tcp) ? XLVS_REASON_DROP_HEADROOM : XLVS_REASON_REPLY_RESET;
+}
+
+/* On its way as it was, but a reset. Its payload may stay (RFC 1122 4.2.2.12). */
+subprogram int reset_on(hook_ctx *ctx, struct packet *p)
+{
+	/* Data offset and flags are one word. */
+	const __u32 flags = offsetof(struct tcphdr, ack_seq) + sizeof(__be32);
+	__be16 was, is;
+
+	if (!p || hook_load(ctx, p->l4 + flags, &was, sizeof(was)))
+		return XLVS_REASON_DROP_INTERNAL;
+	is = (was & bpf_htons(0xff00 | TCP_ACK)) | bpf_htons(TCP_RST);
+	if (hook_checksum_update(ctx, p->l4 + offsetof(struct tcphdr, check), 0,
+				 sum_replace16(0, was, is), false) ||
+	    hook_store(ctx, p->l4 + flags, &is, sizeof(is)))
+		return XLVS_REASON_DROP_INTERNAL;
+	p->tcp_flags = TCP_RST | (p->tcp_flags & TCP_ACK);
+	return XLVS_REASON_NONE;
 }
 
 #endif

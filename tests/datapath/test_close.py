@@ -86,26 +86,52 @@ def test_both_ends_are_reset_when_they_send(
     assert director.load(id_) == (0, 1)
     assert 59 < director.left(closed) < 61, "a fresh time-out, this table's of the state"
 
+    # The first segment tells the other end, and what its sender sends then is answered.
     out = director.client(segment(v6))
-    assert (out.verdict, out.reason) == ("send", "reply_reset")
-    assert end_of(out.packet, v6) == (
-        w.VIP6 if v6 else w.VIP,
-        w.CLIENT6 if v6 else w.CLIENT,
-        80,
-        40000,
-    )
-    assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", 777)
+    assert (out.verdict, out.reason) == ("send", f"fwd_{method.name.lower()}")
+    inner = out.packet if method is not Method.TUN else out.packet[IPv6 if v6 else IP].payload
+    assert (str(inner[TCP].flags), inner[TCP].seq) == ("RA", 5000)
     assert w.right(out.packet)
-    if method in BOTH_WAYS:
-        packet = answer(director, method, v6)
-        out = director.server(packet)
+    for _ in range(2):
+        out = director.client(segment(v6))
         assert (out.verdict, out.reason) == ("send", "reply_reset")
-        src, dst, sport, dport = end_of(packet, v6)
-        assert end_of(out.packet, v6) == (dst, src, dport, sport)
-        assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", 4242)
-        assert out.packet.dst == w.server_mac(1)
+        assert end_of(out.packet, v6) == (
+            w.VIP6 if v6 else w.VIP,
+            w.CLIENT6 if v6 else w.CLIENT,
+            80,
+            40000,
+        )
+        assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", 777)
         assert w.right(out.packet)
-    assert director.connections()[0].state == "RESET"
+    check(director)
+    assert director.load(id_) == (0, 1)
+
+
+@FAMILIES
+@pytest.mark.parametrize("method", BOTH_WAYS)
+def test_a_server_that_sends_first(
+    director: World, maps: ConnectionMaps, method: Method, v6: bool
+) -> None:
+    one_server(director, method, v6, udp=False)
+    establish(director, v6)
+    close(maps)
+    packet = answer(director, method, v6)
+    out = director.server(packet)
+    assert (out.verdict, out.reason) == ("send", "fwd_reply")
+    client_end = (w.CLIENT6 if v6 else w.CLIENT, 40000)
+    assert (end_of(out.packet, v6)[1], out.packet[TCP].dport) == client_end
+    assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("RA", 100)
+    assert w.right(out.packet)
+    out = director.server(packet)
+    assert (out.verdict, out.reason) == ("send", "reply_reset")
+    src, dst, sport, dport = end_of(packet, v6)
+    assert end_of(out.packet, v6) == (dst, src, dport, sport)
+    assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", 4242)
+    assert out.packet.dst == w.server_mac(1)
+    assert w.right(out.packet)
+    # Who was told and still sends has not heard it: the other is told now.
+    assert director.client(segment(v6)).reason == f"fwd_{method.name.lower()}"
+    assert director.client(segment(v6)).reason == "reply_reset"
     check(director)
 
 
@@ -204,7 +230,10 @@ def test_a_client_that_has_not_proved_itself(director: World, maps: ConnectionMa
     director.client(client(v6=False, udp=False))
     assert close(maps) == Closed(reset=1)
     assert director.connections()[0].half_open
-    assert director.client(segment(v6=False, flags="A")).reason == "reply_reset"
+    assert [director.client(segment(v6=False, flags="A")).reason for _ in range(2)] == [
+        "fwd_nat",
+        "reply_reset",
+    ]
     check(director)
 
 

@@ -157,8 +157,12 @@ class Small:
 
     def down(self):
         """``xlvs down``, from outside the director's namespace."""
+        return self.xlvs("down")
+
+    def xlvs(self, *words):
+        """A command, and what became of it."""
         return subprocess.run(
-            [sys.executable, "-m", "xlvs.cli.main", "--instance", self.instance, "down"],
+            [sys.executable, "-m", "xlvs.cli.main", "--instance", self.instance, *words],
             capture_output=True,
             text=True,
             env=self.environment,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -22,13 +21,6 @@ def small(tmp_path):
             command = world.within(host, "ethtool", "-K", device, "tx", "off", "gro", "on")
             subprocess.run(command, check=True, capture_output=True)
         yield world
-
-
-def explain(world, *words):
-    command = [sys.executable, "-m", "xlvs.cli.main", "--instance", world.instance, "explain"]
-    return subprocess.run(
-        [*command, *words], capture_output=True, text=True, env=world.environment, check=False
-    )
 
 
 @contextmanager
@@ -54,7 +46,7 @@ def test_what_is_explained_happens_then(small, hook):
     for _ in range(3):
         before = small.api("GET", "/v1/services")["services"][0]["live"]
         with nothing_leaves(small):
-            done = explain(small, "--tcp", CLIENT, f"{VIP}:80", "--json")
+            done = small.xlvs("explain", "--tcp", CLIENT, f"{VIP}:80", "--json")
         assert (done.returncode, done.stderr) == (0, "")
         told = json.loads(done.stdout)
         assert small.api("GET", "/v1/services")["services"][0]["live"] == before
@@ -62,14 +54,14 @@ def test_what_is_explained_happens_then(small, hook):
         assert told["packet"]["hook"] == hook
         assert told["packet"]["interface"] == "eth0"
         assert told["server"] == f"{small.ask()[0]}:80"
-    words = explain(small, "--tcp", f"{CLIENT}:5000", f"{VIP}:80").stdout
+    words = small.xlvs("explain", "--tcp", f"{CLIENT}:5000", f"{VIP}:80").stdout
     assert f"tcp {CLIENT}:5000 > {VIP}:80 [S]" in words
     assert "rr: the next server after the last choice" in words
     assert "eth0: the route to 192.168.100.254 leads there" in words
     assert "ipv4: destination 10.0.0.1 to 192.168.200.1" in words
     small.edit(*(destination(each, 0, "destination.edit") for each in REAL))
     with nothing_leaves(small):
-        words = explain(small, "--tcp", CLIENT, f"{VIP}:80").stdout
+        words = small.xlvs("explain", "--tcp", CLIENT, f"{VIP}:80").stdout
     assert "not fit, weight 0" in words
     assert "answered with port unreachable" in words
 
@@ -89,10 +81,10 @@ def test_what_cannot_be_explained_is_said(small):
         (("--tcp", VIP, f"{CLIENT}:5", "--error", "too-big"), 2, f"{VIP}: a port is missing"),
         (("--tcp", CLIENT, f"{VIP}:80", "--sender", CLIENT), 2, "only an ICMP error has a sender"),
     ):
-        done = explain(small, *words)
+        done = small.xlvs("explain", *words)
         assert (done.returncode, done.stdout) == (status, ""), words
         assert said in done.stderr
-    done = explain(small, "--tcp", CLIENT, "10.9.9.9:80")
+    done = small.xlvs("explain", "--tcp", CLIENT, "10.9.9.9:80")
     assert "neither 192.168.100.254 nor 10.9.9.9 is an address of a service" in done.stdout
     assert "(pass_no_service)" in done.stdout
     rule = {"mark": 7, "to": f"{VIP}/32", "protocol": 6, "ports": [[80, 80]]}
@@ -101,15 +93,15 @@ def test_what_cannot_be_explained_is_said(small):
         {"op": "mark.add", "rule": rule},
         {"op": "service.add", "service": {"key": fwm, "scheduler": "rr"}},
     )
-    done = explain(small, "--tcp", CLIENT, f"{VIP}:80")
+    done = small.xlvs("explain", "--tcp", CLIENT, f"{VIP}:80")
     assert "7 (0x7), by xlvs mark's rules 1" in done.stdout
     assert "fwm 7, by the packet's mark" in done.stdout
     error = ("--tcp", f"{VIP}:80", f"{CLIENT}:5000", "--error", "too-big")
-    done = explain(small, *error)
+    done = small.xlvs("explain", *error)
     assert f"icmp too-big from {CLIENT} about tcp {VIP}:80 > {CLIENT}:5000" in done.stdout
     assert "(pass_icmp_no_connection)" in done.stdout
     # Marked as the answer to what it quotes.
     small.edit({"op": "settings.set", "values": {"net.ipv4.vs.schedule_icmp": "1"}})
-    done = explain(small, *error)
+    done = small.xlvs("explain", *error)
     assert "7 (0x7), by xlvs mark's rules 1" in done.stdout
     assert "(drop_icmp_not_forwarded)" in done.stdout

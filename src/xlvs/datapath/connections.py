@@ -24,7 +24,7 @@ from xlvs.datapath.records import (
     Tenant,
     Transport,
 )
-from xlvs.datapath.word import GENERATION, HALF, METHODS, PROTOCOLS, TICKS
+from xlvs.datapath.word import CLOSED, GENERATION, HALF, METHODS, PROTOCOLS, TICKS
 from xlvs.model.service import Protocol
 from xlvs.wire.codec import connection_around, encode
 from xlvs.wire.messages import ConnectionView
@@ -43,7 +43,7 @@ _NAMES = {
     State.SCTP_SHUTDOWN_ACK_SENT: "S-ACK-SENT",
     State.SCTP_REJECTED: "REJECTED",
     State.SCTP_CLOSED: "CLOSED",
-    State.RESET: "CLOSE",
+    **dict.fromkeys(CLOSED, "CLOSE"),
 }
 STATES = tuple(_NAMES.get(state, state.name) for state in State)
 """As IPVS and ipvsadm call them. What an operator has closed is as what a reset closed."""

@@ -36,6 +36,7 @@ from xlvs.datapath.tables import (
     Tables,
     check_blocks,
 )
+from xlvs.datapath.word import CLOSED
 from xlvs.model import service as model
 from xlvs.model import settings
 from xlvs.model.desired import Desired
@@ -70,10 +71,10 @@ TIMEOUTS = {
     State.SCTP_REJECTED: 4,
     State.SCTP_CLOSED: 61,
     State.ABANDONED: 60,
-    State.RESET: 120,
+    **dict.fromkeys(CLOSED, 120),
 }
 """Seconds, IPVS's. SCTP's are a first (3 s) or the longest (60 s) time-out of its
-retransmissions (RFC 9260 16) and one second; ``ipvsadm --set`` does not change them. RESET is
+retransmissions (RFC 9260 16) and one second; ``ipvsadm --set`` does not change them. CLOSED is
 ours: both ends are told if they send something within that time."""
 
 # Ticks are compared by their difference, as signed 32 bits. The slack is for a reader

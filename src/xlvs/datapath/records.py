@@ -109,6 +109,8 @@ class State(IntEnum):
     SCTP_CLOSED = 24
     ABANDONED = 25
     RESET = 26
+    RESET_CLIENT = 27
+    RESET_SERVER = 28
 
 
 class Tunnel(IntEnum):

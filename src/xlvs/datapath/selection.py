@@ -17,10 +17,10 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.connections import STATES
 from xlvs.datapath.effective import service_key
 from xlvs.datapath.places import Part
-from xlvs.datapath.records import CONNECTION_PROTOCOL_SHIFT, CONNECTION_STATE, State, Transport
+from xlvs.datapath.records import CONNECTION_PROTOCOL_SHIFT, CONNECTION_STATE, Transport
 from xlvs.datapath.records import Method as MethodNumber
 from xlvs.datapath.tables import Tables
-from xlvs.datapath.word import METHODS
+from xlvs.datapath.word import CLOSED, METHODS
 from xlvs.model.connection import ConnectionFilter, Side, Templates
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Network, Protocol
@@ -116,7 +116,7 @@ def _kinds(wanted: ConnectionFilter, *, closed: bool) -> Iterable[Question]:
             wanted.templates is Templates.ONLY
         ):
             return False
-        if not closed and state == State.RESET:
+        if not closed and state in CLOSED:
             return False
         return states is None or (not template and state in states)
 

@@ -27,6 +27,7 @@ from xlvs.datapath.records import (
 )
 from xlvs.datapath.records import Synced as ToTake
 from xlvs.datapath.tables import NO_BLOCK, Tables
+from xlvs.datapath.word import CLOSED
 from xlvs.model.synced import Flag, Forward, Synced, TemplateState
 
 _TRANSPORTS = {number: transport for transport, number in PROTOCOL_NUMBERS.items()}
@@ -239,7 +240,7 @@ def _number(held: Held, template: Template | None) -> int:
         return 0
     if held.transport is Transport.SCTP:
         return max(held.state - _SCTP_FIRST, 0)
-    return held.state
+    return State.CLOSE if held.state in CLOSED else held.state
 
 
 def _transport(synced: Synced) -> Transport:
