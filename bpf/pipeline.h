@@ -276,21 +276,28 @@ static __always_inline int pipeline_orphan(hook_ctx *ctx, struct packet *p, stru
 
 /*
  * An operator has closed the connection. What one end sends tells the other, for it carries
- * the number that that one waits for; and what it sends then, for nobody acknowledged the
- * first, is answered. XLVS_REASON_NONE: on to the other end, as a reset.
+ * the number that that one waits for; nobody acknowledges it, so it comes again, and is
+ * answered then. What would not come again is answered at once: the other end is told when
+ * it sends something. XLVS_REASON_NONE: on to the other end, as a reset.
  */
 static __noinline int pipeline_closed(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_entry *e = table_entry(p);
-	__u32 told = p->reply ? XLVS_STATE_RESET_CLIENT : XLVS_STATE_RESET_SERVER;
+	struct tcphdr *tcp = view(ctx, p->l4, struct tcphdr);
+	__u32 other = p->reply ? XLVS_STATE_RESET_CLIENT : XLVS_STATE_RESET_SERVER;
+	__u32 sender = p->reply ? XLVS_STATE_RESET_SERVER : XLVS_STATE_RESET_CLIENT;
+	bool again;
 
 	if (p->tcp_flags & TCP_RST)
 		return XLVS_REASON_NONE;
-	if (!e || word_state(p->c.word) == told)
+	if (!e || !tcp)
+		return XLVS_REASON_DROP_INTERNAL;
+	again = reset_sequence(p, tcp) != 0;
+	if (word_state(p->c.word) == other)
 		return reset_back(ctx, p);
-	if (table_set_state(e, p->c.destination, p->c.word, told, 0))
-		p->c.word = (p->c.word & ~XLVS_CONNECTION_STATE) | told;
-	return reset_on(ctx, p);
+	if (table_set_state(e, p->c.destination, p->c.word, again ? other : sender, 0))
+		p->c.word = (p->c.word & ~XLVS_CONNECTION_STATE) | (again ? other : sender);
+	return again ? reset_on(ctx, p) : reset_back(ctx, p);
 }
 
 /*

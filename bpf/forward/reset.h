@@ -9,6 +9,13 @@
 
 #include "forward/icmp_error.h"
 
+/* How many sequence numbers the segment takes up: without any it does not come again. */
+static __always_inline __u32 reset_sequence(const struct packet *p, const struct tcphdr *tcp)
+{
+	return p->length - (p->l4 - p->l3) - tcp->doff * 4 + !!(p->tcp_flags & TCP_SYN) +
+	       !!(p->tcp_flags & TCP_FIN);
+}
+
 /* Back to who sent the segment, in the name of whom it was for. */
 subprogram int reset_back(hook_ctx *ctx, struct packet *p)
 {
@@ -25,8 +32,7 @@ subprogram int reset_back(hook_ctx *ctx, struct packet *p)
 	was = view(ctx, p->l4, struct tcphdr);
 	if (!was)
 		return XLVS_REASON_DROP_INTERNAL;
-	payload = p->length - headers - was->doff * 4 + !!(p->tcp_flags & TCP_SYN) +
-		  !!(p->tcp_flags & TCP_FIN);
+	payload = reset_sequence(p, was);
 	tcp.source = was->dest;
 	tcp.dest = was->source;
 	tcp.doff = sizeof(tcp) / 4;

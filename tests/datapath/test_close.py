@@ -230,10 +230,26 @@ def test_a_client_that_has_not_proved_itself(director: World, maps: ConnectionMa
     director.client(client(v6=False, udp=False))
     assert close(maps) == Closed(reset=1)
     assert director.connections()[0].half_open
-    assert [director.client(segment(v6=False, flags="A")).reason for _ in range(2)] == [
-        "fwd_nat",
+    assert director.client(segment(v6=False, flags="A")).reason == "reply_reset"
+    check(director)
+
+
+@pytest.mark.parametrize("method", BOTH_WAYS)
+def test_an_end_that_only_listens(director: World, maps: ConnectionMaps, method: Method) -> None:
+    """Nothing of it would come again: it is told, and the other when that sends something."""
+    one_server(director, method, v6=False, udp=False)
+    establish(director)
+    close(maps)
+    packet = answer(director, method, v6=False)
+    for _ in range(2):
+        assert director.client(segment(v6=False, flags="A")).reason == "reply_reset"
+    assert director.state() == "RESET_CLIENT"
+    out = director.server(packet)
+    assert (out.reason, str(out.packet[TCP].flags), out.packet[TCP].seq) == (
         "reply_reset",
-    ]
+        "R",
+        4242,
+    )
     check(director)
 
 
