@@ -50,8 +50,9 @@ T = TypeVar("T")
 class Client:
     """One director, by its instance's name. Every method raises Problem if it fails."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, patience: float = PATIENCE) -> None:
         self.instance = instance
+        self._patience = patience
         run = os.environ.get("XLVS_RUN", "/run/xlvs")
         self.path = os.path.join(run, f"{instance}.sock")
 
@@ -143,7 +144,7 @@ class Client:
 
     def _answer(self, method: str, target: str, body: bytes | None) -> Answer:
         try:
-            answer = ask(self.path, method, target, body, PATIENCE)
+            answer = ask(self.path, method, target, body, self._patience)
             if answer.status == _OK:
                 return answer
             try:

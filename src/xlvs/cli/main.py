@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from xlvs.cli import completing
+
 USAGE_ERROR = 2
 
 COMMANDS = {
@@ -27,6 +29,7 @@ COMMANDS = {
     "check-config": ("xlvs.cli.commands.check_config", "whether a keepalived.conf can be used"),
     "plan": ("xlvs.cli.commands.plan", "what a reload with this keepalived.conf would change"),
     "import": ("xlvs.cli.commands.import_", "an ldirectord.cf as a keepalived.conf"),
+    "completion": ("xlvs.cli.commands.completion", "words that a shell completes"),
     "realserver": ("xlvs.cli.commands.realserver", "prepare this machine as a real server"),
 }
 """Name -> module with ``add_arguments(parser)`` and ``run(args) -> int``, and one line of help."""
@@ -51,13 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     found = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # An instance may have a command's name, so every word that is one counts.
-    wanted = COMMANDS.keys() & set(words)
+    wanted = COMMANDS.keys() & {*words, *(completing.line() if completing.is_asked() else ())}
     for name, (module, text) in COMMANDS.items():
         below = found.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name in wanted:
             loaded = importlib.import_module(module)
             loaded.add_arguments(below)
             below.set_defaults(run=loaded.run)
+    if completing.is_asked():
+        completing.answer(parser)
     args = parser.parse_args(words)
     # What a command starts itself talks to the same director.
     os.environ["XLVS_INSTANCE"] = args.instance

@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from xlvs.cli import completing
 from xlvs.cli.client import from_environment
 from xlvs.cli.commands.connections import NO_ANSWER, REFUSED, add_forget, in_words
+from xlvs.cli.completing import completed
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.problem import Code, Problem
 from xlvs.wire.connections import CloseRequest, ConnectionFilterText
@@ -24,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="End one connection. Several: xlvs connections --close.",
     )
     close.add_argument("client", metavar="CLIENT:PORT", help="where it comes from")
-    close.add_argument("virtual", metavar="VIP:PORT", help="where its client thinks that it goes")
+    completed(
+        close.add_argument(
+            "virtual", metavar="VIP:PORT", help="where its client thinks that it goes"
+        ),
+        completing.virtual_ends,
+    )
     close.add_argument(
         "--protocol", choices=("tcp", "udp", "sctp"), default="tcp", help="(default: tcp)"
     )

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal
 
+from xlvs.cli import completing
 from xlvs.cli.client import Client, from_environment
+from xlvs.cli.completing import Words, completed
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Method, Protocol
 from xlvs.wire.connections import (
     CLOSE_MAX,
     PAGE_MAX,
@@ -37,6 +40,13 @@ _FIELDS = (
     ("state", "WORDS", "such as ESTABLISHED,SYN_RECV"),
     ("method", "WORDS", "nat, dr, tun, fullnat; with commas between"),
 )
+_COMPLETED: dict[str, Words] = {
+    "service": completing.services,
+    "destination": completing.destination_ends,
+    "virtual": completing.virtual_ends,
+    "protocol": lambda _: map(str, Protocol),
+    "method": lambda _: map(str, Method),
+}
 _TOP: dict[str, Literal["client", "service", "destination"]] = {
     "clients": "client",
     "services": "service",
@@ -51,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A filter, and what to do with what fits."""
     wanted = parser.add_argument_group("which connections; all that is said has to fit")
     for name, metavar, text in _FIELDS:
-        wanted.add_argument(f"--{name}", default="", metavar=metavar, help=text)
+        action = wanted.add_argument(f"--{name}", default="", metavar=metavar, help=text)
+        if name in _COMPLETED:
+            completed(action, _COMPLETED[name])
     wanted.add_argument(
         "--templates",
         choices=("with", "without", "only"),

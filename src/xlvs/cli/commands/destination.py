@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 
-from xlvs.cli import duration
+from xlvs.cli import completing, duration
 from xlvs.cli.client import Client, from_environment
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.drain import DRAIN_MAX
@@ -45,12 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Give a real server back the weight that it had before it was 0.",
     )
     for verb in (drain, undrain):
-        verb.add_argument(
+        names = verb.add_argument(
             "names",
             nargs="*",
             metavar="VIP:PORT RIP:PORT",
             help="the service and the real server; with --fwmark the real server alone",
         )
+        completing.completed(names, _ends)
         kind = verb.add_mutually_exclusive_group()
         for protocol in ("tcp", "udp", "sctp"):
             kind.add_argument(
@@ -72,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drain.add_argument("--detach", action="store_true", help="do not wait")
     drain.add_argument("--list", action="store_true", help="which real servers are drained now")
     add_output(drain, "the list as the API gives it")
+
+
+def _ends(args: argparse.Namespace) -> Iterable[str]:
+    """Services, and after one real servers."""
+    named = bool(args.names or args.fwmark)
+    return completing.destination_ends(args) if named else completing.virtual_ends(args)
 
 
 def _mark(text: str) -> int:

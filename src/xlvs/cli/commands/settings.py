@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from xlvs.cli import completing
 from xlvs.cli.client import from_environment
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model import settings
@@ -21,13 +22,14 @@ _CHANGED = "*"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names, or names with values."""
-    parser.add_argument(
+    names = parser.add_argument(
         "settings",
         nargs="*",
         metavar="KEY[=VALUE]",
         help="a setting to show, such as net.ipv4.vs.sloppy_tcp, or to change; several change "
         "together or not at all; the value 'default' gives up what was asked for",
     )
+    completing.completed(names, completing.setting_names)
     add_output(parser)
 
 
