@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from xlvs.cli.main import main
@@ -81,3 +83,18 @@ def test_an_ldirectord_cf_that_cannot_be_imported(tmp_path, capsys):
     assert "names of hosts are not looked up" in capsys.readouterr().err
     assert main(["import", str(tmp_path / "none")]) == 1
     assert "cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_for_programs(file, capsys):
+    assert main(["check-config", str(file), "--config-id", "here", "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["file"], found["usable"], found["problems"]) == (str(file), True, [])
+    (remark,) = found["remarks"]
+    assert remark.startswith(f"{file}:9:5: ")
+    file.write_text("router_id x\nfoo {\n}\n")
+    assert main(["check-config", str(file), "--json"]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert not found["usable"]
+    assert [each["where"] for each in found["problems"]] == [f"{file}:1:1", f"{file}:2:1"]
+    assert err == ""
