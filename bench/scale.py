@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.datapath import interrupt, machine, say
-from bench.frames import ACK, SYN, Kind
+from bench.frames import ACK, CLIENTS4, SYN, Kind
 from bench.harness import Flows, Harness, compiled
 from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
 from xlvs.cli.client import Client
 from xlvs.datapath import libbpf, pins
 from xlvs.datapath.maps import Map
+from xlvs.wire.connections import CLOSE_MAX, CloseRequest, ConnectionFilterText, CountQuery
 
 CONNECTIONS = 10_000_000
 CHUNK = 1 << 20
@@ -156,7 +157,7 @@ class Daemon:
 
     def counts(self) -> tuple[int, int, int]:
         """Connections, half-open ones, and refused ones."""
-        each = [COUNTS.unpack(v) for v in self._maps["table_counts"].lookup_percpu(0)]
+        each = [COUNTS.unpack_from(v) for v in self._maps["table_counts"].lookup_percpu(0)]
         created, ended, half_opened, half_closed, _, full = (
             sum(column) for column in zip(*each, strict=True)
         )
@@ -427,6 +428,51 @@ def _listing(daemon: Daemon, used: int) -> dict[str, Any]:
     return found
 
 
+def _picked(daemon: Daemon, used: int) -> dict[str, Any]:
+    """Seconds of what the daemon finds in the whole table, and of others meanwhile."""
+    client = f"{CLIENTS4}/24"
+    works: dict[str, Callable[[], object]] = {
+        "count": lambda: _check("counted", _count(daemon, CountQuery()), used),
+        "count_state": lambda: _check("half-open", _count(daemon, CountQuery(state="SYN_RECV")), 0),
+        "top_clients": lambda: _count(daemon, CountQuery(by="client")),
+        "one_network": lambda: _check(
+            "clients of one network",
+            sum(1 for _ in daemon.api.connections(ConnectionFilterText(client=client))),
+            _count(daemon, CountQuery(client=client)),
+        ),
+    }
+    found: dict[str, Any] = {}
+    with Meanwhile(daemon) as others:
+        for name, work in works.items():
+            begin = time.monotonic()
+            work()
+            found[name] = round(time.monotonic() - begin, 2)
+    return found | {"seconds_of_others": others.slowest, "others": others.asked}
+
+
+def _count(daemon: Daemon, query: CountQuery) -> int:
+    return daemon.api.count_connections(query).connections
+
+
+def _closed(daemon: Daemon, used: int) -> dict[str, Any]:
+    """All of them closed by one filter; TCP's ends would be told, then they are forgotten."""
+    found: dict[str, Any] = {}
+    with Meanwhile(daemon) as others:
+        for name, reset in (("reset", True), ("forget", False)):
+            wanted = CloseRequest(
+                filter=ConnectionFilterText(virtual=str(VIP)), limit=CLOSE_MAX, reset=reset
+            )
+            begin, closed, more = time.monotonic(), 0, True
+            while more:
+                result = daemon.api.close_connections(wanted)
+                closed += result.reset + result.ended
+                more = result.more
+            found[name] = round(time.monotonic() - begin, 2)
+            _check(f"closed ({name})", closed, used)
+    _check("after all were closed", (daemon.counts()[:2], daemon.loads()), ((0, 0), (0, 0)))
+    return found | {"seconds_of_others": others.slowest, "others": others.asked}
+
+
 def measure(connections: int, idle: float) -> dict[str, Any]:
     """All figures. Raises Wrong if a number is not what it has to be."""
     with ExitStack() as stack:
@@ -458,11 +504,17 @@ def measure(connections: int, idle: float) -> dict[str, Any]:
         found["idle_full_later"] = _idle(daemon, idle)
         say("listing them")
         found["listing"] = _listing(daemon, used)
+        say("picking some")
+        found["picking"] = _picked(daemon, used)
         say("expiring them")
         found["expire"] = _expire(daemon, harness, program, connections)
         _check("after all have ended", (daemon.counts()[:2], daemon.loads()), ((0, 0), (0, 0)))
         _check("ipvsadm -Ln and xlvs status", daemon.shown(), (0, 0, 0))
         found["listing_nothing"] = daemon.listed(0)
+        _check("lines with something left", daemon.leftovers(), 0)
+        say("opening them again, and closing them")
+        _send(harness, program, (SYN, ACK), connections)
+        found["closing"] = _closed(daemon, daemon.counts()[0])
         _check("lines with something left", daemon.leftovers(), 0)
         return found
 

@@ -10,8 +10,17 @@ import pytest
 from tests.unit.api.test_api import Served, destination, service
 from tests.unit.datapath_plan.build import real
 
+from xlvs.cli.client import Client
 from xlvs.datapath.selection import EVERYTHING
+from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
+from xlvs.wire.connections import (
+    CloseRequest,
+    ConnectionFilterText,
+    ConnectionQuery,
+    CountQuery,
+    Share,
+)
 from xlvs.wire.messages import ConnectionView
 
 
@@ -171,3 +180,31 @@ def test_what_is_closed_is_said(served, body, status, message):
     assert found == status
     assert message in answer["message"]
     assert not served.world.port.selections
+
+
+def test_the_client_asks_so(served):
+    """What ``xlvs`` uses, against the API itself."""
+    served.world.port.table_views = [view(n) for n in range(3)]
+    served.world.port.tallied = {b"\x0a\0\0\1": 2}
+    client = Client("edge")
+    client.path = str(served.path)
+    here = ConnectionFilterText(client="0.0.0.0/0", state="ESTABLISHED,CLOSE")
+
+    def conversation(_ask):
+        first = client.connection_page(ConnectionQuery(client="0.0.0.0/0", limit=2))
+        rest = client.connection_page(ConnectionQuery(limit=2, after=first.next))
+        return (
+            [*first.connections, *rest.connections],
+            rest.next,
+            list(client.connections(here)),
+            client.count_connections(CountQuery(by="client", limit=1)),
+            client.close_connections(CloseRequest(filter=here, limit=2)),
+        )
+
+    paged, end, streamed, counted, closed = served.talk(conversation)
+    assert paged == streamed == served.world.port.table_views
+    assert end is None
+    assert counted.top == [Share(name="10.0.0.1", connections=2)]
+    assert (closed.reset, closed.more) == (2, True)
+    with pytest.raises(Problem, match="no state is called 'X'"):
+        served.talk(lambda _: list(client.connections(ConnectionFilterText(state="X"))))
