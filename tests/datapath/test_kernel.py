@@ -149,12 +149,40 @@ def test_connections_of_both_families_are_listed(kernel: Kernel, data_path: Data
     client6, vip6 = ip_address("2001:db8::9"), ip_address("fd00:1::1")
     entry6 = Entry6(Entry(word, expires), packed(client6), packed(vip6), 30001, 80)
     data_path.map("connections6").update(3, data_path.layout.pack(Line6(way=(entry6,))))
-    four, six = decode_lines(b"".join(kernel.connections()), ConnectionView)
+    four, six = decode_lines(b"".join(each.lines for each in kernel.connections()), ConnectionView)
     assert (four.client, four.client_port, four.virtual) == ("192.168.100.9", 30000, "10.0.0.1")
     assert (four.destination, four.destination_port) == (str(real(1)), 80)
     assert (four.local, four.local_port) == (str(real(9)), 2000)
     assert four.expires in (59, 60)
     assert (six.client, six.virtual, six.method) == ("2001:db8::9", "fd00:1::1", "nat")
+
+
+def test_pages_have_every_connection_once(kernel: Kernel, data_path: DataPath) -> None:
+    made = director(kernel, running=False)
+    made.edit([add_service(), add(1, 1)], go_on=False)
+    expires = data_path.ticks() + 60 * data_path.geometry.hz & 0xFFFFFFFF
+    word = State.ESTABLISHED | ConnectionFlag.LIVE
+    geometry = data_path.geometry
+    vip, client6 = int(ip_address("10.0.0.1")), packed(ip_address("2001:db8::9"))
+    for port in range(1, 40):
+        entries = [Entry4(Entry(word, expires), vip, vip, port, way) for way in (1, 2)]
+        at = port * geometry.lines4 // 40
+        data_path.map("connections4").update(at, data_path.layout.pack(Line4(way=(*entries,))))
+        six = Entry6(Entry(word, expires), client6, client6, port, 3)
+        at = port * geometry.lines6 // 40
+        data_path.map("connections6").update(at, data_path.layout.pack(Line6(way=(six,))))
+    for limit in (1, 7, 1000):
+        seen, after = [], 0
+        while True:
+            *_, last = pieces = list(kernel.connections(after=after, limit=limit))
+            found = decode_lines(b"".join(each.lines for each in pieces), ConnectionView)
+            assert len(found) <= limit
+            seen += [(each.client_port, each.virtual_port) for each in found]
+            if last.after is None:
+                break
+            assert last.after > after
+            after = last.after
+        assert len(seen) == len(set(seen)) == 39 * 3
 
 
 def test_ten_million_connections_fit_and_an_empty_table_is_listed_at_once(
@@ -164,7 +192,7 @@ def test_ten_million_connections_fit_and_an_empty_table_is_listed_at_once(
     kernel = Kernel(path)
     try:
         begin = time.monotonic()
-        assert not any(kernel.connections())
+        assert not any(each.lines for each in kernel.connections())
         assert time.monotonic() - begin < 15
     finally:
         kernel.close()

@@ -55,6 +55,7 @@ PROGRAMS = {
     "xlvs_tc_ingress",
     "xlvs_tc_egress",
     "xlvs_tc_answers",
+    "xlvs_close",
     "xlvs_commit",
     "xlvs_now",
     "xlvs_start_sweep",
