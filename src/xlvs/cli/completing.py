@@ -44,9 +44,9 @@ def answer(parser: argparse.ArgumentParser) -> None:
 
 def services(args: argparse.Namespace) -> Iterator[str]:
     """Services as a filter names them."""
-    from xlvs.wire.filtering import service_text  # noqa: PLC0415 - only when asked
+    from xlvs.wire.endpoint import service_name  # noqa: PLC0415 - only when asked
 
-    return (service_text(each.service.key) for each in _services(args))
+    return (service_name(each.service.key) for each in _services(args))
 
 
 def virtual_ends(args: argparse.Namespace) -> Iterator[str]:

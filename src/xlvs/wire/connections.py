@@ -24,7 +24,7 @@ class ConnectionFilterText(
 ):
     """Which connections; all that is said has to fit, "" is anything.
 
-    ``service``: ``tcp/10.0.0.1:80``, ``udp/[fd00::1]:53``, ``fwm/7`` or ``fwm/7/inet6``.
+    ``service``: ``tcp/10.0.0.1:80``, ``udp/[fd00::1]:53``, ``fwm/7`` or ``fwm6/7``.
     ``destination``, ``client``, ``virtual``: ``10.0.0.1``, ``10.0.0.0/8``, ``10.0.0.1:80``,
     ``[fd00::1]:80`` or ``:80``. ``protocol``, ``state``, ``method``: words as of ConnectionView,
     several with commas between. A filter by states leaves templates out.

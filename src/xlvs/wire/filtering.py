@@ -9,17 +9,11 @@ from typing import TypeVar
 
 from xlvs.model.connection import ConnectionFilter, Side, Templates
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Family, Method, Protocol, ServiceKey
+from xlvs.model.service import Method, Protocol, ServiceKey
 from xlvs.wire.connections import ConnectionFilterText
-from xlvs.wire.endpoint import endpoint, port_number
-from xlvs.wire.words import host_port
+from xlvs.wire.endpoint import endpoint, port_number, service_key
 
-_FWMARK_MAX = (1 << 32) - 1
-_DIGITS_MAX = len(str(_FWMARK_MAX))
-_FWM = Protocol.FWM.value
-_TRANSPORTS = {each.value: each for each in Protocol if each is not Protocol.FWM}
-_FAMILIES = {"": Family.INET, **{f"/{each.value}": each for each in Family}}
-_SERVICE = "wants PROTOCOL/ADDRESS:PORT, such as tcp/10.0.0.1:80, or fwm/MARK or fwm/MARK/inet6"
+_SERVICE = "wants PROTOCOL/ADDRESS:PORT, such as tcp/10.0.0.1:80, or fwm/MARK or fwm6/MARK"
 _SIDE = "wants ADDRESS, NETWORK/BITS, ADDRESS:PORT, [IPv6]:PORT or :PORT in numbers"
 
 E = TypeVar("E", bound=StrEnum)
@@ -46,29 +40,15 @@ def refuse_empty(text: ConnectionFilterText) -> None:
         raise Problem(Code.INVALID, message, "filter")
 
 
-def service_text(key: ServiceKey) -> str:
-    """A service as a filter names it."""
-    if key.address is None:
-        return f"{_FWM}/{key.fwmark}" + f"/{key.family.value}" * (key.family is Family.INET6)
-    return f"{key.protocol.value}/{host_port(key.address, key.port)}"
-
-
 def _service(text: str) -> ServiceKey:
-    protocol, _, rest = text.partition("/")
-    if protocol in _TRANSPORTS:
-        try:
-            address, port = endpoint(rest)
-        except Problem:
-            raise _problem("service", _SERVICE, text) from None
-        if not isinstance(address, IPv6Address) or not address.scope_id:
-            return ServiceKey(protocol=_TRANSPORTS[protocol], address=address, port=port)
-    mark, slash, family = rest.partition("/")
-    plain = mark.isascii() and mark.isdecimal() and len(mark) <= _DIGITS_MAX
-    if protocol != _FWM or slash + family not in _FAMILIES or not plain:
-        raise _problem("service", _SERVICE, text)
-    if not 0 < int(mark) <= _FWMARK_MAX:
-        raise _problem("service", f"has a mark from 1 to {_FWMARK_MAX}", text)
-    return ServiceKey(protocol=Protocol.FWM, fwmark=int(mark), family=_FAMILIES[slash + family])
+    protocol, _, name = text.partition("/")
+    try:
+        key = service_key(protocol, name)
+    except Problem as problem:
+        raise _problem("service", f"{_SERVICE}: {problem.message}", text) from None
+    if isinstance(key.address, IPv6Address) and key.address.scope_id:
+        raise _problem("service", f"{_SERVICE}, without a zone", text)
+    return key
 
 
 def _side(field: str, text: str) -> Side:

@@ -13,7 +13,8 @@ from xlvs.model.connection import ConnectionFilter, Side, Templates
 from xlvs.model.problem import Problem
 from xlvs.model.service import Family, Method, Protocol, ServiceKey
 from xlvs.wire.connections import ConnectionFilterText
-from xlvs.wire.filtering import connection_filter, refuse_empty, service_text
+from xlvs.wire.endpoint import service_name
+from xlvs.wire.filtering import connection_filter, refuse_empty
 
 
 def meant(**words):
@@ -73,22 +74,22 @@ def test_bits_behind_the_prefix_are_told():
         ("udp/[fd00::1]:53", {"protocol": Protocol.UDP, "address": "fd00::1", "port": 53}),
         ("sctp/10.0.0.1:0", {"protocol": Protocol.SCTP, "address": "10.0.0.1"}),
         ("fwm/7", {"protocol": Protocol.FWM, "fwmark": 7}),
-        ("fwm/4294967295/inet6", {"protocol": Protocol.FWM, "fwmark": 2**32 - 1}),
+        ("fwm6/4294967295", {"protocol": Protocol.FWM, "fwmark": 2**32 - 1}),
     ],
 )
 def test_services(text, key):
     if "address" in key:
         key = {**key, "address": ip_address(key["address"])}
-    if text.endswith("inet6"):
+    if text.startswith("fwm6"):
         key = {**key, "family": Family.INET6}
     assert meant(service=text).service == ServiceKey(**key)
-    assert service_text(ServiceKey(**key)) == text
+    assert service_name(ServiceKey(**key)) == text
 
 
 @pytest.mark.parametrize(
     "text",
     ["10.0.0.1:80", "tcp", "tcp/", "tcp/10.0.0.1", "http/10.0.0.1:80", "tcp/[fe80::1%e]:80",
-     "fwm/", "fwm/0x7", "fwm/7/", "fwm/7/inet7", "fwm/-1", "fwm/99999999999", "fwm/\u0667"],
+     "fwm/", "fwm/0x7", "fwm/7/", "fwm/7/inet6", "fwm7/7", "fwm/-1", "fwm/99999999999", "fwm/\u0667"],
 )  # fmt: skip
 def test_what_is_no_service(text):
     with pytest.raises(Problem, match="service wants PROTOCOL/ADDRESS:PORT") as e:
@@ -98,7 +99,7 @@ def test_what_is_no_service(text):
 
 @pytest.mark.parametrize("mark", ["0", "4294967296"])
 def test_a_mark_out_of_range(mark):
-    with pytest.raises(Problem, match="from 1 to 4294967295"):
+    with pytest.raises(Problem, match="is 1 to 4294967295"):
         meant(service=f"fwm/{mark}")
 
 

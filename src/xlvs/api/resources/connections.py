@@ -35,7 +35,8 @@ from xlvs.wire.connections import (
     CountQuery,
     Share,
 )
-from xlvs.wire.filtering import connection_filter, refuse_empty, service_text
+from xlvs.wire.endpoint import service_name
+from xlvs.wire.filtering import connection_filter, refuse_empty
 from xlvs.wire.messages import ConnectionView
 from xlvs.wire.words import host_port
 
@@ -140,7 +141,7 @@ def _name(by: str, whose: Whose, tables: Tables) -> str:
             return _REMOVED
         return host_port(unpacked(destination.address), destination.port)
     service = None if destination is None else tables.services.get(destination.service)
-    return _REMOVED if service is None else service_text(asked_key(service.key))
+    return _REMOVED if service is None else service_name(asked_key(service.key))
 
 
 ENDPOINTS = (
