@@ -138,7 +138,7 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     persistence_data: str = ""
 
 
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds: ESTABLISHED, FIN_WAIT, UDP."""
 
     tcp: int = 900

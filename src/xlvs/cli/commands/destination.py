@@ -8,13 +8,13 @@ import sys
 import time
 
 from xlvs.cli import duration
-from xlvs.cli.client import Client, from_environment
-from xlvs.cli.endpoint import endpoint
+from xlvs.client import Client, from_environment
 from xlvs.model.drain import DRAIN_MAX
 from xlvs.model.edit import AnyEdit, DrainDestination, UndrainDestination
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import DestinationKey, Protocol, ServiceKey
 from xlvs.wire import codec
+from xlvs.wire.endpoint import endpoint
 from xlvs.wire.messages import DrainView
 from xlvs.wire.words import host_port, key_title
 

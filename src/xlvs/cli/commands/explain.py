@@ -55,16 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 explained, 1 no answer or no explanation, 2 wrong words."""
-    from xlvs.cli.client import from_environment
+    from xlvs.client import from_environment
     from xlvs.engine.explanation import text
     from xlvs.io.paths import paths
     from xlvs.model.problem import Code, Problem
     from xlvs.wire import codec
-    from xlvs.wire.explanation import Explanation
 
     try:
         paths(args.instance)  # a bad name is told as such
-        found = from_environment().explain(request(args), Explanation)
+        found = from_environment().explain(request(args))
     except Problem as problem:
         print(f"xlvs explain: {problem.message}", file=sys.stderr)
         return USAGE_ERROR if problem.code is Code.INVALID else FAILURE
@@ -103,8 +102,8 @@ def endpoint(text: str) -> tuple[Address, int | None]:
     """``10.0.0.1``, ``10.0.0.1:80``, ``fd00::1`` or ``[fd00::1]:80``. Raises Problem."""
     from ipaddress import IPv6Address, ip_address
 
-    from xlvs.cli.endpoint import PORT_MAX, port_number
     from xlvs.model.problem import Code, Problem
+    from xlvs.wire.endpoint import PORT_MAX, port_number
 
     host, port = text, ""
     if text.startswith("["):

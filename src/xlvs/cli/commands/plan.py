@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 and what would change, 1 the file is refused, 255 no answer."""
-    from xlvs.cli.client import from_environment
+    from xlvs.client import from_environment
     from xlvs.config.keepalived.places import ConfigurationError
     from xlvs.io.config_files import read_configuration
     from xlvs.model.problem import Problem

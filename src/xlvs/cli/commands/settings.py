@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from xlvs.cli.client import from_environment
+from xlvs.client import from_environment
 from xlvs.model import settings
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Code, Problem

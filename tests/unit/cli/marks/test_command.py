@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.datapath.test_marks import rules as rules_
 
-from xlvs.cli import client, main
+from xlvs import client
+from xlvs.cli import main
 from xlvs.cli.marks.spelling import words
 from xlvs.model.desired import Desired, apply_all
 from xlvs.model.edit import AnyEdit

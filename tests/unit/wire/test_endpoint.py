@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from xlvs.cli.endpoint import endpoint
 from xlvs.model.problem import Problem
+from xlvs.wire.endpoint import endpoint
 
 
 def test_endpoints():
