@@ -427,7 +427,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; its exit status."""
     config = read_command_line(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="xlvsd: %(message)s", level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Below that it tells of every malformed request, as many as anybody likes to send.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:
         return run(config)
     except Problem as problem:

@@ -24,6 +24,9 @@ Handler = Callable[[Backend, Request], Awaitable[Response]]
 MERGE_PATCH = ("application/merge-patch+json", JSON)
 """RFC 7396: what is in the body changes, null takes away."""
 
+STREAM = "text/event-stream"
+"""Server-sent events, each with an ``answer`` as its data."""
+
 READING = frozenset(("GET", "HEAD", "OPTIONS"))
 CHANGING = frozenset(("PUT", "PATCH", "DELETE"))
 

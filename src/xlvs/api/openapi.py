@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from xlvs.api.answers import JSON, json
 from xlvs.api.backend import Backend
-from xlvs.api.endpoint import CHANGING, Endpoint
+from xlvs.api.endpoint import CHANGING, STREAM, Endpoint
 from xlvs.model.service import Address, Interface, Network
 from xlvs.wire.messages import ErrorBody
 
@@ -25,25 +25,28 @@ Schema = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"{(\w+)}")
-_TEXTS: dict[Any, str] = {
-    Address: "an IPv4 or IPv6 address",
-    Network: "a prefix of IPv4 or IPv6, such as 10.0.0.0/8",
-    Interface: "an address with the length of its prefix, such as 10.0.0.1/24",
+_FORMS: dict[Any, Schema] = {
+    Address: {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]},
+    Network: {"description": "a prefix of IPv4 or IPv6, such as 10.0.0.0/8"},
+    Interface: {"description": "an address with the length of its prefix, such as 10.0.0.1/24"},
 }
+"""Texts of types that msgspec does not know."""
+
+_PLACE = r"([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]+"
 _PARAMETERS: dict[str, Schema] = {
     "protocol": {
         "schema": {"type": "string", "enum": ["tcp", "udp", "sctp", "fwm", "fwm6"]},
         "description": "fwm, fwm6: a service by a firewall mark, IPv4's or IPv6's",
     },
     "name": {
-        "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+        "schema": {"type": "string", "pattern": f"^({_PLACE}|[0-9]+)$"},
         "description": "ADDRESS:PORT, [IPv6 ADDRESS]:PORT, or the firewall mark",
         "example": "10.0.0.1:80",
     },
     "destination": {
-        "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+        "schema": {"type": "string", "pattern": f"^{_PLACE}$"},
         "description": "the real server: ADDRESS:PORT or [IPv6 ADDRESS]:PORT",
-        "example": "10.2.0.11:80",
+        "example": "192.168.200.11:80",
     },
 }
 _TAG = {"schema": {"type": "string"}, "description": "the token of what the resource says"}
@@ -117,7 +120,7 @@ def _types(endpoints: Iterable[Endpoint]) -> Iterator[Any]:
 
 
 def _text(kind: type) -> Schema:
-    return {"type": "string", "description": _TEXTS[kind]}
+    return {"type": "string", **_FORMS[kind]}
 
 
 def _operation(each: Endpoint, types: dict[Any, Schema], components: Schema) -> Schema:
@@ -184,12 +187,21 @@ def _statuses(each: Endpoint) -> set[int]:
 def _response(each: Endpoint, status: int, types: dict[Any, Schema]) -> Schema:
     found: Schema = {"description": _WORDS[status]}
     if status in {200, 201}:
-        found["content"] = {each.media_type: {"schema": types[each.answer]}}
+        found["content"] = {each.media_type: {"schema": _content(each, types[each.answer])}}
         if each.tagged or each.method in CHANGING:
             found["headers"] = {"ETag": _TAG}
     elif status not in {204, 304}:
         found["content"] = {JSON: {"schema": types[ErrorBody]}}
     return found
+
+
+def _content(each: Endpoint, schema: Schema) -> Schema:
+    if each.media_type != STREAM:
+        return schema
+    # A server-sent event is fields of text, one of which has the JSON.
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": schema}
+    fields = {"id": {"type": "string"}, "event": {"type": "string"}, "data": data}
+    return {"type": "object", "properties": fields, "required": ["data"]}
 
 
 def _sent(each: Endpoint, schema: Schema, components: Schema) -> Schema:

@@ -89,7 +89,12 @@ def listen(path: Path, group: str | None = None) -> socket.socket:
     finally:
         os.umask(before)
     if group is not None:
-        _give(path, group)
+        try:
+            _give(path, group)
+        except Problem:
+            channel.close()
+            path.unlink()
+            raise
     channel.listen(_BACKLOG)
     channel.setblocking(False)
     return channel

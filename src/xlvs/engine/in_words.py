@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from xlvs.model.desired import Desired
 from xlvs.model.edit import (
@@ -89,7 +90,8 @@ def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: PLR0911  # one sent
         case Clear():
             return "remove all services"
         case SetTimeouts():
-            return f"set time-outs: {_fields(edit, desired.timeouts)}"
+            given = {name: value for name, value in asdict(edit).items() if value}
+            return f"set time-outs: {_fields(replace(desired.timeouts, **given), desired.timeouts)}"
         case SetSettings(values=values):
             return "set " + ", ".join(f"{name} {value}" for name, value in values.items())
         case Zero(service=named):

@@ -73,7 +73,10 @@ def connection_around(view: ConnectionView) -> tuple[str, str]:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The message in this JSON. Raises msgspec.DecodeError, which says where it is wrong."""
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode)
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=_decode)
+    except RecursionError as error:
+        raise msgspec.DecodeError("JSON is nested too deeply") from error
 
 
 def decode_lines(data: bytes, kind: type[T]) -> list[T]:

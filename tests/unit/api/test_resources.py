@@ -83,7 +83,7 @@ def test_every_kind_of_service_has_a_path(ask, path, key):
 )
 def test_a_path_that_names_no_service_is_told(ask, path, words):
     answer = ask("PUT", f"/v1/services/{path}", {})
-    assert answer.status == 422
+    assert answer.status == 400
     assert words in answer.json["message"]
 
 

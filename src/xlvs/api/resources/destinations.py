@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,8 +34,12 @@ PATH = services.PATH + "/destinations/{destination}"
 
 
 def drained_of(request: Request) -> Drained:
-    """The service and the real server that the path names. Raises Problem."""
-    return Drained(services.key_of(request), destination_key(request.path_params["destination"]))
+    """The service and the real server of the path. Raises HTTPException if it names none."""
+    service = services.key_of(request)
+    try:
+        return Drained(service, destination_key(request.path_params["destination"]))
+    except Problem as problem:
+        raise HTTPException(400, problem.message) from problem
 
 
 def configured(desired: Desired, at: Drained) -> Destination | None:

@@ -11,11 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from xlvs.api.backend import Backend
-from xlvs.api.endpoint import Endpoint
+from xlvs.api.endpoint import STREAM, Endpoint
 from xlvs.wire import codec
 from xlvs.wire.events import Event
-
-STREAM = "text/event-stream"
 
 QUIET = 15.0
 """Seconds after which something is said although nothing has happened: who is gone is noticed."""

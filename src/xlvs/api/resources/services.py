@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,8 +33,11 @@ PATH = "/v1/services/{protocol}/{name}"
 
 
 def key_of(request: Request) -> ServiceKey:
-    """The service that the path names. Raises Problem."""
-    return service_key(request.path_params["protocol"], request.path_params["name"])
+    """The service that the path names. Raises HTTPException if it names none."""
+    try:
+        return service_key(request.path_params["protocol"], request.path_params["name"])
+    except Problem as problem:
+        raise HTTPException(400, problem.message) from problem
 
 
 def configured(desired: Desired, key: ServiceKey) -> ConfiguredService | None:
