@@ -67,7 +67,7 @@ def test_what_is_sent(ask, said, status):
     assert answer.status == status
 
 
-def test_a_body_that_is_too_long(ask, monkeypatch):
+def test_a_body_that_is_too_long(monkeypatch):
     monkeypatch.setattr(app, "BODY_MAX", 100)
     small = InMemory()
     assert small("PUT", "/v1/timeouts", b" " * 101 + b"{}").status == 413

@@ -172,9 +172,9 @@ def test_the_socket_may_be_a_groups(tmp_path):
 
 
 def test_a_port_that_is_taken(tcp):
-    with socket.create_server(("127.0.0.1", tcp.port)):
-        with pytest.raises(Problem, match="Address already in use"):
-            server.listen_tcp(tcp.address, tcp.port)
+    taken = socket.create_server(("127.0.0.1", tcp.port))
+    with taken, pytest.raises(Problem, match="Address already in use"):
+        server.listen_tcp(tcp.address, tcp.port)
 
 
 def test_certificates_that_cannot_be_used(tmp_path):

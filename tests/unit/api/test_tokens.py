@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,10 +48,8 @@ def test_what_is_refused(text, words):
 
 @given(st.text())
 def test_any_file_is_read_or_refused(text):
-    try:
+    with suppress(Problem):
         assert parse(text, "f")
-    except Problem as problem:
-        assert problem.message.startswith("f")
 
 
 def test_a_file_that_others_may_read_is_refused(tmp_path):
