@@ -21,7 +21,7 @@ from xlvs.model.desired import Desired, apply_all
 from xlvs.model.edit import AnyEdit
 from xlvs.model.mark import MarkRule, settled_rule
 from xlvs.model.problem import Code, Problem
-from xlvs.wire.messages import MarkList
+from xlvs.wire.resources import MarkRules
 
 
 class Director:
@@ -35,8 +35,8 @@ class Director:
         self.requests += 1
         self.desired, _ = apply_all(self.desired, edits, "abort")
 
-    def marks(self) -> MarkList:
-        return MarkList(rules=list(self.desired.marks))
+    def marks(self) -> MarkRules:
+        return MarkRules(rules=self.desired.marks)
 
 
 class Said:
