@@ -15,6 +15,9 @@ from xlvs.wire.following import SyncView
 PERIOD = 2.0
 """Seconds between two looks."""
 
+_MOST = 16
+"""Problems of one look that are told one by one."""
+
 
 class Trouble(NamedTuple):
     """What it is about, whatever its numbers are by now, and the sentence."""
@@ -41,14 +44,20 @@ class Watch:
     def look(self) -> None:
         """Tell what is otherwise than at the last look."""
         now = {(each.kind, each.about): each.text for each in self._troubles()}
-        for key, text in now.items():
-            if key not in self._found:
-                self._bus.tell(Kind.PROBLEM, text, key[1])
-        for key, text in self._found.items():
-            if key not in now:
-                self._bus.tell(Kind.SOLVED, f"no longer: {text}", key[1])
+        self._tell(Kind.PROBLEM, "", now, self._found)
+        self._tell(Kind.SOLVED, "no longer: ", self._found, now)
         self._found = now
         self._look_at_peers()
+
+    def _tell(self, kind: Kind, before: str, found: Found, known: Found) -> None:
+        """Those that are not known; of many at once, as when a link is lost, the first."""
+        new = [(about, text) for (what, about), text in found.items() if (what, about) not in known]
+        for about, text in new[:_MOST]:
+            self._bus.tell(kind, before + text, about)
+        if len(new) > _MOST:
+            self._bus.tell(
+                kind, f"{before}{len(new) - _MOST} more: xlvs status tells what there is"
+            )
 
     def _troubles(self) -> Iterator[Trouble]:
         director = self._director
@@ -59,7 +68,7 @@ class Watch:
             yield Trouble("table", "", problems.nearly_full(table))
         yield from self._ports()
         for address, way in director.effective.ways.items():
-            if way.words.startswith(problems.UNRESOLVED):
+            if way.hop is None and not way.local:
                 yield Trouble("next hop", str(address), f"{address}: {way.words}")
 
     def _ports(self) -> Iterator[Trouble]:

@@ -11,6 +11,8 @@ from tests.unit.datapath_plan.build import KEY, add, add_service, real
 
 from xlvs.api.caller import Caller, Scope
 from xlvs.datapath.records import Stats
+from xlvs.model.edit import EditService
+from xlvs.model.service import Service
 from xlvs.wire.events import Kind
 
 
@@ -223,6 +225,14 @@ def test_somebody_writes_while_the_routes_are_learnt(ask):
     ask.meanwhile = lambda: ask.world.do(add(3))
     assert ask("PUT", SERVICE, with_two(scheduler="wrr"), if_match=tag).status == 412
     assert ask("GET", SERVICE).json["scheduler"] == "rr"
+
+
+def test_a_patch_is_of_what_there_is_when_it_is_made(ask):
+    ask("PUT", SERVICE, with_two())
+    other = EditService(service=Service(key=KEY, scheduler="rr", persistence_timeout=50))
+    ask.meanwhile = lambda: ask.world.do(other)
+    found = ask("PATCH", SERVICE, {"scheduler": "wrr"}).json
+    assert (found["scheduler"], found["persistence_timeout"]) == ("wrr", 50)
 
 
 def test_only_if_there_is_none_yet(ask):

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.datapath_plan.build import World, add, add_service, observed, real
 
-from xlvs.api.watching import Watch
+from xlvs.api.watching import Trouble, Watch
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.io.bus import Bus
@@ -95,3 +95,14 @@ def test_sync_peers(watched):
     assert watched.look() == []
     watched.sync = synced(replace(PEER, last_error="no route"))
     assert watched.look() == [(Kind.SYNC, "it does not know our connections: no route")]
+
+
+def test_a_lost_link_is_not_a_flood(watched, monkeypatch):
+    many = {("next hop", str(n)): f"{n}: unresolved" for n in range(1000)}
+    troubles = [Trouble(*key, text) for key, text in many.items()]
+    monkeypatch.setattr(watched._watch, "_troubles", lambda: iter(troubles))
+    told = watched.look()
+    assert len(told) == 17
+    assert told[-1][1].startswith("984 more")
+    troubles.clear()
+    assert watched.look()[-1][1].startswith("no longer: 984 more")

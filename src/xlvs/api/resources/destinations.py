@@ -63,16 +63,17 @@ async def destination(backend: Backend, request: Request) -> Response:
 
 async def put(backend: Backend, request: Request) -> Response:
     """Make the real server what the body says."""
-    at = drained_of(request)
-    return await _write(backend, request, at, codec.decode(await request.body(), dict))
+    body = codec.decode(await request.body(), dict)
+    return await _write(backend, request, lambda _: body)
 
 
 async def patch(backend: Backend, request: Request) -> Response:
     """Change some fields of the real server; null gives one its default."""
     at = drained_of(request)
     change = codec.decode(await request.body(), dict)
-    now = codec.plain(_there(backend.director.desired, at))
-    return await _write(backend, request, at, codec.merged(now, change))
+    return await _write(
+        backend, request, lambda desired: codec.merged(codec.plain(_there(desired, at)), change)
+    )
 
 
 async def delete(backend: Backend, request: Request) -> Response:
@@ -106,17 +107,17 @@ async def _one(
 
 
 async def _write(
-    backend: Backend, request: Request, at: Drained, body: dict[str, object]
+    backend: Backend, request: Request, body: Callable[[Desired], dict[str, object]]
 ) -> Response:
-    wanted = codec.convert({"key": codec.plain(at.destination), **body}, Destination)
-    if wanted.key != at.destination:
-        raise Problem(Code.INVALID, "the key is another than the path's: leave it out", "/key")
-    return await write(
-        backend,
-        request,
-        lambda desired: configured(desired, at),
-        lambda desired: replacing.destination(desired, at.service, wanted),
-    )
+    at = drained_of(request)
+
+    def steps(desired: Desired) -> Iterator[Step]:
+        wanted = codec.convert({"key": codec.plain(at.destination), **body(desired)}, Destination)
+        if wanted.key != at.destination:
+            raise Problem(Code.INVALID, "the key is another than the path's: leave it out", "/key")
+        return replacing.destination(desired, at.service, wanted)
+
+    return await write(backend, request, lambda desired: configured(desired, at), steps)
 
 
 ENDPOINTS = (

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -63,20 +63,23 @@ async def service(backend: Backend, request: Request) -> Response:
 
 async def put(backend: Backend, request: Request) -> Response:
     """Make the service what the body says."""
-    key = key_of(request)
     body = codec.decode(await request.body(), dict)
-    return await _write(backend, request, key, _own(key, body))
+    return await _write(backend, request, lambda _: body)
 
 
 async def patch(backend: Backend, request: Request) -> Response:
     """Change some fields of the service; null gives one its default."""
     key = key_of(request)
-    backend.director.desired.entry(key)
     change = codec.decode(await request.body(), dict)
-    now = codec.plain(configured(backend.director.desired, key))
-    if "destinations" not in change:
-        del now["destinations"]  # others may be at work on them
-    return await _write(backend, request, key, _own(key, codec.merged(now, change)))
+
+    def patched(desired: Desired) -> dict[str, object]:
+        desired.entry(key)
+        now = codec.plain(configured(desired, key))
+        if "destinations" not in change:
+            del now["destinations"]  # they stay
+        return codec.merged(now, change)
+
+    return await _write(backend, request, patched)
 
 
 async def delete(backend: Backend, request: Request) -> Response:
@@ -109,21 +112,17 @@ async def zero(backend: Backend, request: Request) -> Response:
 
 
 async def _write(
-    backend: Backend, request: Request, key: ServiceKey, body: dict[str, object]
+    backend: Backend, request: Request, body: Callable[[Desired], dict[str, object]]
 ) -> Response:
-    wanted = codec.convert(body, ConfiguredService)
-    if wanted.key != key:
-        raise Problem(Code.INVALID, "the key is another than the path's: leave it out", "/key")
-    return await write(
-        backend,
-        request,
-        lambda desired: configured(desired, key),
-        lambda desired: replacing.service(desired, wanted),
-    )
+    key = key_of(request)
 
+    def steps(desired: Desired) -> Iterator[Step]:
+        wanted = codec.convert({"key": codec.plain(key), **body(desired)}, ConfiguredService)
+        if wanted.key != key:
+            raise Problem(Code.INVALID, "the key is another than the path's: leave it out", "/key")
+        return replacing.service(desired, wanted)
 
-def _own(key: ServiceKey, body: dict[str, object]) -> dict[str, object]:
-    return {"key": codec.plain(key), **body}
+    return await write(backend, request, lambda desired: configured(desired, key), steps)
 
 
 ENDPOINTS = (
