@@ -315,3 +315,10 @@ def test_who_nobody_vouches_for_may_nothing(ask):
 def test_root_applies_a_file(ask):
     answer = ask("POST", "/v1/apply", {"configuration": {}})
     assert answer.json == {"changes": ["0 services by root (pid 1)"]}
+
+
+@pytest.mark.parametrize("path", ["plan", "apply"])
+@pytest.mark.parametrize("wrong", [{}, {"configuration": 1}, {"configuration": {"colour": 1}}])
+def test_what_is_no_configuration(ask, path, wrong):
+    assert ask("POST", f"/v1/{path}", {"configuration": {}}).status == 200
+    assert ask("POST", f"/v1/{path}", wrong).json["code"] == "invalid"
