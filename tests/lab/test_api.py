@@ -28,6 +28,16 @@ virtual_server {VIP} 80 {{
 }}
 """
 
+INSTANCE = """
+vrrp_instance VI_1 {
+    interface eth0
+    virtual_router_id 7
+    virtual_ipaddress {
+        10.0.0.9/32
+    }
+}
+"""
+
 
 @pytest.fixture
 def small(tmp_path):
@@ -95,6 +105,9 @@ def test_a_director_without_a_file(small, tmp_path):
         told = watching.until(kind="edit")
         assert told["by"].startswith("root (pid ")
         assert xlvs(small, "apply", "--services-only", str(file)).stdout == "nothing changes\n"
+        drain = f"/v1/services/tcp/{VIP}:80/destinations/{REAL[0]}:80/drain"
+        assert small.api("PUT", drain, {"seconds": 1})["weight"] == 0
+        watching.until(kind="drained", about=f"tcp {VIP}:80")
         small.stop(signal.SIGTERM)
         assert watching.wait() == 0
 
@@ -102,13 +115,17 @@ def test_a_director_without_a_file(small, tmp_path):
 def test_a_director_with_a_file(small, tmp_path):
     file, other = tmp_path / "keepalived.conf", tmp_path / "other.conf"
     file.write_text(PLAIN.replace("CHECK", ""))
-    other.write_text(PLAIN.replace("CHECK", "TCP_CHECK {\n connect_port 9\n connect_timeout 1\n }"))
+    other.write_text(
+        INSTANCE + PLAIN.replace("CHECK", "TCP_CHECK {\n connect_port 9\n connect_timeout 1\n }")
+    )
     small.start("-f", str(file))
     with Watching(small, tmp_path / "events") as watching:
         assert xlvs(small, "apply", str(other)).returncode == 0
         watching.until(kind="reload", about=str(file))
         watching.until(kind="server.down")
         watching.until(kind="quorum.down")
+        assert watching.until(kind="vrrp", about="VI_1")
+        eventually(lambda: small.api("GET", "/v1/vrrp")["instances"][0]["state"] == "MASTER")
         assert "does not say" in "".join(small.api("GET", "/v1/status")["problems"])
         assert not small.api("GET", "/v1/health")["services"][0]["up"]
         file.write_text("nonsense")
@@ -118,6 +135,8 @@ def test_a_director_with_a_file(small, tmp_path):
         small.daemon.send_signal(signal.SIGHUP)
         watching.until(kind="reload", text="read again")
         eventually(lambda: small.ask() == [REAL[0]])
+        watching.until(kind="vrrp", text="it is not configured any more")
+        assert small.api("GET", "/v1/vrrp") == {"instances": []}
         assert not small.api("GET", "/v1/status")["file"]["applied"]
 
 

@@ -37,11 +37,14 @@ async def write(backend: Backend, request: Request, resource: Resource, steps: S
     if it is gone. Raises Problem.
     """
     director = backend.director
-    await backend.prepare([each.edit for each in steps(director.desired)])
+    then = director.desired
+    made = list(steps(then))
+    await backend.prepare([each.edit for each in made])
     # Others may have had their turn; from here to the edits nobody has.
+    if director.desired is not then:
+        made = list(steps(director.desired))
     before = resource(director.desired)
     check_unchanged(request, before)
-    made = list(steps(director.desired))
     edits = [each.edit for each in made]
     if edits:
         try:

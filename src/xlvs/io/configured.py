@@ -277,10 +277,13 @@ class Configured:
     # ---- VRRP and sync
 
     def _tell_states(self) -> None:
-        for name, now in self.redundancy.states.items():
-            if self._states.get(name) != now.state:
-                self._states[name] = now.state
-                self._bus.tell(Kind.VRRP, f"{now.state}: {now.cause}", name)
+        before, now = self._states, self.redundancy.states
+        self._states = {name: each.state for name, each in now.items()}
+        for name in before.keys() - now.keys():
+            self._bus.tell(Kind.VRRP, "it is not configured any more", name)
+        for name, each in now.items():
+            if before.get(name) != each.state:
+                self._bus.tell(Kind.VRRP, f"{each.state}: {each.cause}", name)
 
     def _role_changed(self) -> None:
         self._tell_states()
