@@ -28,7 +28,7 @@ from bench.datapath import interrupt, machine, say
 from bench.frames import ACK, CLIENTS4, SYN, Kind
 from bench.harness import Flows, Harness, compiled
 from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
-from xlvs.cli.client import Client
+from xlvs.client import Client, UnixSocket
 from xlvs.datapath import libbpf, pins
 from xlvs.datapath.maps import Map
 from xlvs.wire.connections import CLOSE_MAX, CloseRequest, ConnectionFilterText, CountQuery
@@ -64,8 +64,7 @@ class Daemon:
 
     def __init__(self, connections: int, folder: Path) -> None:
         self.instance = f"scale-{os.getpid()}"
-        self.api = Client(self.instance)
-        self.api.path = str(folder / f"{self.instance}.sock")
+        self.api = Client(UnixSocket(self.instance, str(folder)))
         self._environment = {
             **os.environ,
             "XLVS_RUN": str(folder),

@@ -13,19 +13,23 @@ from importlib.metadata import PackageNotFoundError, version
 
 from msgspec.structs import replace
 
-from xlvs.api import server
+from xlvs.api import watching
 from xlvs.api.app import application
 from xlvs.api.backend import Backend
-from xlvs.api.following import file_view
+from xlvs.api.following import file_view, sync_view
+from xlvs.api.listening import Listening
 from xlvs.api.views import Facts
+from xlvs.api.watching import Watch
 from xlvs.cli.xlvsd import Config, read_command_line
 from xlvs.datapath import keepalive, pins
 from xlvs.datapath.effective import Options, addresses
 from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.engine import defence, estimator
-from xlvs.engine.in_words import in_words
+from xlvs.engine.following import check_plain
+from xlvs.engine.in_words import about, in_words, summary
 from xlvs.engine.reconcile import reconcile
 from xlvs.io import adoption, clock, forwarding, hooks, memory, statefile
+from xlvs.io.bus import Bus
 from xlvs.io.configured import Configured, sorry_servers
 from xlvs.io.director import Director
 from xlvs.io.explaining import Explainer
@@ -42,6 +46,9 @@ from xlvs.model.configuration import Configuration
 from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
+from xlvs.wire.events import Kind
+from xlvs.wire.following import SyncView
+from xlvs.wire.planning import ApplyRequest
 from xlvs.wire.words import host_port, key_title
 
 FAILURE = 1
@@ -85,6 +92,8 @@ class Daemon:
             ),
             statefile.StateFile(place.state),
         )
+        self.bus = Bus()
+        self.listening = Listening(place.socket, config.api_group, config.api)
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
         self.configured = (
             None
@@ -99,6 +108,7 @@ class Daemon:
                 self.prepare,
                 self.settle,
                 self.learn,
+                self.bus,
             )
         )
         self.explainer = Explainer(kernel, self.surroundings, lambda: self.director.desired.marks)
@@ -123,6 +133,8 @@ class Daemon:
         self._kernel.start_sweep()
         self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
         self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
+        watch = Watch(self.director, self.bus, self._sync)
+        self.tasks.start("watch", _every(watching.PERIOD, watch.look))
         self.tasks.start("drains", _every(DRAIN_PERIOD, self._end_drains))
         self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
         if self.configured is not None:
@@ -200,6 +212,9 @@ class Daemon:
             file=None if self.configured is None else file_view(self.configured),
         )
 
+    def _sync(self) -> SyncView | None:
+        return None if self.configured is None else sync_view(self.configured)
+
     def _not_forwarding(self) -> Iterator[str]:
         versions = {address.version for address in addresses(self.director.desired)}
         yield from forwarding.missing(self.config.interfaces, versions)
@@ -224,12 +239,13 @@ class Daemon:
     def _end_drains(self) -> None:
         def end() -> None:
             for (service, destination), left in self.director.end_drains():
-                log.info(
-                    "the drain of %s %s is over: removed with %d connections left",
-                    key_title(service),
-                    host_port(destination.address, destination.port),
-                    left.active + left.inactive,
-                )
+                title = key_title(service)
+                server = host_port(destination.address, destination.port)
+                count = left.active + left.inactive
+                words = f"the drain of {title} {server} is over: "
+                words += f"removed with {count} connections left"
+                log.info("%s", words)
+                self.bus.tell(Kind.DRAINED, words, title)
 
         self._try(end)
 
@@ -269,10 +285,32 @@ class Daemon:
             return list(in_words(desired, edits))
         return self.configured.plan(wanted)
 
+    async def apply(self, wanted: ApplyRequest, by: str) -> list[str]:
+        """Make a configuration so, as ``plan`` says it; what has changed. Raises Problem."""
+        if self.configured is not None and not wanted.services_only:
+            return await self.configured.apply(wanted.configuration, by)
+        if not wanted.services_only:
+            check_plain(wanted.configuration)
+        asked = wanted.configuration
+
+        def edits() -> list[AnyEdit]:
+            return reconcile(self.director.desired, {}, asked.services, asked.globals.timeouts)
+
+        await self.prepare(edits())
+        made, before = edits(), self.director.desired
+        changes = list(in_words(before, made))
+        if made:
+            self.director.edit(made, go_on=False)
+            await self.settle(made)
+            self.bus.tell(Kind.EDIT, summary(before, made), about(made), by)
+        return changes
+
     def reload(self) -> None:
-        """SIGHUP: read the configuration file again."""
+        """SIGHUP: read the configuration file again, and the API's tokens and certificate."""
+        self.listening.reload()
         if self.configured is None:
-            log.warning("SIGHUP: there is no configuration file (xlvsd --use-file)")
+            if self.config.api is None:
+                log.warning("SIGHUP: there is no configuration file (xlvsd --use-file)")
             return
         self.tasks.start("reload", self.configured.reload())
 
@@ -345,7 +383,7 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
     try:
         await daemon.start()
         events = PacketEvents(kernel, daemon.surroundings.asked_for)
-        await _serve(daemon, place)
+        await _serve(daemon)
     finally:
         if events is not None:
             events.close()
@@ -356,7 +394,7 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
     return daemon.exit_status
 
 
-async def _serve(daemon: Daemon, place: Paths) -> None:
+async def _serve(daemon: Daemon) -> None:
     backend = Backend(
         daemon.director,
         daemon.facts,
@@ -364,10 +402,11 @@ async def _serve(daemon: Daemon, place: Paths) -> None:
         settle=daemon.settle,
         explain=daemon.explainer.explain,
         plan=daemon.plan,
+        apply=daemon.apply,
+        bus=daemon.bus,
+        refused_tokens=daemon.listening.refused_tokens,
     )
-    channel = server.listen(place.socket)
-    serving = server.server(application(backend))
-    task = daemon.tasks.start("api", serving.serve(sockets=[channel]))
+    daemon.listening.start(application(backend), daemon.tasks)
     log.info(
         "ready: instance %s, %s, table of %d connections",
         daemon.config.instance,
@@ -377,9 +416,8 @@ async def _serve(daemon: Daemon, place: Paths) -> None:
     notify("READY=1")
     await daemon.stop.wait()
     notify("STOPPING=1")
-    place.socket.unlink(missing_ok=True)
-    serving.should_exit = True
-    await asyncio.wait([task])
+    daemon.bus.close()
+    await daemon.listening.stop()
     log.info(
         "ended; the data path goes on (xlvs --instance %s down removes it)", daemon.config.instance
     )
@@ -389,7 +427,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; its exit status."""
     config = read_command_line(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="xlvsd: %(message)s", level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Below that it tells of every malformed request, as many as anybody likes to send.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:
         return run(config)
     except Problem as problem:

@@ -175,7 +175,8 @@ class Small:
         connection = http.client.HTTPConnection("xlvs")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.run_folder / "run" / f"{self.instance}.sock"))
-        connection.request(method, path, None if body is None else json.dumps(body))
+        head = {} if body is None else {"Content-Type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), head)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()

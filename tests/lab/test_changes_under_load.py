@@ -33,9 +33,9 @@ import pytest
 from tests.lab import clients
 from tests.lab.traffic import HTTP, NAT_HTTP, service
 
-from xlvs.cli.client import Client
 from xlvs.cli.ipvsadm.names import SystemNames
 from xlvs.cli.ipvsadm.program import Program
+from xlvs.client import Client
 
 pytestmark = pytest.mark.alone  # it says how long things take
 

@@ -21,7 +21,10 @@ JSON = "application/json"
 
 _REFUSED = 422
 _FAILED = 500
-_STATUS = {Code.INTERNAL: _FAILED}
+_MISSING = 404
+_STATUS = {Code.INTERNAL: _FAILED, Code.OUTDATED: 412}
+_CODES = {401: Code.FORBIDDEN, 403: Code.FORBIDDEN}
+_NO_SUCH = frozenset((Code.NO_SUCH_SERVICE, Code.NO_SUCH_DESTINATION))
 
 
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -38,6 +41,8 @@ async def _problem(_request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):  # registered for nothing else
         raise error
     status = _STATUS.get(error.code, _REFUSED)
+    if error.code in _NO_SUCH and not error.where:
+        status = _MISSING  # it is the path that names it
     if status == _FAILED:
         log.error("%s", error.message)
     return json(body(error), status)
@@ -50,7 +55,8 @@ async def _malformed(_request: Request, error: Exception) -> Response:
 async def _http(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):  # registered for nothing else
         raise error
-    refusal = ErrorBody(code=Code.INVALID.value, message=error.detail)
+    code = _CODES.get(error.status_code, Code.INVALID)
+    refusal = ErrorBody(code=code.value, message=error.detail)
     return json(refusal, error.status_code, error.headers)
 
 

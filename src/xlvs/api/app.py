@@ -8,12 +8,17 @@ from starlette.applications import Starlette
 from xlvs.api.answers import ON_ERROR
 from xlvs.api.backend import Backend
 from xlvs.api.endpoint import routes
+from xlvs.api.openapi import description
 from xlvs.api.resources import (
     configuration,
     connections,
+    counters,
+    destinations,
     drains,
     edits,
+    events,
     explanation,
+    following,
     marks,
     services,
     settings,
@@ -21,20 +26,33 @@ from xlvs.api.resources import (
     timeouts,
 )
 
+BODY_MAX = 64 << 20
+"""Bytes of a request: twice what 100,000 real servers take as edits."""
+
 ENDPOINTS = (
-    *edits.ENDPOINTS,
     *services.ENDPOINTS,
-    *connections.ENDPOINTS,
-    *timeouts.ENDPOINTS,
-    *marks.ENDPOINTS,
+    *destinations.ENDPOINTS,
     *drains.ENDPOINTS,
+    *timeouts.ENDPOINTS,
     *settings.ENDPOINTS,
-    *status.ENDPOINTS,
-    *explanation.ENDPOINTS,
+    *marks.ENDPOINTS,
     *configuration.ENDPOINTS,
+    *edits.ENDPOINTS,
+    *connections.ENDPOINTS,
+    *counters.ENDPOINTS,
+    *following.ENDPOINTS,
+    *status.ENDPOINTS,
+    *events.ENDPOINTS,
+    *explanation.ENDPOINTS,
 )
 
 
 def application(backend: Backend) -> Starlette:
     """The API of one director."""
-    return Starlette(routes=routes(ENDPOINTS, backend), exception_handlers=ON_ERROR)
+    found = Starlette(
+        routes=routes((*ENDPOINTS, description(ENDPOINTS)), backend),
+        exception_handlers=ON_ERROR,
+        max_body_size=BODY_MAX,
+    )
+    found.router.redirect_slashes = False
+    return found

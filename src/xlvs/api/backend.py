@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from xlvs.api.views import Facts
+from xlvs.io.bus import Bus
 from xlvs.io.director import Director
 from xlvs.model.configuration import Configuration
 from xlvs.model.edit import AnyEdit
 from xlvs.wire.explanation import ExplainRequest, Explanation
+from xlvs.wire.planning import ApplyRequest
 
 
 class Backend(NamedTuple):
@@ -18,8 +20,9 @@ class Backend(NamedTuple):
 
     ``prepare`` is awaited before edits and learns what they need to know of the surroundings;
     ``settle`` after them, and next hops that they need are looked for. ``explain``: what would
-    happen to a packet; ``plan``: what a configuration would change, in words. These two raise
-    Problem.
+    happen to a packet; ``plan``: what a configuration would change, in words; ``apply`` changes
+    it, for somebody. These three raise Problem. ``refused_tokens``: how many requests came
+    without a token that is known.
     """
 
     director: Director
@@ -28,3 +31,6 @@ class Backend(NamedTuple):
     settle: Callable[[Sequence[AnyEdit]], Awaitable[None]]
     explain: Callable[[ExplainRequest], Awaitable[Explanation]]
     plan: Callable[[Configuration], list[str]]
+    apply: Callable[[ApplyRequest, str], Awaitable[list[str]]]
+    bus: Bus
+    refused_tokens: Callable[[], int]

@@ -10,21 +10,36 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
 from xlvs.api.answers import JSON
 from xlvs.api.backend import Backend
+from xlvs.api.caller import Scope, check_scope
+from xlvs.api.negotiation import check_accept, check_content
 
 Handler = Callable[[Backend, Request], Awaitable[Response]]
-"""Its docstring's first sentence is the endpoint's description."""
+"""Its docstring is the endpoint's description."""
+
+MERGE_PATCH = ("application/merge-patch+json", JSON)
+"""RFC 7396: what is in the body changes, null takes away."""
+
+STREAM = "text/event-stream"
+"""Server-sent events, each with an ``answer`` as its data."""
+
+READING = frozenset(("GET", "HEAD", "OPTIONS"))
+CHANGING = frozenset(("PUT", "PATCH", "DELETE"))
 
 
 class Endpoint(NamedTuple):
     """One operation.
 
-    ``answer`` is the type of what comes back, of one line where ``media_type`` is of lines, and
-    None where it is no JSON; ``body`` the type of what is sent, ``query`` that of parameters,
-    with defaults.
+    ``answer`` is the type of what comes back, of one line or event where ``media_type`` is of
+    many, and None where it is no JSON; ``body`` the type of what is sent, of one of the types
+    ``accepts``, without the fields ``implied`` by the path; ``query`` that of parameters.
+    ``tagged``: the answer has an ETag. ``guarded``: If-Match is respected, as by all that is
+    CHANGING. ``creates``: 201 if there was nothing. ``scope``: None: to read or to write, as the
+    method says.
     """
 
     method: str
@@ -34,6 +49,27 @@ class Endpoint(NamedTuple):
     body: Any = None
     query: Any = None
     media_type: str = JSON
+    accepts: tuple[str, ...] = (JSON,)
+    implied: tuple[str, ...] = ()
+    tagged: bool = False
+    guarded: bool = False
+    creates: bool = False
+    scope: Scope | None = None
+
+    @property
+    def needs(self) -> Scope:
+        """What the caller has to be allowed."""
+        if self.scope is not None:
+            return self.scope
+        return Scope.READ if self.method in READING else Scope.WRITE
+
+    async def respond(self, backend: Backend, request: Request) -> Response:
+        """The answer. Raises what ``answers.ON_ERROR`` knows."""
+        check_scope(request, self.needs)
+        check_accept(request, self.media_type)
+        if self.body is not None:
+            check_content(request, self.accepts)
+        return await self.handler(backend, request)
 
 
 def routes(endpoints: Iterable[Endpoint], backend: Backend) -> list[Route]:
@@ -41,24 +77,19 @@ def routes(endpoints: Iterable[Endpoint], backend: Backend) -> list[Route]:
     by_path: dict[str, dict[str, Endpoint]] = {}
     for each in endpoints:
         by_path.setdefault(each.path, {})[each.method] = each
-    return [_route(path, methods, backend) for path, methods in by_path.items()]
-
-
-def _route(path: str, by_method: Mapping[str, Endpoint], backend: Backend) -> Route:
-    return Route(path, _Path(path, by_method, backend))
+    return [Route(path, _Path(methods, backend)) for path, methods in by_path.items()]
 
 
 class _Path:
     """An ASGI application: all that can be done at one path."""
 
-    def __init__(self, path: str, by_method: Mapping[str, Endpoint], backend: Backend) -> None:
-        self._path = path
+    def __init__(self, by_method: Mapping[str, Endpoint], backend: Backend) -> None:
         self._by_method = by_method
         self._backend = backend
         methods = {*by_method, "OPTIONS"} | ({"HEAD"} if "GET" in by_method else set())
         self._allow = ", ".join(sorted(methods))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Answer one request."""
         response = await self._answer(Request(scope, receive, send))
         await response(scope, receive, send)
@@ -67,9 +98,10 @@ class _Path:
         head = request.method == "HEAD"
         found = self._by_method.get("GET" if head else request.method)
         if found is not None:
-            response = await found.handler(self._backend, request)
+            response = await found.respond(self._backend, request)
             return Response(None, response.status_code, response.headers) if head else response
+        check_scope(request, Scope.READ)
         if request.method == "OPTIONS":
             return Response(None, 204, {"Allow": self._allow})
-        words = f"{self._path} takes {self._allow}, not {request.method}"
+        words = f"{request.url.path} takes {self._allow}, not {request.method}"
         raise HTTPException(405, words, {"Allow": self._allow})

@@ -29,6 +29,7 @@ def file_view(configured: Configured) -> FileView:
     return FileView(
         path=configured.path,
         loaded=configured.loaded,
+        applied=configured.applied,
         error=configured.error,
         reloads=configured.reloads,
         refusals=configured.refusals,
@@ -44,7 +45,7 @@ def file_view(configured: Configured) -> FileView:
             )
             for each in configured.redundancy.states.values()
         ],
-        sync=None if configured.sync is None else _sync(configured.sync),
+        sync=sync_view(configured),
     )
 
 
@@ -52,6 +53,8 @@ def problems(view: FileView) -> Iterator[str]:
     """What an operator has to know at once."""
     if view.error:
         yield f"{view.path} was refused, what it said before is in force: {view.error}"
+    if view.applied:
+        yield f"a configuration is in force that {view.path} does not say: SIGHUP ends that"
     for service in view.services:
         yield from _unwell(service)
     for each in view.vrrp:
@@ -109,6 +112,11 @@ def _check(report: CheckReport, epoch: float) -> CheckView:
 
 def _failure(result: Result | None, epoch: float) -> FailureView | None:
     return None if result is None else FailureView(at=result.at + epoch, cause=result.cause)
+
+
+def sync_view(configured: Configured) -> SyncView | None:
+    """Connection sync, None if there is none."""
+    return None if configured.sync is None else _sync(configured.sync)
 
 
 def _sync(sync: ConnectionSync) -> SyncView:

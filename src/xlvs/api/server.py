@@ -1,21 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serve the API on a Unix socket that only root may use."""
+"""Serve the API: on a Unix socket, and on TCP if that is wanted."""
 
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import socket
+import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from xlvs.api.connection import HttpConnection, LocalConnection
 from xlvs.model.problem import Code, Problem
+from xlvs.model.service import Address
+from xlvs.wire.words import host_port
 
 MODE = 0o660
+
+CONNECTIONS_MAX = 256
+"""At once, to each socket; who comes then is told 503."""
+
+_HEAD_MAX = 64 << 10
+_KEPT_ALIVE = 5  # seconds
+_BACKLOG = 64
 
 
 class Server(uvicorn.Server):
@@ -27,11 +39,20 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: Starlette) -> Server:
-    """A server for ``serve(sockets=[...])``; end it by ``should_exit``."""
+def server(app: ASGIApp) -> Server:
+    """A server for ``serve(sockets=[...])`` of a Unix socket; end it by ``should_exit``."""
+    return _server(app, LocalConnection, None)
+
+
+def tcp_server(app: ASGIApp, tls: ssl.SSLContext | None) -> Server:
+    """The same on TCP; ``app`` has to find out who asks."""
+    return _server(app, HttpConnection, tls)
+
+
+def _server(app: ASGIApp, kind: type[HttpConnection], tls: ssl.SSLContext | None) -> Server:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=kind,
         ws="none",
         lifespan="off",
         loop="none",
@@ -39,13 +60,22 @@ def server(app: Starlette) -> Server:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        limit_concurrency=CONNECTIONS_MAX,
+        h11_max_incomplete_event_size=_HEAD_MAX,
+        timeout_keep_alive=_KEPT_ALIVE,
         timeout_graceful_shutdown=2,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
     return Server(config)
 
 
-def listen(path: Path) -> socket.socket:
-    """The listening socket. What a killed daemon left there is replaced. Raises Problem."""
+def listen(path: Path, group: str | None = None) -> socket.socket:
+    """The listening socket. What a killed daemon left there is replaced. Raises Problem.
+
+    ``group``: whose members may use it beside root.
+    """
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -58,6 +88,68 @@ def listen(path: Path) -> socket.socket:
         channel.bind(str(path))
     finally:
         os.umask(before)
-    channel.listen(64)
+    if group is not None:
+        try:
+            _give(path, group)
+        except Problem:
+            channel.close()
+            path.unlink()
+            raise
+    channel.listen(_BACKLOG)
     channel.setblocking(False)
     return channel
+
+
+def _give(path: Path, group: str) -> None:
+    try:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except KeyError:
+        raise Problem(Code.INVALID, f"there is no group {group}") from None
+    except OSError as error:
+        words = f"{path} cannot be given to the group {group}: {error.strerror}"
+        raise Problem(Code.INVALID, words) from error
+
+
+def listen_tcp(address: Address, port: int) -> socket.socket:
+    """The listening socket. Raises Problem."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
+    channel = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        channel.bind((str(address), port))
+    except OSError as error:
+        channel.close()
+        where = host_port(address, port)
+        raise Problem(
+            Code.INVALID, f"the API cannot listen on {where}: {error.strerror}"
+        ) from error
+    channel.listen(_BACKLOG)
+    channel.setblocking(False)
+    return channel
+
+
+def tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    """TLS of version 1.2 at least. Raises Problem.
+
+    To ``load`` files that have changed, into the same context, is enough for connections
+    that come then.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load(context, certificate, key)
+    return context
+
+
+def load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Read the certificate, with those that vouch for it behind it, and its key. Raises Problem."""
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        words = f"the certificate {certificate} with the key {key}: {error}"
+        raise Problem(Code.INVALID, words) from error
+
+
+def _no_password() -> str:
+    raise ValueError("a key with a password cannot be used")

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
-from xlvs.api import following
+from xlvs.api import following, problems
 from xlvs.datapath import support
 from xlvs.datapath.addresses import unpacked
+from xlvs.datapath.port import Port
 from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
 from xlvs.engine.counting import total, total_rates
 from xlvs.io.director import Director
 from xlvs.model import settings
 from xlvs.model.mark import marked
-from xlvs.model.service import Destination
+from xlvs.model.service import Destination, ServiceKey
 from xlvs.wire.following import FileView
 from xlvs.wire.messages import (
     DestinationView,
@@ -29,13 +30,12 @@ from xlvs.wire.messages import (
     Status,
     TableView,
 )
-from xlvs.wire.words import service_title
+from xlvs.wire.resources import Totals
 
 IPVS_TABLE_RATIO = 64
 """Connections per hash bucket: what makes IPVS's ``size=`` of our number of connections."""
 
 _PORTS = LOCAL_PORT_WORDS * 64
-_NEARLY_FULL = 0.9
 _PROTOCOLS = {number: protocol for protocol, number in support.PROTOCOLS.items()}
 
 
@@ -54,13 +54,27 @@ class Facts(NamedTuple):
 
 def service_list(director: Director) -> ServiceList:
     """Services and destinations with their counters."""
+    views = service_views(director, tuple(director.rotated.services))
+    size = max(director.port.connections_size // IPVS_TABLE_RATIO, 1)
+    return ServiceList(services=views, table_size=size)
+
+
+def service_view(director: Director, key: ServiceKey) -> ServiceView:
+    """One service with its counters."""
+    (view,) = service_views(director, (key,))
+    return view
+
+
+def service_views(director: Director, keys: Collection[ServiceKey]) -> list[ServiceView]:
+    """These services with their counters."""
     effective, port = director.effective, director.port
-    ids = [id_ for each in effective.destination_ids.values() for id_ in each]
-    service_stats = port.service_stats(effective.service_ids.values())
+    ids = [id_ for key in keys for id_ in effective.destination_ids[key]]
+    service_stats = port.service_stats([effective.service_ids[key] for key in keys])
     numbers = _Numbers(port.destination_stats(ids), port.load(ids))
     by_rules = marked(director.desired.marks)
     views = []
-    for key, (service, destinations) in director.rotated.services.items():
+    for key in keys:
+        service, destinations = director.rotated.services[key]
         id_ = effective.service_ids[key]
         _, asked = director.desired.services[key]
         stats, live, rates = director.ledger.service(id_, service_stats[id_])
@@ -80,7 +94,7 @@ def service_list(director: Director) -> ServiceList:
                 asked=None if asked is destinations else list(asked),
             )
         )
-    return ServiceList(services=views, table_size=max(port.connections_size // IPVS_TABLE_RATIO, 1))
+    return views
 
 
 class _Numbers(NamedTuple):
@@ -161,9 +175,36 @@ def status(director: Director, facts: Facts) -> Status:
         )
         for name, hook, why in facts.hooks
     ]
-    table = port.table()
+    table = table_view(port)
     ports = local_ports(director)
-    view = TableView(
+    return Status(
+        instance=facts.instance,
+        version=facts.version,
+        pid=facts.pid,
+        started=facts.started,
+        adopted=port.adopted,
+        interfaces=interfaces,
+        table=table,
+        reasons=reasons(port),
+        local_ports=ports,
+        local_addresses=list(director.options.local_addresses),
+        services=services,
+        settings=dict(facts.settings),
+        totals=total(s.live for s in services),
+        rates=total_rates(s.rates for s in services),
+        problems=[
+            *facts.warnings,
+            *problems.all_of(director, interfaces, table, ports, services),
+            *(following.problems(facts.file) if facts.file is not None else ()),
+        ],
+        file=facts.file,
+    )
+
+
+def table_view(port: Port) -> TableView:
+    """How full the connection table is."""
+    table = port.table()
+    return TableView(
         size=port.connections_size,
         used=table.used,
         high_water=table.high_water,
@@ -174,34 +215,26 @@ def status(director: Director, facts: Facts) -> Status:
         evicted=table.evicted,
         full=table.full,
     )
-    return Status(
-        instance=facts.instance,
-        version=facts.version,
-        pid=facts.pid,
-        started=facts.started,
-        adopted=port.adopted,
-        interfaces=interfaces,
-        table=view,
-        reasons={
-            name: {"packets": reason.packets, "bytes": reason.bytes}
-            for name, reason in port.reasons().items()
-            if reason.packets
-        },
-        local_ports=ports,
-        local_addresses=list(director.options.local_addresses),
-        services=services,
-        settings=dict(facts.settings),
+
+
+def totals(director: Director, refused_tokens: int) -> Totals:
+    """Counters of all together."""
+    services = service_list(director).services
+    return Totals(
         totals=total(s.live for s in services),
         rates=total_rates(s.rates for s in services),
-        problems=[
-            *facts.warnings,
-            *_expiry(director),
-            *_egress(director, interfaces),
-            *_problems(interfaces, view, ports, services),
-            *(following.problems(facts.file) if facts.file is not None else ()),
-        ],
-        file=facts.file,
+        reasons=reasons(director.port),
+        refused_tokens=refused_tokens,
     )
+
+
+def reasons(port: Port) -> dict[str, dict[str, int]]:
+    """Packets and bytes by what became of them."""
+    return {
+        name: {"packets": reason.packets, "bytes": reason.bytes}
+        for name, reason in port.reasons().items()
+        if reason.packets
+    }
 
 
 def local_ports(director: Director) -> list[LocalPorts]:
@@ -220,52 +253,3 @@ def local_ports(director: Director) -> list[LocalPorts]:
         )
         for block, key in sorted(blocks.items())
     ]
-
-
-def _expiry(director: Director) -> list[str]:
-    if not director.expiry_stands_still:
-        return []
-    return ["connections do not expire: the sweep in the kernel stands still (restart xlvsd)"]
-
-
-def _egress(director: Director, interfaces: Iterable[InterfaceView]) -> list[str]:
-    if not director.effective.tables.settings.local_destinations:
-        return []
-    return [
-        f"{interface.name}: answers of real servers on the director itself leave unseen: "
-        "the program on egress is gone (restart xlvsd)"
-        for interface in interfaces
-        if interface.attached and not interface.egress
-    ]
-
-
-def _problems(
-    interfaces: Iterable[InterfaceView],
-    table: TableView,
-    ports: Iterable[LocalPorts],
-    services: Iterable[ServiceView],
-) -> list[str]:
-    found = [
-        f"{interface.name}: the data path is not attached ({interface.hook})"
-        for interface in interfaces
-        if not interface.attached
-    ]
-    if table.used >= table.size * _NEARLY_FULL:
-        found.append(
-            f"the connection table is nearly full ({table.used} of {table.size}): "
-            "start with a greater --table-size"
-        )
-    found.extend(
-        f"fullnat from {each.local} to {each.destination} port {each.destination_port}: "
-        f"{each.exhausted} connections found no free local port: add local addresses"
-        for each in ports
-        if each.exhausted
-    )
-    for service in services:
-        found.extend(f"{service_title(service.service)}: {remark}" for remark in service.remarks)
-        found.extend(
-            f"{service_title(service.service)}: {each.destination.key.address}: {each.next_hop}"
-            for each in service.destinations
-            if each.next_hop.startswith("unresolved")
-        )
-    return found

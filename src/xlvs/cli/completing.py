@@ -75,10 +75,10 @@ def setting_names(_args: argparse.Namespace) -> Iterable[str]:
 
 
 def _services(args: argparse.Namespace) -> list[ServiceView]:
-    from xlvs.cli.client import Client  # noqa: PLC0415 - only when asked
+    from xlvs.client import Client  # noqa: PLC0415 - only when asked
     from xlvs.model.problem import Problem  # noqa: PLC0415 - only when asked
 
     try:
-        return Client(args.instance, PATIENCE).services().services
+        return Client(args.instance, patience=PATIENCE).services().services
     except Problem:
         return []

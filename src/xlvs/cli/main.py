@@ -28,6 +28,8 @@ COMMANDS = {
     "mark": ("xlvs.cli.commands.mark", "rules that give packets a firewall mark"),
     "check-config": ("xlvs.cli.commands.check_config", "whether a keepalived.conf can be used"),
     "plan": ("xlvs.cli.commands.plan", "what a reload with this keepalived.conf would change"),
+    "apply": ("xlvs.cli.commands.apply", "make what a keepalived.conf says so, now"),
+    "watch": ("xlvs.cli.commands.watch", "what happens, as it happens"),
     "import": ("xlvs.cli.commands.import_", "an ldirectord.cf as a keepalived.conf"),
     "completion": ("xlvs.cli.commands.completion", "words that a shell completes"),
     "realserver": ("xlvs.cli.commands.realserver", "prepare this machine as a real server"),

@@ -12,8 +12,10 @@ from typing import NoReturn
 from xlvs.engine import hook
 from xlvs.io.paths import DEFAULT_INSTANCE, instance_from_environment, paths
 from xlvs.model import settings
-from xlvs.model.problem import Problem
+from xlvs.model.listening import Tcp
+from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
+from xlvs.wire.endpoint import endpoint
 
 USAGE_ERROR = 2
 _TABLE_MAX = 1 << 26  # 62 bytes each: 4 GB
@@ -34,6 +36,8 @@ class Config:
     local_clients: bool = False
     file: str | None = None
     config_id: str | None = None
+    api: Tcp | None = None
+    api_group: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,6 +132,27 @@ def parser() -> argparse.ArgumentParser:
         help="ipvs: just as the kernel's (default); modern: better where IPVS is known to hurt. "
         "The same as --set net.xlvs.profile=…; the director keeps it",
     )
+    found.add_argument(
+        "--api-group",
+        metavar="NAME",
+        help="whose members may use the API's Unix socket, and so ipvsadm, beside root",
+    )
+    found.add_argument(
+        "--api-listen",
+        type=_endpoint,
+        metavar="ADDRESS:PORT",
+        help="where the API listens on TCP beside its Unix socket; but for loopback with TLS only",
+    )
+    found.add_argument(
+        "--api-token-file",
+        metavar="FILE",
+        help="who may use it there: lines of NAME read|write TOKEN, for root's eyes only; "
+        "SIGHUP reads it again, and the certificate too",
+    )
+    found.add_argument(
+        "--api-tls-certificate", metavar="FILE", help="PEM, with those that vouch for it behind it"
+    )
+    found.add_argument("--api-tls-key", metavar="FILE", help="PEM, without a password")
     return found
 
 
@@ -141,6 +166,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         if found.profile:
             wanted += ((settings.full_name(settings.PROFILE), found.profile),)
         settings.changed({}, wanted)
+        api = _api(found)
     except Problem as problem:
         options.error(problem.message)
     return Config(
@@ -155,7 +181,29 @@ def read_command_line(argv: Sequence[str]) -> Config:
         local_clients=found.local_clients,
         file=found.use_file,
         config_id=found.config_id,
+        api=api,
+        api_group=found.api_group,
     )
+
+
+def _api(found: argparse.Namespace) -> Tcp | None:
+    tls = (found.api_tls_certificate, found.api_tls_key)
+    if found.api_listen is None:
+        if found.api_token_file or any(tls):
+            raise Problem(Code.INVALID, "tokens and TLS are for --api-listen ADDRESS:PORT")
+        return None
+    address, port = found.api_listen
+    if not found.api_token_file:
+        raise Problem(Code.INVALID, "--api-listen needs --api-token-file: who may use it")
+    if any(tls) and not all(tls):
+        raise Problem(Code.INVALID, "TLS needs --api-tls-certificate and --api-tls-key")
+    if not any(tls) and not address.is_loopback:
+        raise Problem(
+            Code.INVALID,
+            f"{address} is not loopback, where tokens could be read on the way: "
+            "--api-tls-certificate and --api-tls-key are needed",
+        )
+    return Tcp(address, port, found.api_token_file, tls[0] or "", tls[1] or "")
 
 
 def _interfaces(text: str) -> tuple[str, ...]:
@@ -163,6 +211,13 @@ def _interfaces(text: str) -> tuple[str, ...]:
     if not all(names):
         raise argparse.ArgumentTypeError(f"wants names of interfaces between commas, not {text!r}")
     return names
+
+
+def _endpoint(text: str) -> tuple[Address, int]:
+    try:
+        return endpoint(text)
+    except Problem as problem:
+        raise argparse.ArgumentTypeError(problem.message) from problem
 
 
 def _table_size(text: str) -> int:

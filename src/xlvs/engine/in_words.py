@@ -1,38 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Edits as an operator reads them before they are made (``xlvs plan``). Pure."""
+"""Edits as an operator reads them: before they are made (``xlvs plan``), and after. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from xlvs.model.desired import Desired
 from xlvs.model.edit import (
     AddDestination,
+    AddLocalAddress,
+    AddMark,
     AddService,
     AnyEdit,
+    Clear,
+    ClearMarks,
     DeleteDestination,
+    DeleteLocalAddress,
+    DeleteMark,
     DeleteService,
+    DrainDestination,
     EditDestination,
     EditService,
+    SetSettings,
     SetTimeouts,
+    UndrainDestination,
+    Zero,
 )
-from xlvs.model.service import Destination, DestinationKey, ServiceKey
+from xlvs.model.service import DestinationKey, Service, ServiceKey
 from xlvs.wire.words import host_port, key_title
+
+_MOST = 8
+"""Edits of one request that are told one by one."""
+
+
+def summary(desired: Desired, edits: Sequence[AnyEdit]) -> str:
+    """What many edits do to what is wanted now: the first of them, and how many more."""
+    said = "; ".join(in_words(desired, edits[:_MOST]))
+    return f"{said}; and {len(edits) - _MOST} more" if len(edits) > _MOST else said
+
+
+def about(edits: Iterable[AnyEdit]) -> str:
+    """The service that all of them are about, "" if there is none."""
+    keys = {_service(each) for each in edits}
+    key = keys.pop() if len(keys) == 1 else None
+    return "" if key is None else key_title(key)
 
 
 def in_words(desired: Desired, edits: Iterable[AnyEdit]) -> Iterator[str]:
-    """One sentence for each edit of what is wanted now: what there is, and what there will be."""
+    """One sentence for each edit of what is wanted now: what there is, and what there will be.
+
+    What an edit before it has made is not known here: then only what there will be is told.
+    """
     for edit in edits:
         match edit:
             case AddService(service=service):
                 yield f"add {key_title(service.key)}: {_fields(service, _NOTHING)}"
             case EditService(service=service):
-                before = desired.services[service.key][0]
+                entry = desired.services.get(service.key)
+                before = entry[0] if entry else _NOTHING
                 yield f"change {key_title(service.key)}: {_fields(service, before)}"
             case DeleteService(key=key):
-                count = len(desired.services[key][1])
+                entry = desired.services.get(key)
+                count = len(entry[1]) if entry else 0
                 yield f"remove {key_title(key)} and its {count} real servers"
             case AddDestination(service=key, destination=destination):
                 yield f"add {_name(key, destination.key)}: {_fields(destination, _NOTHING)}"
@@ -41,10 +73,48 @@ def in_words(desired: Desired, edits: Iterable[AnyEdit]) -> Iterator[str]:
                 yield f"change {_name(key, destination.key)}: {_fields(destination, now)}"
             case DeleteDestination(service=key, destination=gone):
                 yield f"remove {_name(key, gone)}"
-            case SetTimeouts():
-                yield f"set time-outs: {_fields(edit, desired.timeouts)}"
+            case DrainDestination(service=key, destination=drained):
+                yield f"drain {_name(key, drained)}"
+            case UndrainDestination(service=key, destination=drained):
+                yield f"end the drain of {_name(key, drained)}"
             case _:
-                yield f"{type(edit).__name__}"
+                yield _other(desired, edit)
+
+
+def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: PLR0911  # one sentence for each edit
+    match edit:
+        case AddLocalAddress(service=key, address=address):
+            return f"add the local address {address} to {key_title(key)}"
+        case DeleteLocalAddress(service=key, address=address):
+            return f"remove the local address {address} from {key_title(key)}"
+        case Clear():
+            return "remove all services"
+        case SetTimeouts():
+            given = {name: value for name, value in asdict(edit).items() if value}
+            return f"set time-outs: {_fields(replace(desired.timeouts, **given), desired.timeouts)}"
+        case SetSettings(values=values):
+            return "set " + ", ".join(f"{name} {value}" for name, value in values.items())
+        case Zero(service=named):
+            return f"zero the counters of {'all services' if named is None else key_title(named)}"
+        case AddMark(rule=rule):
+            return f"add a rule for the mark {rule.mark}"
+        case DeleteMark():
+            return "remove a mark rule"
+        case ClearMarks():
+            return "remove all mark rules"
+        case _:
+            return type(edit).__name__
+
+
+def _service(edit: AnyEdit) -> ServiceKey | None:
+    match edit:
+        case AddService(service=Service(key=key)) | EditService(service=Service(key=key)):
+            return key
+        case DeleteService(key=key):
+            return key
+        case _:
+            found = getattr(edit, "service", None)
+            return found if isinstance(found, ServiceKey) else None
 
 
 _NOTHING = object()
@@ -76,5 +146,6 @@ def _name(service: ServiceKey, destination: DestinationKey) -> str:
     return f"{host_port(destination.address, destination.port)} of {key_title(service)}"
 
 
-def _destination(desired: Desired, service: ServiceKey, key: DestinationKey) -> Destination:
-    return next(each for each in desired.services[service][1] if each.key == key)
+def _destination(desired: Desired, service: ServiceKey, key: DestinationKey) -> object:
+    _, listed = desired.services.get(service, (None, ()))
+    return next((each for each in listed if each.key == key), _NOTHING)

@@ -74,17 +74,42 @@ def _service(
         there = {each.key: each for each in listed}
         if found != service:
             yield EditService(service=service)
-    keys = {real.destination.key for real in wanted.real_servers}
+    destinations = [
+        _draining(desired, key, there, settled(service, real.destination))
+        for real in wanted.real_servers
+    ]
+    yield from destination_edits(key, there, before, destinations)
+
+
+def _draining(
+    desired: Desired,
+    service: ServiceKey,
+    there: Mapping[DestinationKey, Destination],
+    wanted: Destination,
+) -> Destination:
+    if wanted.key in there and Drained(service, wanted.key) in desired.drains:
+        return replace(wanted, weight=there[wanted.key].weight)
+    return wanted
+
+
+def destination_edits(
+    service: ServiceKey,
+    there: Mapping[DestinationKey, Destination],
+    before: Collection[DestinationKey],
+    wanted: Collection[Destination],
+) -> Iterator[AddDestination | EditDestination | DeleteDestination]:
+    """The edits of one service's destinations, of which ``there`` are there.
+
+    Of those the ones that were there ``before`` and are not wanted any more go. ``wanted`` are
+    settled (``xlvs.model.checks``).
+    """
+    keys = {each.key for each in wanted}
     for each in before:
         if each not in keys and each in there:
-            yield DeleteDestination(service=key, destination=each)
-    for real in wanted.real_servers:
-        destination = settled(service, real.destination)
-        if destination.key not in there:
-            yield AddDestination(service=key, destination=destination)
-            continue
-        now = there[destination.key]
-        if Drained(key, destination.key) in desired.drains:
-            destination = replace(destination, weight=now.weight)
-        if replace(now, weight_before=0) != replace(destination, weight_before=0):
-            yield EditDestination(service=key, destination=destination)
+            yield DeleteDestination(service=service, destination=each)
+    for destination in wanted:
+        now = there.get(destination.key)
+        if now is None:
+            yield AddDestination(service=service, destination=destination)
+        elif replace(now, weight_before=0) != replace(destination, weight_before=0):
+            yield EditDestination(service=service, destination=destination)

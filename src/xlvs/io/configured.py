@@ -18,6 +18,7 @@ from xlvs.datapath.observed import Way, way_to
 from xlvs.engine.in_words import in_words
 from xlvs.engine.reconcile import Owned, owned, reconcile
 from xlvs.io import clock, filestate
+from xlvs.io.bus import Bus
 from xlvs.io.config_files import read_configuration
 from xlvs.io.connection_sync import ConnectionSync
 from xlvs.io.director import Director
@@ -39,6 +40,7 @@ from xlvs.model.edit import AnyEdit, DeleteService
 from xlvs.model.notification import Command
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address, DestinationKey, ServiceKey
+from xlvs.wire.events import Kind
 
 SAVE_PERIOD = 5.0
 """Seconds between two looks at whether there is something to save."""
@@ -68,12 +70,15 @@ class Configured:
         prepare: Callable[[Sequence[AnyEdit]], Awaitable[None]],
         settle: Callable[[Sequence[AnyEdit]], Awaitable[None]],
         learn: Callable[[set[Address]], Awaitable[None]],
+        bus: Bus,
     ) -> None:
         self.path = path
         self.configuration = Configuration()
         self.error = ""
         """Why the file was refused at the last look, "" if it was not."""
         self.loaded = 0.0
+        self.applied = 0.0
+        """When a configuration was applied that the file does not say, 0: the file is in force."""
         self.reloads = 0
         self.refusals = 0
         self.redundancy = Redundancy(tasks, self._role_changed, self._mail, self._bfd_changed)
@@ -87,8 +92,11 @@ class Configured:
         self._prepare = prepare
         self._settle = settle
         self._learn = learn
+        self._bus = bus
+        self._states: dict[str, str] = {}  # VRRP's, as far as told
         self._owned: dict[ServiceKey, frozenset[DestinationKey]] = {}
         self._maps: SyncMaps | None = None
+        self._started = False
         self._saved = -1
         self._working = asyncio.Lock()
         self._present: frozenset[Address] | None = None
@@ -111,7 +119,9 @@ class Configured:
             log.warning("what the last daemon left cannot be read, health begins anew: %s", error)
             left = FileState()
         self._owned = {each.service: frozenset(each.destinations) for each in left.owned}
-        self.health = HealthChecks(self.configuration, self._director.stand, self._way, self._tasks)
+        self.health = HealthChecks(
+            self.configuration, self._director.stand, self._way, self._tasks, self._bus
+        )
         if left.health is not None:
             self.health.restore(left.health)
         self._director.standing = self.health.standing
@@ -130,6 +140,7 @@ class Configured:
         await self._script(self.configuration.globals.startup_script)
         self.health.start()
         await self._apply(edits, self.configuration)
+        self._started = True
         await self.redundancy.configure(self.configuration)
         await self._start_sync()
         self._tasks.start("file: state", self._keep_saving())
@@ -149,7 +160,30 @@ class Configured:
             else:
                 self.error = ""
                 self.loaded = clock.wall()
+                self.applied = 0.0
                 log.info("%s: read again", self.path)
+                self._bus.tell(Kind.RELOAD, "read again", self.path)
+
+    async def apply(self, wanted: Configuration, by: str) -> list[str]:
+        """Make this so until the file is read again; what has changed of services, in words.
+
+        Raises Problem, and then nothing has changed.
+        """
+        async with self._working:
+            changes = self.plan(wanted)
+            await self._change(wanted)
+            self.applied = clock.wall() if await self._is_other(wanted) else 0.0
+        said = "; ".join(changes) or "no service changes"
+        self._bus.tell(Kind.RELOAD, f"a configuration was applied: {said}", self.path, by)
+        return changes
+
+    async def _is_other(self, wanted: Configuration) -> bool:
+        try:
+            file = await self.read()
+        except ConfigurationError:
+            return True
+        plain = msgspec.structs.replace
+        return plain(file, remarks=()) != plain(wanted, remarks=())
 
     def plan(self, wanted: Configuration) -> list[str]:
         """What a reload of this would do to services, in words. Raises Problem."""
@@ -180,7 +214,7 @@ class Configured:
 
     def _edits(self, wanted: Configuration) -> list[AnyEdit]:
         before: Owned = self._owned
-        if wanted.globals.lvs_flush and not self.reloads:
+        if wanted.globals.lvs_flush and not self._started:
             # At a start whatever else there is goes, as keepalived has it.
             before = {**dict.fromkeys(self._director.desired.services, ()), **self._owned}
         return reconcile(self._director.desired, before, wanted.services, wanted.globals.timeouts)
@@ -234,6 +268,7 @@ class Configured:
         self.error = why
         self.refusals += 1
         log.error("%s is refused, everything stays as it was:\n%s", self.path, why)
+        self._bus.tell(Kind.REFUSED, why, self.path)
 
     def _way(self, address: Address) -> Way | None:
         # Not by what is in rotation: a server that is out is asked the same way.
@@ -241,7 +276,17 @@ class Configured:
 
     # ---- VRRP and sync
 
+    def _tell_states(self) -> None:
+        before, now = self._states, self.redundancy.states
+        self._states = {name: each.state for name, each in now.items()}
+        for name in before.keys() - now.keys():
+            self._bus.tell(Kind.VRRP, "it is not configured any more", name)
+        for name, each in now.items():
+            if before.get(name) != each.state:
+                self._bus.tell(Kind.VRRP, f"{each.state}: {each.cause}", name)
+
     def _role_changed(self) -> None:
+        self._tell_states()
         standby = self.redundancy.standby()
         options = self._director.options
         if standby != options.standby:

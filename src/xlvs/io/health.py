@@ -30,6 +30,7 @@ from xlvs.engine.health.saved import SavedHealth
 from xlvs.engine.health.standing import Standings
 from xlvs.engine.health.state import Alerts
 from xlvs.io import clock, tracked_file
+from xlvs.io.bus import Bus
 from xlvs.io.checkers.channel import tls_context
 from xlvs.io.checkers.prober import Prober
 from xlvs.io.checkers.sockets import raise_file_limit
@@ -69,7 +70,9 @@ class HealthChecks:
         turn: Callable[[Collection[ServiceKey]], object],
         way: Callable[[Address], Way | None],
         tasks: Tasks,
+        bus: Bus,
     ) -> None:
+        self._bus = bus
         self._pauses = Pauses()
         self._health = Health(random.random, _alerts(configuration), self._pauses.longest_since)
         self._configuration = configuration
@@ -236,7 +239,9 @@ class HealthChecks:
                     fifo.write(line)
             case SendMail(subject, body):
                 self._mailer.alert(subject, body)
-            case Log(text, level):
+            case Log(text, level, kind, about):
+                if kind is not None:
+                    self._bus.tell(kind, text, about)
                 log.log(logging.WARNING if level is Level.WARNING else logging.INFO, "%s", text)
 
     def _turn_soon(self, services: Collection[ServiceKey]) -> None:

@@ -239,7 +239,11 @@ class Redundancy:
             self._taking.discard(state.instance)
         if state.state == BACKUP and state.before != BACKUP:
             self.backup_since = clock.monotonic()
-        self.states[state.instance] = state
+        # One that is gone says farewell.
+        if self._wanted is not None and any(
+            each.name == state.instance for each in self._wanted.instances
+        ):
+            self.states[state.instance] = state
         self._changed()
 
 

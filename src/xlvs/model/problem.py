@@ -21,6 +21,8 @@ class Code(StrEnum):
     INVALID = "invalid"
     NOT_SUPPORTED = "not_supported"
     NO_SPACE = "no_space"
+    OUTDATED = "outdated"
+    FORBIDDEN = "forbidden"
     INTERNAL = "internal"
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -73,9 +73,42 @@ def connection_around(view: ConnectionView) -> tuple[str, str]:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The message in this JSON. Raises msgspec.DecodeError, which says where it is wrong."""
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode)
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=_decode)
+    except RecursionError as error:
+        raise msgspec.DecodeError("JSON is nested too deeply") from error
 
 
 def decode_lines(data: bytes, kind: type[T]) -> list[T]:
     """The messages of NDJSON. Raises msgspec.DecodeError."""
     return msgspec.json.Decoder(kind, dec_hook=_decode).decode_lines(data)
+
+
+def plain(message: object) -> dict[str, Any]:
+    """A message as JSON's objects, lists, numbers and texts."""
+    found: dict[str, Any] = msgspec.to_builtins(message, enc_hook=_encode)
+    return found
+
+
+def convert(value: object, kind: type[T]) -> T:
+    """The message in JSON's objects. Raises msgspec.ValidationError."""
+    return msgspec.convert(value, kind, dec_hook=_decode)
+
+
+def query(parameters: Mapping[str, str], kind: type[T]) -> T:
+    """Parameters of a request's target; numbers are texts there. Raises msgspec.ValidationError."""
+    return msgspec.convert(dict(parameters), kind, strict=False, dec_hook=_decode)
+
+
+def merged(value: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The value after a JSON merge patch (RFC 7396): null takes a member away."""
+    found = dict(value)
+    for name, change in patch.items():
+        if change is None:
+            found.pop(name, None)
+        elif isinstance(change, dict):
+            now = found.get(name)
+            found[name] = merged(now if isinstance(now, dict) else {}, change)
+        else:
+            found[name] = change
+    return found

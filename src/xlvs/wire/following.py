@@ -91,7 +91,11 @@ class SyncView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileView(msgspec.Struct, frozen=True, kw_only=True):
-    """A director that follows a file. ``error``: why it was refused when it was read last."""
+    """A director that follows a file. ``error``: why it was refused when it was read last.
+
+    ``applied``: when a configuration was applied that the file does not say; 0: the file is
+    in force.
+    """
 
     path: str
     loaded: float
@@ -101,3 +105,4 @@ class FileView(msgspec.Struct, frozen=True, kw_only=True):
     services: list[QuorumView]
     vrrp: list[VrrpView]
     sync: SyncView | None
+    applied: float = 0.0

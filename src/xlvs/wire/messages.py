@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON of the API: what travels between the daemon and its clients.
 
-``POST /v1/edits``        EditRequest -> EditResponse (422 when refused as a whole)
-``GET  /v1/services``     ServiceList
-``GET  /v1/connections``  one ConnectionView per line (NDJSON), streamed
-``GET  /v1/timeouts``     Timeouts
-``GET  /v1/marks``        MarkList
-``GET  /v1/settings``     SettingList
-``GET  /v1/drains``       DrainList
-``GET  /v1/status``       Status
-``POST /v1/explain``      ExplainRequest -> Explanation, see ``xlvs.wire.explanation``
-Errors of any request: ``ErrorBody`` with an HTTP status of 4xx or 5xx.
+What can be configured is in ``xlvs.wire.resources``; which endpoint takes and gives what,
+``GET /v1/openapi.json`` says. Errors of any request: ``ErrorBody`` with a status of 4xx or 5xx.
 """
 
 from __future__ import annotations
@@ -20,7 +12,6 @@ from typing import Literal
 import msgspec
 
 from xlvs.model.edit import AnyEdit
-from xlvs.model.mark import MarkRule
 from xlvs.model.service import (
     Address,
     Destination,
@@ -138,18 +129,12 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     persistence_data: str = ""
 
 
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds: ESTABLISHED, FIN_WAIT, UDP."""
 
     tcp: int = 900
     tcp_fin: int = 120
     udp: int = 300
-
-
-class MarkList(msgspec.Struct, frozen=True, kw_only=True):
-    """Mark rules in their order; a rule's number is its place, counted from 1."""
-
-    rules: list[MarkRule]
 
 
 class SettingView(msgspec.Struct, frozen=True, kw_only=True):

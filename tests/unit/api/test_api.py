@@ -20,6 +20,7 @@ from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import DestinationLoad, Stats
+from xlvs.io.bus import Bus
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
@@ -42,12 +43,13 @@ class Client:
     def __init__(self, path):
         self._path = str(path)
 
-    def __call__(self, method, path, body=None):
+    def __call__(self, method, path, body=None, headers=None):
         connection = http.client.HTTPConnection("xlvs")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(self._path)
         data = body if isinstance(body, bytes | None) else json.dumps(body)
-        connection.request(method, path, data)
+        head = {} if data is None else {"Content-Type": "application/json"}
+        connection.request(method, path, data, {**head, **(headers or {})})
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
@@ -89,6 +91,9 @@ class Served:
         )
         return Explanation(packet=packet, roles=["virtual"], reason="fwd_nat", verdict="send")
 
+    async def apply(self, wanted, by):
+        return [f"{len(wanted.configuration.services)} services by {by}"]
+
     def talk(self, conversation):
         """Run ``conversation(client)`` in a thread while the server runs."""
 
@@ -100,6 +105,9 @@ class Served:
                 settle=self.settle,
                 explain=self.explain,
                 plan=lambda _: [],
+                apply=self.apply,
+                bus=Bus(),
+                refused_tokens=lambda: 0,
             )
             channel = server.listen(self.path)
             serving = server.server(application(backend))

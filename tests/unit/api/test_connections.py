@@ -10,7 +10,7 @@ import pytest
 from tests.unit.api.test_api import Served, destination, service
 from tests.unit.datapath_plan.build import real
 
-from xlvs.cli.client import Client
+from xlvs.client import Client, UnixSocket
 from xlvs.datapath.selection import EVERYTHING
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
@@ -186,8 +186,7 @@ def test_the_client_asks_so(served):
     """What ``xlvs`` uses, against the API itself."""
     served.world.port.table_views = [view(n) for n in range(3)]
     served.world.port.tallied = {b"\x0a\0\0\1": 2}
-    client = Client("edge")
-    client.path = str(served.path)
+    client = Client(UnixSocket("edge", str(served.path.parent)))
     here = ConnectionFilterText(client="0.0.0.0/0", state="ESTABLISHED,CLOSE")
 
     def conversation(_ask):

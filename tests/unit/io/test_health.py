@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.config.keepalived.reading import read
 
+from xlvs.io.bus import Bus
 from xlvs.io.health import HealthChecks
 from xlvs.io.tasks import Tasks
 from xlvs.model.problem import Problem
@@ -21,7 +22,7 @@ def test_a_wrong_certificate_is_refused_and_changes_nothing(tmp_path: Path) -> N
 
     async def story() -> None:
         tasks = Tasks(lambda name, error: died.append(f"{name}: {error}"))
-        health = HealthChecks(read(""), lambda _: None, lambda _: None, tasks)
+        health = HealthChecks(read(""), lambda _: None, lambda _: None, tasks, Bus())
         prober = health._prober
         for text in wrong:
             with pytest.raises(Problem, match=r"SSL: .*\.pem: "):

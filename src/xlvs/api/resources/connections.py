@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -111,7 +110,7 @@ def _query(request: Request, kind: type[T]) -> T:
     for name in words:
         if len(words.getlist(name)) > 1:
             raise Problem(Code.INVALID, f"{name} is there more than once", name)
-    return msgspec.convert(dict(words), kind, strict=False)
+    return codec.query(words, kind)
 
 
 def _selection(backend: Backend, wanted: ConnectionFilterText, *, closed: bool = True) -> Selection:

@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from xlvs.cli import completing
-from xlvs.cli.client import from_environment
 from xlvs.cli.commands.connections import NO_ANSWER, REFUSED, add_forget, in_words
 from xlvs.cli.completing import completed
 from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.client import from_environment
 from xlvs.model.problem import Code, Problem
 from xlvs.wire.connections import CloseRequest, ConnectionFilterText
 from xlvs.wire.endpoint import endpoint

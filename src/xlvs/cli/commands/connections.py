@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Any, Literal
 
 from xlvs.cli import completing
-from xlvs.cli.client import Client, from_environment
 from xlvs.cli.completing import Words, completed
 from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.client import Client, from_environment
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Protocol
 from xlvs.wire.connections import (
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(client: Client, wanted: ConnectionFilterText, args: argparse.Namespace) -> None:
     if wants_json(args):
-        blocks = client.connection_lines(wanted)
+        blocks = client.connection_blocks(wanted)
         lines: Iterator[str] = (
             f"{line.decode()}\n" for block in blocks for line in block.splitlines()
         )

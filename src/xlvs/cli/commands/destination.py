@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 
 from xlvs.cli import completing, duration
-from xlvs.cli.client import Client, from_environment
 from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.client import Client, from_environment
 from xlvs.model.drain import DRAIN_MAX
 from xlvs.model.edit import AnyEdit, DrainDestination, UndrainDestination
 from xlvs.model.problem import Code, Problem

@@ -57,15 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 explained, 1 no answer or no explanation, 2 wrong words."""
-    from xlvs.cli.client import from_environment
+    from xlvs.client import from_environment
     from xlvs.engine.explanation import text
     from xlvs.io.paths import paths
     from xlvs.model.problem import Code, Problem
-    from xlvs.wire.explanation import Explanation
 
     try:
         paths(args.instance)  # a bad name is told as such
-        found = from_environment().explain(request(args), Explanation)
+        found = from_environment().explain(request(args))
     except Problem as problem:
         print(f"xlvs explain: {problem.message}", file=sys.stderr)
         return USAGE_ERROR if problem.code is Code.INVALID else FAILURE

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _edit(edits: Sequence[AnyEdit]) -> None:
-    from xlvs.cli.client import from_environment
+    from xlvs.client import from_environment
 
     from_environment().edit(edits)
 
@@ -113,7 +113,7 @@ def _named(args: argparse.Namespace) -> DeleteMark:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from xlvs.cli.client import from_environment
+    from xlvs.client import from_environment
 
     found = from_environment().marks()
     if wants_json(args):

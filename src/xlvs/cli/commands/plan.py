@@ -4,41 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.cli.commands import files
 
-FAILURE = 1
-NO_ANSWER = 255
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A file as xlvsd reads it."""
-    parser.add_argument("file", help="a keepalived.conf")
-    parser.add_argument("--config-id", metavar="ID", help="what @ID lines are compared with")
-    add_output(parser)
+add_arguments = files.add_arguments
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 and what would change, 1 the file is refused, 255 no answer."""
-    from xlvs.cli.client import from_environment
-    from xlvs.config.keepalived.places import ConfigurationError
-    from xlvs.io.config_files import read_configuration
-    from xlvs.model.problem import Problem
-    from xlvs.wire.planning import Plan
-
-    try:
-        wanted = read_configuration(args.file, args.config_id)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return FAILURE
-    try:
-        changes = from_environment().plan(wanted)
-    except Problem as problem:
-        print(f"xlvs plan: {problem.message}", file=sys.stderr)
-        return NO_ANSWER
-    if wants_json(args):
-        print_json(Plan(changes=changes))
-    else:
-        print("\n".join(changes) or "nothing changes")
-    return 0
+    return files.run(args, "xlvs plan", lambda client, wanted: client.plan(wanted))

@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from xlvs.cli.client import from_environment
 from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.client import from_environment
 from xlvs.model.problem import Problem
 
 NO_ANSWER = 255

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from xlvs.cli import completing
-from xlvs.cli.client import from_environment
 from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.client import from_environment
 from xlvs.model import settings
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Code, Problem

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 all is well, 1 there are problems, 255 no answer."""
-    from xlvs.cli.client import from_environment
+    from xlvs.client import from_environment
     from xlvs.io.paths import paths
     from xlvs.model.problem import Problem
 

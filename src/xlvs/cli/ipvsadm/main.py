@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from xlvs.cli.client import from_environment
 from xlvs.cli.ipvsadm.lines import without_comments
 from xlvs.cli.ipvsadm.names import SystemNames
 from xlvs.cli.ipvsadm.program import Program
+from xlvs.client.core import from_environment
 
 _SAVE_USAGE = (
     "ipvsadm-save: Script to save the IPVS table to stdout.\n"

@@ -27,7 +27,7 @@ from xlvs.wire.messages import ConnectionView, ErrorBody, ServiceList, ServiceVi
 
 
 class Director(Protocol):
-    """What ipvsadm needs of a director; ``xlvs.cli.client`` has it. All raise Problem."""
+    """What ipvsadm needs of a director; ``xlvs.client.core`` has it. All raise Problem."""
 
     def edit(
         self, edits: Sequence[AnyEdit], on_error: Literal["abort", "continue"] = "abort"

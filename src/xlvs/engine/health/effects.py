@@ -10,6 +10,7 @@ import msgspec
 from xlvs.model.checker import AnyCheck
 from xlvs.model.notification import Command
 from xlvs.model.service import Destination, ServiceKey
+from xlvs.wire.events import Kind
 
 
 class Level(StrEnum):
@@ -61,10 +62,12 @@ class SendMail(msgspec.Struct, frozen=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    """A sentence for the log."""
+    """A sentence for the log, and if it is of a kind for who follows events."""
 
     text: str
     level: Level = Level.INFO
+    kind: Kind | None = None
+    about: str = ""
 
 
 class RotationChanged(msgspec.Struct, frozen=True):

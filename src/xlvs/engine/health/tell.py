@@ -13,6 +13,7 @@ from xlvs.engine.health.effects import (
 )
 from xlvs.engine.health.state import Server, State, Unit
 from xlvs.model.notification import Command
+from xlvs.wire.events import Kind
 
 
 def real(state: State, server: Server, out: Effects, *, up: bool, why: str) -> None:
@@ -20,7 +21,8 @@ def real(state: State, server: Server, out: Effects, *, up: bool, why: str) -> N
     unit, of = server.unit, server.real
     word = _word(up=up)
     sentence = f"real server {server.name} of {unit.name} is {word.lower()}: {why}"
-    out.add(Log(sentence, Level.INFO if up else Level.WARNING))
+    kind = Kind.SERVER_UP if up else Kind.SERVER_DOWN
+    out.add(Log(sentence, _level(up=up), kind, unit.name))
     _notify(server, out, up=up)
     if _mailed(of.smtp_alert, state, default=True):
         subject = f"Realserver {server.name} of virtual server {unit.name} - {word}"
@@ -43,7 +45,8 @@ def virtual(state: State, unit: Unit, out: Effects, *, up: bool, why: str = "") 
         why or f"its servers' weight is {unit.weight}, {limit} {'suffices' if up else 'is needed'}"
     )
     sentence = f"virtual server {unit.name} is {word.lower()}: {why}"
-    out.add(Log(sentence, Level.INFO if up else Level.WARNING))
+    kind = Kind.QUORUM_UP if up else Kind.QUORUM_DOWN
+    out.add(Log(sentence, _level(up=up), kind, unit.name))
     out.add(WriteFifo(f"VS {unit.name} {word}"))
     _run(of.quorum_up if up else of.quorum_down, out)
     if _mailed(of.smtp_alert, state, default=False):
@@ -53,6 +56,10 @@ def virtual(state: State, unit: Unit, out: Effects, *, up: bool, why: str = "") 
 def _notify(server: Server, out: Effects, *, up: bool) -> None:
     out.add(WriteFifo(f"RS {server.name} {server.unit.name} {_word(up=up)}"))
     _run(server.real.notify_up if up else server.real.notify_down, out)
+
+
+def _level(*, up: bool) -> Level:
+    return Level.INFO if up else Level.WARNING
 
 
 def _word(*, up: bool) -> str:

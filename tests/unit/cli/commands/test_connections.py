@@ -50,7 +50,7 @@ class Director:
         self.asked.append(wanted)
         return iter(self.table)
 
-    def connection_lines(self, wanted):
+    def connection_blocks(self, wanted):
         self.asked.append(wanted)
         yield codec.encode_lines(self.table)
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from xlvs.cli.commands import plan, realserver, services
+from xlvs.cli.commands import realserver, services
 from xlvs.cli.main import COMMANDS, main
 from xlvs.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey
 from xlvs.wire import codec
@@ -53,7 +53,7 @@ class Director:
 @pytest.fixture(autouse=True)
 def director(monkeypatch):
     monkeypatch.setattr(services, "from_environment", Director)
-    monkeypatch.setattr("xlvs.cli.client.from_environment", Director)
+    monkeypatch.setattr("xlvs.client.from_environment", Director)
 
 
 def test_services(capsys):
@@ -73,7 +73,6 @@ def test_plan(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == {"changes": ["tcp 10.0.0.1:80 is added"]}
     assert main(["plan", str(file)]) == 0
     assert capsys.readouterr().out == "tcp 10.0.0.1:80 is added\n"
-    assert plan.NO_ANSWER == 255
 
 
 @pytest.mark.parametrize("wrong", [[], ["10.0.0.9 is not on lo"]])

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.datapath.test_marks import rules as rules_
 
-from xlvs.cli import client, main
+from xlvs import client
+from xlvs.cli import main
 from xlvs.cli.marks.spelling import words
 from xlvs.model.desired import Desired, apply_all
 from xlvs.model.edit import AnyEdit
 from xlvs.model.mark import MarkRule, settled_rule
 from xlvs.model.problem import Code, Problem
-from xlvs.wire.messages import MarkList
+from xlvs.wire.resources import MarkRules
 
 
 class Director:
@@ -34,8 +35,8 @@ class Director:
         self.requests += 1
         self.desired, _ = apply_all(self.desired, edits, "abort")
 
-    def marks(self) -> MarkList:
-        return MarkList(rules=list(self.desired.marks))
+    def marks(self) -> MarkRules:
+        return MarkRules(rules=self.desired.marks)
 
 
 class Said:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from xlvs.cli.client import Client, from_environment
+from xlvs.client.core import Core as Client
+from xlvs.client.core import from_environment
 from xlvs.model.edit import Clear
 from xlvs.model.problem import Code, Problem
 from xlvs.wire.messages import ErrorBody

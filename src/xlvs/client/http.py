@@ -8,7 +8,7 @@ command that an operator types, or a script a thousand times, has no use for the
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 
 _LINE_MAX = 65536
@@ -27,6 +27,8 @@ class Answer:
         self._file: BufferedReader = channel.makefile("rb")
         self._length: int | None = None
         self._chunked = False
+        self.tag = ""
+        """What ``ETag`` says."""
         try:
             self.status = self._status()
             self._headers()
@@ -69,6 +71,8 @@ class Answer:
             match name.strip().lower():
                 case b"content-length":
                     self._length = _number(value, 10)
+                case b"etag":
+                    self.tag = value.strip().decode(errors="replace")
                 case b"transfer-encoding":
                     self._chunked = value.strip().lower() == b"chunked"
 
@@ -111,16 +115,22 @@ def _number(text: bytes, base: int) -> int:
     return number
 
 
-def ask(path: str, method: str, target: str, body: bytes | None, patience: float) -> Answer:
-    """Send a request to a Unix socket; the answer. Raises OSError and HttpError."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def ask(
+    channel: socket.socket, method: str, target: str, head: Mapping[str, str], body: bytes | None
+) -> Answer:
+    """Send a request; the answer. The channel is the answer's from then on.
+
+    Raises OSError and HttpError.
+    """
     try:
-        channel.settimeout(patience)
-        channel.connect(path)
-        head = f"{method} {target} HTTP/1.1\r\nHost: xlvs\r\nConnection: close\r\n"
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in head.items()),
+        ]
         if body is not None:
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        channel.sendall(head.encode() + b"\r\n" + (body or b""))
+            lines.append(f"Content-Length: {len(body)}")
+        lines += ["Connection: close", "", ""]
+        channel.sendall("\r\n".join(lines).encode() + (body or b""))
         return Answer(channel)
     except BaseException:
         channel.close()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator has to know at once, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from xlvs.io.director import Director
+from xlvs.wire.messages import InterfaceView, LocalPorts, ServiceView, TableView
+from xlvs.wire.words import service_title
+
+_NEARLY_FULL = 0.9
+
+UNRESOLVED = "unresolved"
+"""How the words of a next hop begin that is not known."""
+
+
+def all_of(
+    director: Director,
+    interfaces: Iterable[InterfaceView],
+    table: TableView,
+    ports: Iterable[LocalPorts],
+    services: Iterable[ServiceView],
+) -> Iterator[str]:
+    """All of the data path."""
+    if director.expiry_stands_still:
+        yield EXPIRY
+    for interface in interfaces:
+        yield from _interface(director, interface)
+    if is_nearly_full(table):
+        yield nearly_full(table)
+    yield from (exhausted(each) for each in ports if each.exhausted)
+    for service in services:
+        title = service_title(service.service)
+        yield from (f"{title}: {remark}" for remark in service.remarks)
+        for each in service.destinations:
+            if each.next_hop.startswith(UNRESOLVED):
+                yield f"{title}: {each.destination.key.address}: {each.next_hop}"
+
+
+EXPIRY = "connections do not expire: the sweep in the kernel stands still (restart xlvsd)"
+
+
+def is_nearly_full(table: TableView) -> bool:
+    """Whether the connection table soon refuses connections."""
+    return table.used >= table.size * _NEARLY_FULL
+
+
+def nearly_full(table: TableView) -> str:
+    """That it does."""
+    return (
+        f"the connection table is nearly full ({table.used} of {table.size}): "
+        "start with a greater --table-size"
+    )
+
+
+def exhausted(ports: LocalPorts) -> str:
+    """That connections found no local port."""
+    return (
+        f"fullnat from {ports.local} to {ports.destination} port {ports.destination_port}: "
+        f"{ports.exhausted} connections found no free local port: add local addresses"
+    )
+
+
+def _interface(director: Director, interface: InterfaceView) -> Iterator[str]:
+    if not interface.attached:
+        yield f"{interface.name}: the data path is not attached ({interface.hook})"
+    elif director.effective.tables.settings.local_destinations and not interface.egress:
+        yield (
+            f"{interface.name}: answers of real servers on the director itself leave unseen: "
+            "the program on egress is gone (restart xlvsd)"
+        )
