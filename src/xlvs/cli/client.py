@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         ConnectionCount,
         ConnectionFilterText,
         ConnectionPage,
-        ConnectionQuery,
         CountQuery,
+        PageQuery,
     )
     from xlvs.wire.explanation import ExplainRequest
 
@@ -103,11 +103,13 @@ class Client:
         for block in self.connection_lines(wanted):
             yield from self._decode_lines(block, ConnectionView)
 
-    def connection_page(self, query: ConnectionQuery) -> ConnectionPage:
+    def connection_page(self, query: PageQuery) -> ConnectionPage:
         """One page of the connection table; ``query.limit`` says how long."""
         from xlvs.wire.connections import ConnectionPage  # noqa: PLC0415 - ipvsadm does without
 
-        return self._decode(self._ask("GET", _target("/v1/connections", query)), ConnectionPage)
+        return self._decode(
+            self._ask("GET", _target("/v1/connections/page", query)), ConnectionPage
+        )
 
     def count_connections(self, query: CountQuery) -> ConnectionCount:
         """How many connections, and who has most of them."""

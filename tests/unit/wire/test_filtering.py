@@ -89,7 +89,8 @@ def test_services(text, key):
 @pytest.mark.parametrize(
     "text",
     ["10.0.0.1:80", "tcp", "tcp/", "tcp/10.0.0.1", "http/10.0.0.1:80", "tcp/[fe80::1%e]:80",
-     "fwm/", "fwm/0x7", "fwm/7/", "fwm/7/inet6", "fwm7/7", "fwm/-1", "fwm/99999999999", "fwm/\u0667"],
+     "fwm/", "fwm/0x7", "fwm/7/", "fwm/7/inet6", "fwm7/7", "fwm/-1", "fwm/99999999999",
+     "fwm/\u0667"],
 )  # fmt: skip
 def test_what_is_no_service(text):
     with pytest.raises(Problem, match="service wants PROTOCOL/ADDRESS:PORT") as e:
