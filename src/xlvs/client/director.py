@@ -19,8 +19,8 @@ from xlvs.wire.connections import (
     ConnectionCount,
     ConnectionFilterText,
     ConnectionPage,
-    ConnectionQuery,
     CountQuery,
+    PageQuery,
 )
 from xlvs.wire.endpoint import destination_name, service_name
 from xlvs.wire.events import Event
@@ -209,9 +209,9 @@ class Client(Core):
         """The same as NDJSON, many lines at a time."""
         return self.blocks(_target("/v1/connections", wanted))
 
-    def connection_page(self, query: ConnectionQuery) -> ConnectionPage:
+    def connection_page(self, query: PageQuery) -> ConnectionPage:
         """One page of the connection table; ``query.limit`` says how long."""
-        return self.get(_target("/v1/connections", query), ConnectionPage)
+        return self.get(_target("/v1/connections/page", query), ConnectionPage)
 
     def count_connections(self, query: CountQuery) -> ConnectionCount:
         """How many connections, and who has most of them."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON of the connection table: what is asked of it, and what comes back.
 
-``GET  /v1/connections``        ConnectionQuery -> one ConnectionView per line, streamed;
-                                with ``limit`` a ConnectionPage
+``GET  /v1/connections``        ConnectionFilterText -> one ConnectionView per line, streamed
+``GET  /v1/connections/page``   PageQuery -> ConnectionPage
 ``GET  /v1/connections/count``  CountQuery -> ConnectionCount
 ``POST /v1/connections/close``  CloseRequest -> CloseResult
 """
@@ -40,13 +40,10 @@ class ConnectionFilterText(
     templates: Literal["with", "without", "only"] = "with"
 
 
-class ConnectionQuery(ConnectionFilterText, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which connections, and how many of them.
+class PageQuery(ConnectionFilterText, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which connections, and how many of them. ``after``: what the page before said in ``next``."""
 
-    With ``limit`` a page comes back, whose ``next`` is the next one's ``after``.
-    """
-
-    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 100
     after: str = ""
 
 

@@ -30,8 +30,8 @@ from xlvs.wire.connections import (
     ConnectionCount,
     ConnectionFilterText,
     ConnectionPage,
-    ConnectionQuery,
     CountQuery,
+    PageQuery,
     Share,
 )
 from xlvs.wire.endpoint import service_name
@@ -49,16 +49,19 @@ T = TypeVar("T")
 
 
 async def connections(backend: Backend, request: Request) -> Response:
-    """The connection table, one line each; with a limit one page of it."""
-    query = _query(request, ConnectionQuery)
-    port, selection = backend.director.port, _selection(backend, query)
-    after = _place(query.after)
-    if query.limit is None:
-        pieces = port.connections(selection, after)
-        return StreamingResponse(_lines(pieces), media_type=LINES)
+    """The connection table, one line each."""
+    selection = _selection(backend, _query(request, ConnectionFilterText))
+    pieces = backend.director.port.connections(selection)
+    return StreamingResponse(_lines(pieces), media_type=LINES)
+
+
+async def page(backend: Backend, request: Request) -> Response:
+    """Some of the connection table, and where to go on."""
+    query = _query(request, PageQuery)
+    selection, after = _selection(backend, query), _place(query.after)
     found: list[ConnectionView] = []
     follows = None
-    async for piece in _turns(port.connections(selection, after, query.limit)):
+    async for piece in _turns(backend.director.port.connections(selection, after, query.limit)):
         found += codec.decode_lines(piece.lines, ConnectionView)
         follows = None if piece.after is None else f"{piece.after:x}"
     return json(ConnectionPage(connections=found, next=follows))
@@ -149,9 +152,10 @@ ENDPOINTS = (
         "/v1/connections",
         connections,
         answer=ConnectionView,
-        query=ConnectionQuery,
+        query=ConnectionFilterText,
         media_type=LINES,
     ),
+    Endpoint("GET", "/v1/connections/page", page, answer=ConnectionPage, query=PageQuery),
     Endpoint("GET", "/v1/connections/count", count, answer=ConnectionCount, query=CountQuery),
     Endpoint("POST", "/v1/connections/close", close, answer=CloseResult, body=CloseRequest),
 )
