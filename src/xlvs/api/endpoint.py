@@ -35,7 +35,8 @@ class Endpoint(NamedTuple):
     """One operation.
 
     ``answer`` is the type of what comes back, of one line or event where ``media_type`` is of
-    many, and None where it is no JSON; ``body`` the type of what is sent, of one of the types
+    many, and None where it is no JSON; ``also``: other media types that may come instead, each
+    with its type; ``body`` the type of what is sent, of one of the types
     ``accepts``, without the fields ``implied`` by the path; ``query`` that of parameters.
     ``tagged``: the answer has an ETag. ``guarded``: If-Match is respected, as by all that is
     CHANGING. ``creates``: 201 if there was nothing. ``scope``: None: to read or to write, as the
@@ -49,12 +50,18 @@ class Endpoint(NamedTuple):
     body: Any = None
     query: Any = None
     media_type: str = JSON
+    also: tuple[tuple[str, Any], ...] = ()
     accepts: tuple[str, ...] = (JSON,)
     implied: tuple[str, ...] = ()
     tagged: bool = False
     guarded: bool = False
     creates: bool = False
     scope: Scope | None = None
+
+    @property
+    def answers(self) -> tuple[tuple[str, Any], ...]:
+        """Media types that may come, each with its type."""
+        return ((self.media_type, self.answer), *self.also)
 
     @property
     def needs(self) -> Scope:
@@ -66,7 +73,7 @@ class Endpoint(NamedTuple):
     async def respond(self, backend: Backend, request: Request) -> Response:
         """The answer. Raises what ``answers.ON_ERROR`` knows."""
         check_scope(request, self.needs)
-        check_accept(request, self.media_type)
+        check_accept(request, [kind for kind, _ in self.answers])
         if self.body is not None:
             check_content(request, self.accepts)
         return await self.handler(backend, request)

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 
-def check_accept(request: Request, media_type: str) -> None:
-    """Raise HTTPException 406 if the client does not take this type."""
-    accepted = request.headers.getlist("accept")
-    if accepted and not _accepts(",".join(accepted), media_type):
-        raise HTTPException(406, f"this comes as {media_type} and as nothing else")
+def check_accept(request: Request, media_types: Sequence[str]) -> None:
+    """Raise HTTPException 406 if the client takes none of these types."""
+    said = request.headers.getlist("accept")
+    accepted = ",".join(said)
+    if said and not any(_accepts(accepted, each) for each in media_types):
+        raise HTTPException(406, f"this comes as {' or '.join(media_types)} and as nothing else")
 
 
-def check_content(request: Request, media_types: tuple[str, ...]) -> None:
+def check_content(request: Request, media_types: Sequence[str]) -> None:
     """Raise HTTPException 415 if what was sent is said to be of none of these types.
 
     What says nothing is refused as well: a browser can be made to send that from any page.

@@ -116,7 +116,8 @@ def document(endpoints: Iterable[Endpoint]) -> Schema:
 def _types(endpoints: Iterable[Endpoint]) -> Iterator[Any]:
     yield ErrorBody
     for each in endpoints:
-        yield from (kind for kind in (each.answer, each.body) if kind is not None)
+        kinds = (each.body, *(kind for _, kind in each.answers))
+        yield from (kind for kind in kinds if kind is not None)
 
 
 def _text(kind: type) -> Schema:
@@ -167,7 +168,7 @@ def _parameters(each: Endpoint) -> Iterator[Schema]:
 def _statuses(each: Endpoint) -> set[int]:
     found = {400, 401, 403, 406, 500}
     changing = each.method in CHANGING
-    if each.answer is not None:
+    if each.answer is not None or not changing:
         found.add(200)
     if each.creates:
         found.add(201)
@@ -179,6 +180,8 @@ def _statuses(each: Endpoint) -> set[int]:
         found.add(404)
     if each.body is not None:
         found |= {413, 415, 422}
+    if each.query is not None:
+        found.add(422)
     if each.guarded:
         found.add(412)
     if each.query is not None:
@@ -189,7 +192,10 @@ def _statuses(each: Endpoint) -> set[int]:
 def _response(each: Endpoint, status: int, types: dict[Any, Schema]) -> Schema:
     found: Schema = {"description": _WORDS[status]}
     if status in {200, 201}:
-        found["content"] = {each.media_type: {"schema": _content(each, types[each.answer])}}
+        found["content"] = {
+            media_type: {"schema": _content(media_type, types.get(kind, {"type": "string"}))}
+            for media_type, kind in each.answers
+        }
         if each.tagged or each.method in CHANGING:
             found["headers"] = {"ETag": _TAG}
     elif status not in {204, 304}:
@@ -197,8 +203,8 @@ def _response(each: Endpoint, status: int, types: dict[Any, Schema]) -> Schema:
     return found
 
 
-def _content(each: Endpoint, schema: Schema) -> Schema:
-    if each.media_type != STREAM:
+def _content(media_type: str, schema: Schema) -> Schema:
+    if media_type != STREAM:
         return schema
     # A server-sent event is fields of text, one of which has the JSON.
     data = {"type": "string", "contentMediaType": JSON, "contentSchema": schema}

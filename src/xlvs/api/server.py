@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import grp
+import logging
 import os
 import socket
 import ssl
@@ -20,11 +22,19 @@ from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
 from xlvs.wire.words import host_port
 
+log = logging.getLogger(__name__)
+
 MODE = 0o660
 
 CONNECTIONS_MAX = 256
 """At once, to each socket; who comes then is told 503."""
 
+HANDSHAKES_MAX = 64
+"""Connections at once that have not come to an agreement about TLS; others wait."""
+
+HANDSHAKE_SECONDS = 10.0
+
+_AGAIN = 1.0  # seconds
 _HEAD_MAX = 64 << 10
 _KEPT_ALIVE = 5  # seconds
 _BACKLOG = 64
@@ -39,18 +49,65 @@ class Server(uvicorn.Server):
         yield
 
 
+class TlsServer(Server):
+    """The same with TLS. asyncio's own servers let any number shake hands, a minute each."""
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext) -> None:
+        super().__init__(config)
+        self._tls = tls
+        self._accepting: list[asyncio.Task[None]] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        await super().startup(sockets=[])
+        self._accepting = [asyncio.create_task(self._accept(each)) for each in sockets or []]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody any more, and let go of who is there."""
+        for each in self._accepting:
+            each.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        greeted: set[asyncio.Task[None]] = set()
+        while True:
+            if len(greeted) >= HANDSHAKES_MAX:
+                await asyncio.wait(greeted, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                channel, _ = await loop.sock_accept(listening)
+            except OSError as error:  # no more files: others may be closed meanwhile
+                log.warning("the API cannot accept a connection: %s", error)
+                await asyncio.sleep(_AGAIN)
+                continue
+            task = asyncio.create_task(self._greet(channel))
+            greeted.add(task)
+            task.add_done_callback(greeted.discard)
+
+    async def _greet(self, channel: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # who fails at TLS is gone
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._connection, channel, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self.config, self.server_state, self.lifespan.state)
+
+
 def server(app: ASGIApp) -> Server:
     """A server for ``serve(sockets=[...])`` of a Unix socket; end it by ``should_exit``."""
-    return _server(app, LocalConnection, None)
+    return Server(_config(app, LocalConnection))
 
 
 def tcp_server(app: ASGIApp, tls: ssl.SSLContext | None) -> Server:
     """The same on TCP; ``app`` has to find out who asks."""
-    return _server(app, HttpConnection, tls)
+    config = _config(app, HttpConnection)
+    return Server(config) if tls is None else TlsServer(config, tls)
 
 
-def _server(app: ASGIApp, kind: type[HttpConnection], tls: ssl.SSLContext | None) -> Server:
-    config = uvicorn.Config(
+def _config(app: ASGIApp, kind: type[HttpConnection]) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=kind,
         ws="none",
@@ -66,9 +123,7 @@ def _server(app: ASGIApp, kind: type[HttpConnection], tls: ssl.SSLContext | None
         h11_max_incomplete_event_size=_HEAD_MAX,
         timeout_keep_alive=_KEPT_ALIVE,
         timeout_graceful_shutdown=2,
-        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    return Server(config)
 
 
 def listen(path: Path, group: str | None = None) -> socket.socket:

@@ -44,8 +44,12 @@ def summary(desired: Desired, edits: Sequence[AnyEdit]) -> str:
 
 def about(edits: Iterable[AnyEdit]) -> str:
     """The service that all of them are about, "" if there is none."""
-    keys = {_service(each) for each in edits}
-    key = keys.pop() if len(keys) == 1 else None
+    keys: set[ServiceKey | None] = set()
+    for each in edits:
+        keys.add(_service(each))
+        if len(keys) > 1:
+            return ""
+    key = keys.pop() if keys else None
     return "" if key is None else key_title(key)
 
 

@@ -148,6 +148,25 @@ def test_connections_are_bounded(tmp_path, tcp, monkeypatch):
     talk(tmp_path / "x.sock", InMemory().app, conversation, tcp)
 
 
+def test_handshakes_are_bounded(tmp_path, tcp, monkeypatch):
+    monkeypatch.setattr(server, "HANDSHAKES_MAX", 4)
+    monkeypatch.setattr(server, "HANDSHAKE_SECONDS", 0.3)
+    tcp = with_tls(tcp, tmp_path)
+
+    def conversation(_):
+        idle = [socket.create_connection(("127.0.0.1", tcp.port), 30) for _ in range(12)]
+        client = connect(f"https://127.0.0.1:{tcp.port}", token=READ, authority=tcp.certificate)
+        assert client.timeouts().tcp == 900  # it has waited for its turn
+        for each in idle:
+            with contextlib.suppress(ConnectionError):
+                assert each.recv(1) == b""
+            each.close()
+        with contextlib.suppress(ConnectionError):
+            assert b"HTTP" not in raw(tcp.port, b"GET / HTTP/1.1\r\n\r\n")
+
+    talk(tmp_path / "x.sock", InMemory().app, conversation, tcp)
+
+
 def test_the_unix_socket_knows_who_asks(tmp_path):
     api = InMemory()
 

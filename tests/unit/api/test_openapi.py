@@ -19,6 +19,8 @@ from tests.unit.api.served import SERVICE, InMemory, server
 from tests.unit.datapath_plan.build import real
 
 from xlvs.api.app import ENDPOINTS
+from xlvs.api.endpoint import Endpoint
+from xlvs.api.openapi import document
 
 TRUE = [
     not_a_server_error,
@@ -62,7 +64,7 @@ def something_to_change():
 
 
 @SCHEMA.exclude(path_regex=FILES).parametrize()
-@settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(case):
     something_to_change()
     before = DIRECTOR.world.director.desired
@@ -86,3 +88,17 @@ def test_every_endpoint_is_described():
     ids = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(set(ids)) == len(ids)
     assert all(each["description"] for path in document["paths"].values() for each in path.values())
+
+
+def test_answers_of_several_types():
+    async def numbers(_backend, _request):
+        """Numbers."""
+
+    kinds = (("text/plain", None), ("application/json", int))
+    made = Endpoint("GET", "/numbers", numbers, media_type="text/csv", also=kinds)
+    content = document([made])["paths"]["/numbers"]["get"]["responses"]["200"]["content"]
+    assert {kind: each["schema"]["type"] for kind, each in content.items()} == {
+        "text/csv": "string",
+        "text/plain": "string",
+        "application/json": "integer",
+    }
