@@ -135,42 +135,41 @@ def test_a_server_that_sends_first(
     check(director)
 
 
-@FAMILIES
 @METHODS
 def test_the_reset_of_one_end_reaches_the_other(
-    director: World, maps: ConnectionMaps, method: Method, v6: bool
+    director: World, maps: ConnectionMaps, method: Method
 ) -> None:
     """By DR and TUN it is the client that answers the server, which never passes here."""
-    one_server(director, method, v6, udp=False)
-    establish(director, v6)
+    one_server(director, method, v6=False, udp=False)
+    establish(director)
     close(maps)
-    out = director.client(segment(v6, "R"))
+    out = director.client(segment(v6=False, flags="R"))
     assert (out.verdict, out.reason) == ("send", f"fwd_{method.name.lower()}")
     if method in BOTH_WAYS:
-        out = director.server(answer(director, method, v6, "R"))
+        out = director.server(answer(director, method, v6=False, flags="R"))
         assert (out.verdict, out.reason) == ("send", "fwd_reply")
     assert director.state() == "RESET"
 
 
-@FAMILIES
 @METHODS
 def test_a_client_that_comes_again_is_scheduled_anew(
-    director: World, maps: ConnectionMaps, method: Method, v6: bool
+    director: World, maps: ConnectionMaps, method: Method
 ) -> None:
-    _, id_ = one_server(director, method, v6, udp=False)
-    establish(director, v6)
+    _, id_ = one_server(director, method, v6=False, udp=False)
+    establish(director)
     director.set(conn_reuse_mode=0)
     close(maps)
-    assert director.client(segment(v6, "S")).reason == f"fwd_{method.name.lower()}"
+    assert director.client(segment(v6=False, flags="S")).reason == f"fwd_{method.name.lower()}"
     assert director.state() != "RESET"
     assert director.load(id_) == (1, 0)
     assert director.stats("service", 0).connections == 2
     check(director)
 
 
-@FAMILIES
 @METHODS
-@pytest.mark.parametrize("udp", [False, True], ids=["tcp", "udp"])
+@pytest.mark.parametrize(
+    ("v6", "udp"), [(False, False), (True, False), (False, True)], ids=["tcp4", "tcp6", "udp4"]
+)
 def test_what_is_forgotten_leaves_nothing(
     director: World, maps: ConnectionMaps, method: Method, v6: bool, udp: bool
 ) -> None:

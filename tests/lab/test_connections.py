@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.lab.small import CLIENT, REAL, SERVICE, VIP, Small, destination, eventually
+from tests.lab.small import CLIENT, REAL, SERVICE, VIP, Small, eventually
 
 PORT = 8080
 KEY = {**SERVICE, "port": PORT}
@@ -121,13 +121,14 @@ def test_both_ends_notice(small, server):
         client.kill()
 
 
+@pytest.mark.parametrize("small", ["nat"], indirect=True)
 @pytest.mark.usefixtures("server")
 def test_what_a_removed_server_left(small):
     """Its connections are its service's still."""
     with curl(small) as client:
         eventually(lambda: load(small) == (1, 0))
-        small.edit({"op": "destination.delete", "service": KEY, "destination": destination(REAL[0])
-                    ["destination"]["key"] | {"port": PORT}})  # fmt: skip
+        gone = {"address": REAL[0], "port": PORT}
+        small.edit({"op": "destination.delete", "service": KEY, "destination": gone})
         wanted = ("--service", f"tcp/{VIP}:{PORT}", "--destination", REAL[0])
         (found,) = table(small, *wanted)
         assert found["destination"] == REAL[0]

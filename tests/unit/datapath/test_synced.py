@@ -11,6 +11,7 @@ from tests.unit.datapath_plan.build import KEY, World, add, add_service, destina
 from xlvs.datapath.held import Held
 from xlvs.datapath.records import Method, State, SyncedFlag, Template, Tenant, Transport
 from xlvs.datapath.synced import Book, Refusal, Refused
+from xlvs.datapath.word import CLOSED
 from xlvs.model.edit import AddLocalAddress
 from xlvs.model.service import Method as Forwarding
 from xlvs.model.synced import Flag, Forward, Synced, TemplateState
@@ -160,3 +161,12 @@ def test_the_kernel_s_messages_have_no_time_of_their_own() -> None:
     taken = book(made).incoming(plain)
     assert taken.left == made.director.effective.tables.settings.timeout[State.FIN_WAIT]
     assert taken.destination == held(made, 2).destination
+
+
+@pytest.mark.parametrize("state", sorted(CLOSED))
+def test_what_an_operator_closed_is_closed_for_others(state: State) -> None:
+    made = world(Forwarding.NAT)
+    synced = book(made).outgoing(held(made, state=state, left=HZ))
+    assert synced is not None
+    assert synced.state == State.CLOSE
+    assert book(made).incoming(synced).state is State.CLOSE
