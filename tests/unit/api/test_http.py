@@ -70,7 +70,8 @@ def test_what_is_sent(ask, said, status):
 def test_a_body_that_is_too_long(monkeypatch):
     monkeypatch.setattr(app, "BODY_MAX", 100)
     small = InMemory()
-    assert small("PUT", "/v1/timeouts", b" " * 101 + b"{}").status == 413
+    answer = small("PUT", "/v1/timeouts", b" " * 101 + b"{}")
+    assert (answer.status, answer.json["code"]) == (413, "no_space")
     assert small("PUT", "/v1/timeouts", b" " * 98 + b"{}").status == 204
 
 

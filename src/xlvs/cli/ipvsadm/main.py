@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from xlvs.cli.ipvsadm.errors import FAILURE
 from xlvs.cli.ipvsadm.lines import without_comments
 from xlvs.cli.ipvsadm.names import SystemNames
 from xlvs.cli.ipvsadm.program import Program
 from xlvs.client.core import from_environment
+from xlvs.model.problem import Problem
 
 _SAVE_USAGE = (
     "ipvsadm-save: Script to save the IPVS table to stdout.\n"
@@ -50,6 +52,9 @@ def _run(work: Callable[[Program], int]) -> int:
     try:
         status = work(Program(from_environment(), SystemNames(), sys))
         sys.stdout.flush()
+    except Problem as problem:  # of the environment
+        sys.stderr.write(f"{problem.message}\n")
+        return FAILURE
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:

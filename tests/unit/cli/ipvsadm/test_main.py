@@ -9,14 +9,14 @@ import sys
 import pytest
 
 
-def run(function: str, *words: str, stdin: bytes = b"", tmp: str = "/nonexistent"):
+def run(function: str, *words: str, stdin: bytes = b"", tmp: str = "/nonexistent", **more: str):
     code = f"import sys; from xlvs.cli.ipvsadm import main as m; sys.exit(m.{function}())"
     return subprocess.run(
         [sys.executable, "-c", code, *words],
         input=stdin,
         capture_output=True,
         check=False,
-        env={"XLVS_RUN": tmp},
+        env={"XLVS_RUN": tmp, **more},
     )
 
 
@@ -30,6 +30,20 @@ def test_no_daemon_is_one_sentence_that_says_what_to_do(function, words) -> None
     assert done.stderr.count(b"\n") == 1
     assert b"xlvsd is not running" in done.stderr
     assert b"start it" in done.stderr
+
+
+def test_a_director_elsewhere(tmp_path) -> None:
+    url = "http://127.0.0.1:1"
+    done = run("main", "-Ln", XLVS_URL=url)
+    assert (done.returncode, done.stderr) == (
+        255,
+        b"XLVS_URL needs XLVS_TOKEN_FILE, a file with the token alone\n",
+    )
+    token = tmp_path / "token"
+    token.write_text("x")
+    done = run("main", "-Ln", XLVS_URL=url, XLVS_TOKEN_FILE=str(token))
+    assert done.returncode == 255
+    assert b"no answer from xlvsd (http://127.0.0.1:1)" in done.stderr
 
 
 def test_save_knows_one_option() -> None:
