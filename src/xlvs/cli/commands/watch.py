@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 
+from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.wire.events import Event
 
 FAILURE = 255
@@ -20,24 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="begin after this event; 0: with all that are kept (default: with the next one)",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("text", "json"),
-        default="text",
-        help="json: one object a line, for programs",
-    )
+    add_output(parser, "one object on each line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 the daemon has ended, 255 it does not answer."""
     from xlvs.client import from_environment
     from xlvs.model.problem import Problem
-    from xlvs.wire import codec
 
     try:
         for event in from_environment().events(args.after):
-            print(codec.encode(event).decode() if args.output == "json" else line(event))
+            if wants_json(args):
+                print_json(event)
+            else:
+                print(line(event))
             sys.stdout.flush()
     except Problem as problem:
         print(f"xlvs watch: {problem.message}", file=sys.stderr)

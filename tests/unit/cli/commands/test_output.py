@@ -90,7 +90,7 @@ def test_realserver_check(monkeypatch, capsys, wrong):
     [
         ("status",), ("services",), ("connections",), ("connection", "close"), ("settings",),
         ("mark", "list"), ("destination", "drain"), ("plan",), ("check-config",), ("explain",),
-        ("realserver", "check"),
+        ("realserver", "check"), ("watch",), ("apply",),
     ],
 )  # fmt: skip
 def test_all_that_is_listed_has_it(words, capsys):
