@@ -106,6 +106,8 @@ def test_both_ends_notice(small, server):
     assert load(small) == (0, 1)
     assert small.api("GET", "/v1/status")["reasons"]["reply_reset"]["packets"] >= 1
     assert [each["state"] for each in table(small)] == ["CLOSE"]
+    told = small.xlvs("explain", "--tcp", end, f"{VIP}:{PORT}", "--flags", "A")
+    assert "reply_reset" in told.stdout, told.stderr
     done = small.xlvs("connection", "close", f"{CLIENT}:1", f"{VIP}:{PORT}", "-o", "json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["reset"] == 0

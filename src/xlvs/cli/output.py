@@ -9,7 +9,7 @@ TABLE, JSON = "table", "json"
 
 
 def add_output(parser: argparse.ArgumentParser, json: str = "as the API gives it") -> None:
-    """``-o table``, which is words and lines as well, and ``-o json``: ``json`` says what that is."""
+    """``-o table``, also of lines and words, and ``-o json``; ``json`` says what that is."""
     parser.add_argument(
         "-o",
         "--output",
