@@ -11,6 +11,7 @@ from xlvs.api.endpoint import Endpoint
 from xlvs.api.metrics import app
 
 TEXT = "text/plain"
+OPENMETRICS = "application/openmetrics-text"
 
 
 async def metrics(backend: Backend, request: Request) -> Response:
@@ -18,4 +19,4 @@ async def metrics(backend: Backend, request: Request) -> Response:
     return app.response(backend.scraper, request)
 
 
-ENDPOINTS = (Endpoint("GET", app.PATH, metrics, answer=str, media_type=TEXT),)
+ENDPOINTS = (Endpoint("GET", app.PATH, metrics, media_type=TEXT, also=((OPENMETRICS, None),)),)
