@@ -18,6 +18,8 @@ from xlvs.api.app import application
 from xlvs.api.backend import Backend
 from xlvs.api.following import file_view, sync_view
 from xlvs.api.listening import Listening
+from xlvs.api.metrics import app as metrics_app
+from xlvs.api.metrics.scrape import Identity, Scraper
 from xlvs.api.views import Facts
 from xlvs.api.watching import Watch
 from xlvs.cli.xlvsd import Config, read_command_line
@@ -28,7 +30,7 @@ from xlvs.engine import defence, estimator
 from xlvs.engine.following import check_plain
 from xlvs.engine.in_words import about, in_words, summary
 from xlvs.engine.reconcile import reconcile
-from xlvs.io import adoption, clock, forwarding, hooks, memory, statefile
+from xlvs.io import adoption, clock, forwarding, hooks, logs, memory, statefile
 from xlvs.io.bus import Bus
 from xlvs.io.configured import Configured, sorry_servers
 from xlvs.io.director import Director
@@ -39,10 +41,12 @@ from xlvs.io.lock import Lock
 from xlvs.io.notify import notify
 from xlvs.io.packet_events import PacketEvents
 from xlvs.io.paths import Paths, paths
+from xlvs.io.pauses import Pauses
 from xlvs.io.surroundings import Surroundings
 from xlvs.io.tasks import Tasks
 from xlvs.model import settings
 from xlvs.model.configuration import Configuration
+from xlvs.model.desired import Desired
 from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
@@ -75,12 +79,15 @@ class Daemon:
         self.exit_status = 0
         self.stop = asyncio.Event()
         self.tasks = Tasks(self._died)
+        self.pauses = Pauses()
         self._place = place
         self._kernel = kernel
         self._started = clock.wall()
         self._hooks: list[Hook] = []
         self._attached = False
         self._blind = False  # nobody tells how much memory is free
+        self._versions_of: Desired | None = None
+        self._versions_found: set[int] = set()
         self._seen = 0  # the surroundings' revision that the maps are of
         self._links: tuple[object, ...] = ()
         self.director = Director(
@@ -93,7 +100,7 @@ class Daemon:
             statefile.StateFile(place.state),
         )
         self.bus = Bus()
-        self.listening = Listening(place.socket, config.api_group, config.api)
+        self.listening = Listening(place.socket, config.api_group, config.api, config.metrics)
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
         self.configured = (
             None
@@ -109,9 +116,24 @@ class Daemon:
                 self.settle,
                 self.learn,
                 self.bus,
+                self.pauses.longest_since,
+                config.log_format,
             )
         )
         self.explainer = Explainer(kernel, self.surroundings, lambda: self.director.desired.marks)
+        self.scraper = Scraper(
+            self.director,
+            self.configured,
+            Identity(
+                version=_version(),
+                director=config.instance,
+                hooks=lambda: self._hooks,
+                warnings=self._warnings,
+                loop_lag=self.pauses.late,
+                refused_tokens=self.listening.refused_tokens,
+            ),
+            config.metrics_detail,
+        )
 
     async def start(self) -> None:
         """From what there is to a working director. Raises Problem."""
@@ -121,7 +143,8 @@ class Daemon:
         if self.config.local_clients:
             self._hooks.append(hooks.LOOPBACK)
         for each in self._hooks:
-            log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why)
+            about = {"interface": each.ifname, "hook": each.hook}
+            log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why, extra=about)
         if self.configured is not None:
             await self.configured.prepare()
         await self._take_over()
@@ -207,19 +230,29 @@ class Daemon:
             pid=os.getpid(),
             started=self._started,
             hooks=tuple(self._hooks),
-            warnings=(*settings.warnings(values), *self._not_forwarding()),
+            warnings=self._warnings(),
             settings=tuple(settings.numbers(values).items()),
             file=None if self.configured is None else file_view(self.configured),
         )
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (*settings.warnings(self.director.desired.settings), *self._not_forwarding())
 
     def _sync(self) -> SyncView | None:
         return None if self.configured is None else sync_view(self.configured)
 
     def _not_forwarding(self) -> Iterator[str]:
-        versions = {address.version for address in addresses(self.director.desired)}
+        versions = self._versions()
         yield from forwarding.missing(self.config.interfaces, versions)
         if self.config.local_clients:
             yield from forwarding.refuses_local_clients(versions)
+
+    def _versions(self) -> set[int]:
+        desired = self.director.desired
+        if desired is not self._versions_of:  # there may be a hundred thousand addresses
+            self._versions_of = desired
+            self._versions_found = {address.version for address in addresses(desired)}
+        return self._versions_found
 
     def _on_surroundings(self) -> None:
         self._try(self._observe)
@@ -391,6 +424,7 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
             await daemon.configured.stop()
         await daemon.tasks.stop()
         await daemon.surroundings.stop()
+        daemon.pauses.close()
     return daemon.exit_status
 
 
@@ -405,8 +439,10 @@ async def _serve(daemon: Daemon) -> None:
         apply=daemon.apply,
         bus=daemon.bus,
         refused_tokens=daemon.listening.refused_tokens,
+        scraper=daemon.scraper,
     )
-    daemon.listening.start(application(backend), daemon.tasks)
+    metrics = metrics_app.application(daemon.scraper)
+    daemon.listening.start(application(backend), daemon.tasks, metrics)
     log.info(
         "ready: instance %s, %s, table of %d connections",
         daemon.config.instance,
@@ -426,7 +462,7 @@ async def _serve(daemon: Daemon) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; its exit status."""
     config = read_command_line(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="xlvsd: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logs.configure(config.log_format, "xlvsd: %(message)s")
     # Below that it tells of every malformed request, as many as anybody likes to send.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import msgspec
 
+from xlvs.io import logs
 from xlvs.io.vrrp import messages as m
 from xlvs.io.vrrp.service import Service
 from xlvs.io.vrrp.worker import set_realtime
@@ -200,10 +201,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--fd", type=int, help="socket of the daemon")
     source.add_argument("--config", help="file with a Network as JSON; read again on SIGHUP")
+    formats = [each.value for each in logs.Format]
+    parser.add_argument("--log-format", choices=formats, default=formats[0])
     arguments = parser.parse_args(argv)
     # Locked memory is all there: two workers need no eight megabytes each.
     threading.stack_size(_STACK)
-    logging.basicConfig(format="%(asctime)s vrrpd: %(message)s", level=logging.INFO)
+    logs.configure(logs.Format(arguments.log_format), "%(asctime)s vrrpd: %(message)s")
     try:
         return asyncio.run(_run(arguments))
     except (OSError, msgspec.DecodeError) as error:

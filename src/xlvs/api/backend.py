@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from xlvs.api.metrics.scrape import Scraper
 from xlvs.api.views import Facts
 from xlvs.io.bus import Bus
 from xlvs.io.director import Director
@@ -22,7 +23,7 @@ class Backend(NamedTuple):
     ``settle`` after them, and next hops that they need are looked for. ``explain``: what would
     happen to a packet; ``plan``: what a configuration would change, in words; ``apply`` changes
     it, for somebody. These three raise Problem. ``refused_tokens``: how many requests came
-    without a token that is known.
+    without a token that is known. ``scraper`` reads the metrics.
     """
 
     director: Director
@@ -34,3 +35,4 @@ class Backend(NamedTuple):
     apply: Callable[[ApplyRequest, str], Awaitable[list[str]]]
     bus: Bus
     refused_tokens: Callable[[], int]
+    scraper: Scraper

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from xlvs.engine.health.report import CheckReport, ServerReport, ServiceReport
 from xlvs.engine.health.state import Result
 from xlvs.io import clock
@@ -24,8 +26,15 @@ from xlvs.wire.following import (
 
 def file_view(configured: Configured) -> FileView:
     """All of it."""
-    epoch = clock.wall() - clock.monotonic()
     health = configured.health
+    return replace(
+        view_but_services(configured),
+        services=[] if health is None else [service_view(each) for each in health.report()],
+    )
+
+
+def view_but_services(configured: Configured) -> FileView:
+    """What does not grow with the services."""
     return FileView(
         path=configured.path,
         loaded=configured.loaded,
@@ -33,7 +42,7 @@ def file_view(configured: Configured) -> FileView:
         error=configured.error,
         reloads=configured.reloads,
         refusals=configured.refusals,
-        services=[] if health is None else [_service(each, epoch) for each in health.report()],
+        services=[],
         vrrp=[
             VrrpView(
                 instance=each.instance,
@@ -56,7 +65,7 @@ def problems(view: FileView) -> Iterator[str]:
     if view.applied:
         yield f"a configuration is in force that {view.path} does not say: SIGHUP ends that"
     for service in view.services:
-        yield from _unwell(service)
+        yield from unwell(service)
     for each in view.vrrp:
         if each.state == "FAULT":
             yield f"VRRP {each.instance}: {each.state}: {each.cause}"
@@ -66,7 +75,8 @@ def problems(view: FileView) -> Iterator[str]:
                 yield f"sync: {peer.address} does not know our connections: {peer.last_error}"
 
 
-def _unwell(service: QuorumView) -> Iterator[str]:
+def unwell(service: QuorumView) -> Iterator[str]:
+    """The same of one service."""
     for server in service.servers:
         if not server.up and server.last_failure is not None:
             yield f"{service.name}: {server.name} is down: {server.last_failure.cause}"
@@ -74,7 +84,9 @@ def _unwell(service: QuorumView) -> Iterator[str]:
         yield f"{service.name}: no quorum: weight {service.weight}, {service.kept_at} is needed"
 
 
-def _service(report: ServiceReport, epoch: float) -> QuorumView:
+def service_view(report: ServiceReport) -> QuorumView:
+    """One virtual service, or a group's."""
+    epoch = clock.epoch()
     return QuorumView(
         name=report.name,
         up=report.up,

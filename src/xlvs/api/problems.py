@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from xlvs.io.director import Director
+from xlvs.model.service import Address, Service
 from xlvs.wire.messages import InterfaceView, LocalPorts, ServiceView, TableView
 from xlvs.wire.words import service_title
 
@@ -23,6 +24,19 @@ def all_of(
     services: Iterable[ServiceView],
 ) -> Iterator[str]:
     """All of the data path."""
+    yield from of_director(director, interfaces, table, ports)
+    for each in services:
+        hops = ((d.destination.key.address, d.next_hop) for d in each.destinations)
+        yield from of_service(each.service, each.remarks, hops)
+
+
+def of_director(
+    director: Director,
+    interfaces: Iterable[InterfaceView],
+    table: TableView,
+    ports: Iterable[LocalPorts],
+) -> Iterator[str]:
+    """All but those of services."""
     if director.expiry_stands_still:
         yield EXPIRY
     for interface in interfaces:
@@ -30,12 +44,17 @@ def all_of(
     if is_nearly_full(table):
         yield nearly_full(table)
     yield from (exhausted(each) for each in ports if each.exhausted)
-    for service in services:
-        title = service_title(service.service)
-        yield from (f"{title}: {remark}" for remark in service.remarks)
-        for each in service.destinations:
-            if each.next_hop.startswith(UNRESOLVED):
-                yield f"{title}: {each.destination.key.address}: {each.next_hop}"
+
+
+def of_service(
+    service: Service, remarks: Iterable[str], next_hops: Iterable[tuple[Address, str]]
+) -> Iterator[str]:
+    """Those of one service; ``next_hops`` of its real servers, in words."""
+    title = service_title(service)
+    yield from (f"{title}: {remark}" for remark in remarks)
+    for address, words in next_hops:
+        if words.startswith(UNRESOLVED):
+            yield f"{title}: {address}: {words}"
 
 
 EXPIRY = "connections do not expire: the sweep in the kernel stands still (restart xlvsd)"

@@ -165,8 +165,8 @@ def _give(path: Path, group: str) -> None:
         raise Problem(Code.INVALID, words) from error
 
 
-def listen_tcp(address: Address, port: int) -> socket.socket:
-    """The listening socket. Raises Problem."""
+def listen_tcp(address: Address, port: int, what: str = "the API") -> socket.socket:
+    """The listening socket; ``what`` is said if it cannot be. Raises Problem."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
     channel = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -177,9 +177,7 @@ def listen_tcp(address: Address, port: int) -> socket.socket:
     except OSError as error:
         channel.close()
         where = host_port(address, port)
-        raise Problem(
-            Code.INVALID, f"the API cannot listen on {where}: {error.strerror}"
-        ) from error
+        raise Problem(Code.INVALID, f"{what} cannot listen on {where}: {error.strerror}") from error
     channel.listen(_BACKLOG)
     channel.setblocking(False)
     return channel

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from xlvs.api import following, problems
@@ -164,17 +164,7 @@ def status(director: Director, facts: Facts) -> Status:
     """Everything that ``xlvs status`` shows."""
     port = director.port
     services = service_list(director).services
-    attached = {(a.ifname, a.hook): a.egress for a in port.attachments()}
-    interfaces = [
-        InterfaceView(
-            name=name,
-            hook=hook,
-            why=why,
-            attached=(name, hook) in attached,
-            egress=attached.get((name, hook), False),
-        )
-        for name, hook, why in facts.hooks
-    ]
+    interfaces = interface_list(director, facts.hooks)
     table = table_view(port)
     ports = local_ports(director)
     return Status(
@@ -235,6 +225,23 @@ def reasons(port: Port) -> dict[str, dict[str, int]]:
         for name, reason in port.reasons().items()
         if reason.packets
     }
+
+
+def interface_list(
+    director: Director, hooks: Iterable[tuple[str, str, str]]
+) -> list[InterfaceView]:
+    """Interfaces that are to run the data path, and whether they do."""
+    attached = {(a.ifname, a.hook): a.egress for a in director.port.attachments()}
+    return [
+        InterfaceView(
+            name=name,
+            hook=hook,
+            why=why,
+            attached=(name, hook) in attached,
+            egress=attached.get((name, hook), False),
+        )
+        for name, hook, why in hooks
+    ]
 
 
 def local_ports(director: Director) -> list[LocalPorts]:

@@ -10,8 +10,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NoReturn
 
 from xlvs.engine import hook
+from xlvs.io.logs import Format
 from xlvs.io.paths import DEFAULT_INSTANCE, instance_from_environment, paths
 from xlvs.model import settings
+from xlvs.model.detail import Detail
 from xlvs.model.listening import Tcp
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
@@ -38,6 +40,9 @@ class Config:
     config_id: str | None = None
     api: Tcp | None = None
     api_group: str | None = None
+    metrics: tuple[Address, int] | None = None
+    metrics_detail: Detail = Detail.DESTINATIONS
+    log_format: Format = Format.TEXT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -153,7 +158,36 @@ def parser() -> argparse.ArgumentParser:
         "--api-tls-certificate", metavar="FILE", help="PEM, with those that vouch for it behind it"
     )
     found.add_argument("--api-tls-key", metavar="FILE", help="PEM, without a password")
+    _add_watching(found)
     return found
+
+
+def _add_watching(found: argparse.ArgumentParser) -> None:
+    found.add_argument(
+        "--metrics-listen",
+        type=_endpoint,
+        metavar="ADDRESS:PORT",
+        help="GET /metrics for Prometheus, besides the API: without TLS or any authentication, "
+        "so of this host's own addresses only 127.0.0.1 and ::1 are taken, unless --metrics-open",
+    )
+    found.add_argument(
+        "--metrics-open",
+        action="store_true",
+        help="--metrics-listen may be an address that others reach: they may all read which "
+        "services there are and what they do",
+    )
+    found.add_argument(
+        "--metrics-detail",
+        choices=[each.value for each in Detail],
+        default=Config.metrics_detail.value,
+        help="series for each real server, or for services only (default %(default)s)",
+    )
+    found.add_argument(
+        "--log-format",
+        choices=[each.value for each in Format],
+        default=Config.log_format.value,
+        help="sentences, or an object of JSON in each line (default %(default)s)",
+    )
 
 
 def read_command_line(argv: Sequence[str]) -> Config:
@@ -169,6 +203,14 @@ def read_command_line(argv: Sequence[str]) -> Config:
         api = _api(found)
     except Problem as problem:
         options.error(problem.message)
+    metrics = found.metrics_listen
+    if metrics is not None and not (metrics[0].is_loopback or found.metrics_open):
+        options.error(
+            f"--metrics-listen: whoever reaches {metrics[0]} could read the metrics: "
+            "say --metrics-open if that is wanted, or take 127.0.0.1"
+        )
+    if metrics is None and found.metrics_open:
+        options.error("--metrics-open opens nothing without --metrics-listen ADDRESS:PORT")
     return Config(
         instance=found.instance,
         interfaces=found.interfaces,
@@ -183,6 +225,9 @@ def read_command_line(argv: Sequence[str]) -> Config:
         config_id=found.config_id,
         api=api,
         api_group=found.api_group,
+        metrics=metrics,
+        metrics_detail=Detail(found.metrics_detail),
+        log_format=Format(found.log_format),
     )
 
 

@@ -68,7 +68,8 @@ class TableUse(NamedTuple):
     """How full the connection table is, and what became of connections.
 
     ``used``, ``half_open`` now; ``high_water`` the most at once, as far as the sweep
-    saw it; ``evicted`` half-open ones that made room; ``full`` refused for want of it.
+    saw it; ``evicted`` half-open ones that made room; ``full`` refused for want of it;
+    ``told`` changes of connections told to connection sync, ``untold`` those that it missed.
     """
 
     used: int = 0
@@ -80,6 +81,8 @@ class TableUse(NamedTuple):
     evicted: int = 0
     full: int = 0
     sweeps: int = 0
+    told: int = 0
+    untold: int = 0
 
     @classmethod
     def of(cls, seen: Table, counts: TableCounts, geometry: Geometry) -> Self:
@@ -95,6 +98,8 @@ class TableUse(NamedTuple):
             evicted=counts.evicted,
             full=counts.full,
             sweeps=seen.sweeps,
+            told=counts.told,
+            untold=counts.untold,
         )
 
 

@@ -49,7 +49,8 @@ def adopt(have: Have, load: Callable[[], Saved | None], *, running: bool) -> Ado
     if saved is None:
         return _from_maps(have, "there is no saved state")
     desired = desired_of(saved)
-    return Adopted(have, desired, Ledger(saved.service_baselines, saved.destination_baselines))
+    ledger = Ledger(saved.service_baselines, saved.destination_baselines, saved.retired)
+    return Adopted(have, desired, ledger)
 
 
 def desired_of(saved: Saved) -> Desired:

@@ -16,6 +16,11 @@ def wall() -> float:
     return time.time()
 
 
+def epoch() -> float:
+    """What makes a time of ``monotonic`` one of ``wall``."""
+    return wall() - monotonic()
+
+
 def moment() -> None:
     """Let something pass that takes less than the event loop would notice."""
     time.sleep(20e-6)

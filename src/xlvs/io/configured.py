@@ -25,6 +25,7 @@ from xlvs.io.director import Director
 from xlvs.io.filestate import FileState
 from xlvs.io.health import HealthChecks
 from xlvs.io.kernel import Kernel
+from xlvs.io.logs import Format
 from xlvs.io.notification.runner import runner_of
 from xlvs.io.paths import Paths
 from xlvs.io.redundancy import HOLD, Redundancy
@@ -71,6 +72,8 @@ class Configured:
         settle: Callable[[Sequence[AnyEdit]], Awaitable[None]],
         learn: Callable[[set[Address]], Awaitable[None]],
         bus: Bus,
+        paused: Callable[[float], float],
+        log_format: Format = Format.TEXT,
     ) -> None:
         self.path = path
         self.configuration = Configuration()
@@ -81,7 +84,9 @@ class Configured:
         """When a configuration was applied that the file does not say, 0: the file is in force."""
         self.reloads = 0
         self.refusals = 0
-        self.redundancy = Redundancy(tasks, self._role_changed, self._mail, self._bfd_changed)
+        self.redundancy = Redundancy(
+            tasks, self._role_changed, self._mail, self._bfd_changed, log_format
+        )
         self.health: HealthChecks | None = None
         self.sync: ConnectionSync | None = None
         self._config_id = config_id
@@ -92,6 +97,7 @@ class Configured:
         self._prepare = prepare
         self._settle = settle
         self._learn = learn
+        self._paused = paused
         self._bus = bus
         self._states: dict[str, str] = {}  # VRRP's, as far as told
         self._owned: dict[ServiceKey, frozenset[DestinationKey]] = {}
@@ -120,7 +126,12 @@ class Configured:
             left = FileState()
         self._owned = {each.service: frozenset(each.destinations) for each in left.owned}
         self.health = HealthChecks(
-            self.configuration, self._director.stand, self._way, self._tasks, self._bus
+            self.configuration,
+            self._director.stand,
+            self._way,
+            self._tasks,
+            bus=self._bus,
+            paused=self._paused,
         )
         if left.health is not None:
             self.health.restore(left.health)
@@ -161,7 +172,7 @@ class Configured:
                 self.error = ""
                 self.loaded = clock.wall()
                 self.applied = 0.0
-                log.info("%s: read again", self.path)
+                log.info("%s: read again", self.path, extra={"file": self.path})
                 self._bus.tell(Kind.RELOAD, "read again", self.path)
 
     async def apply(self, wanted: Configuration, by: str) -> list[str]:
@@ -267,7 +278,8 @@ class Configured:
     def _refuse(self, why: str) -> None:
         self.error = why
         self.refusals += 1
-        log.error("%s is refused, everything stays as it was:\n%s", self.path, why)
+        words = "%s is refused, everything stays as it was:\n%s"
+        log.error(words, self.path, why, extra={"file": self.path})
         self._bus.tell(Kind.REFUSED, why, self.path)
 
     def _way(self, address: Address) -> Way | None:

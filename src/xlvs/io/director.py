@@ -285,9 +285,10 @@ class Director:
             renewal = renewal._replace(forgetting=forgetting(have, want.tables))
         self._have = have
         writes = diff(have, want.tables, self.port.capacity, renewal)
-        if desired != self.desired:
-            self._notebook.save(desired, self.ledger)
-        self._write(writes, desired)
+        with self.ledger.retiring(self.port, writes, self.effective.tables.services):
+            if desired != self.desired:
+                self._notebook.save(desired, self.ledger)
+            self._write(writes, desired)
         self._have = after(have, want.tables, writes)
         self.desired, self._rotation = desired, rotation
         self.effective = want
@@ -338,8 +339,9 @@ class Director:
         renewed = renewal(want, part, changes)
         shared = whole.shared(part, want.tables)
         writes = diff(part, want.tables, self.port.capacity, renewed, shared)
-        self._notebook.change(self.desired, desired, changes, self.ledger)
-        self._write(writes, desired)
+        with self.ledger.retiring(self.port, writes, self.effective.tables.services):
+            self._notebook.change(self.desired, desired, changes, self.ledger)
+            self._write(writes, desired)
         whole.replace(keys, part, want, writes)
         self._whole, self._have, self.effective = whole, whole.have, whole.want
         self.desired, self._rotation = desired, rotation

@@ -29,6 +29,8 @@ from xlvs.engine.health.report import ServiceReport
 from xlvs.engine.health.saved import SavedHealth
 from xlvs.engine.health.standing import Standings
 from xlvs.engine.health.state import Alerts
+from xlvs.engine.health.tally import Tally
+from xlvs.engine.health.verdict import word
 from xlvs.io import clock, tracked_file
 from xlvs.io.bus import Bus
 from xlvs.io.checkers.channel import tls_context
@@ -38,7 +40,6 @@ from xlvs.io.checkers.target import Target
 from xlvs.io.notification.fifo import FifoWriter
 from xlvs.io.notification.mail import Mailer
 from xlvs.io.notification.runner import runner_of
-from xlvs.io.pauses import Pauses
 from xlvs.io.tasks import Tasks
 from xlvs.model.configuration import Configuration
 from xlvs.model.notification import Command, Fifo
@@ -61,7 +62,8 @@ class HealthChecks:
     """All checkers of one configuration.
 
     ``turn`` is told which services stand otherwise (``Director.stand``); it may raise Problem.
-    ``way``: the next hop to an address, as the director knows it.
+    ``way``: the next hop to an address, as the director knows it. ``paused``: how long this
+    process stood still since a moment (``Pauses.longest_since``).
     """
 
     def __init__(
@@ -70,11 +72,14 @@ class HealthChecks:
         turn: Callable[[Collection[ServiceKey]], object],
         way: Callable[[Address], Way | None],
         tasks: Tasks,
+        *,
         bus: Bus,
+        paused: Callable[[float], float],
     ) -> None:
+        self.tally = Tally()
+        """What probes found, and how long they took."""
+        self._health = Health(random.random, _alerts(configuration), paused)
         self._bus = bus
-        self._pauses = Pauses()
-        self._health = Health(random.random, _alerts(configuration), self._pauses.longest_since)
         self._configuration = configuration
         self._turn = turn
         self._way = way
@@ -182,7 +187,6 @@ class HealthChecks:
         if self._turning is not None:
             self._turning.cancel()
             self._turn_now()
-        self._pauses.close()
         await self._end_probes()
         if self._programs:
             await asyncio.wait(self._programs, timeout=_LAST)
@@ -239,10 +243,11 @@ class HealthChecks:
                     fifo.write(line)
             case SendMail(subject, body):
                 self._mailer.alert(subject, body)
-            case Log(text, level, kind, about):
+            case Log(text, level, kind, about, fields):
                 if kind is not None:
                     self._bus.tell(kind, text, about)
-                log.log(logging.WARNING if level is Level.WARNING else logging.INFO, "%s", text)
+                number = logging.WARNING if level is Level.WARNING else logging.INFO
+                log.log(number, "%s", text, extra=fields)
 
     def _turn_soon(self, services: Collection[ServiceKey]) -> None:
         """What changes in one moment, when a rack dies, is one change of the rotation."""
@@ -281,10 +286,12 @@ class HealthChecks:
         task.add_done_callback(partial(self._probed, start.probe, start.run))
 
     async def _probe(self, start: StartProbe, target: Target, deadline: float) -> None:
+        begun = clock.monotonic()
         if len(self._probes) > self._probes_max:
             outcome = not_asked(f"{self._probes_max} probes run already (LimitNOFILE=)")
         else:
             outcome = await self._prober.run(start.check, target, deadline=deadline)
+        self.tally.count(word(start.check), outcome, clock.monotonic() - begun)
         self._do(self._health.result(start.probe, start.run, outcome, clock.monotonic()))
 
     def _probed(self, probe: int, run: int, task: asyncio.Task[None]) -> None:

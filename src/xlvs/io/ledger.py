@@ -7,7 +7,8 @@ is kept finds its numbers again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from xlvs.datapath.port import Port
 from xlvs.datapath.records import Destination, Service, Stats
@@ -20,8 +21,9 @@ from xlvs.datapath.writes import (
     Write,
 )
 from xlvs.engine import estimator
-from xlvs.engine.counting import since
+from xlvs.engine.counting import since, total
 from xlvs.engine.estimator import Estimate
+from xlvs.model.problem import Problem
 from xlvs.wire.messages import Counters, Rates
 
 NOTHING = Counters()
@@ -34,9 +36,12 @@ class Ledger:
         self,
         service_baselines: Mapping[int, Counters] | None = None,
         destination_baselines: Mapping[int, Counters] | None = None,
+        retired: Counters = NOTHING,
     ) -> None:
         self.service_baselines = dict(service_baselines or {})
         self.destination_baselines = dict(destination_baselines or {})
+        self.retired = retired
+        """Of services that are gone: with those that there are, a total that only grows."""
         self.revision = 0
         """Raised with everything that changes in the baselines."""
         self._services: dict[int, Estimate] = {}
@@ -76,6 +81,22 @@ class Ledger:
         if baselines.pop(id_, None) is not None:
             self.revision += 1
 
+    @contextmanager
+    def retiring(
+        self, port: Port, writes: Iterable[Write], services: Container[int]
+    ) -> Iterator[None]:
+        """While these are written: what they make ``services`` forget is kept in ``retired``."""
+        before = self.retired
+        gone = [id_ for id_ in dict.fromkeys(map(_forgotten, writes)) if id_ in services]
+        last = port.service_stats(id_ for id_ in gone if id_ is not None)
+        if last:
+            self.retired = total([before, *map(counters, last.values())])
+        try:
+            yield
+        except Problem:
+            self.retired = before
+            raise
+
     def run(self, port: Port, services: Iterable[int], destinations: Iterable[int]) -> None:
         """One run of the estimator."""
         for id_, stats in port.service_stats(services).items():
@@ -100,6 +121,16 @@ class Ledger:
     def destination(self, id_: int, now: Stats) -> tuple[Counters, Counters, Rates]:
         """As of the last run, now, and the rates."""
         return _shown(self._destinations.get(id_), self.destination_baselines.get(id_), now)
+
+
+def _forgotten(write: Write) -> int | None:
+    match write:
+        case ClearService(id_):
+            return id_
+        case PutService(id_, value) if value == Service():
+            return id_
+        case _:
+            return None
 
 
 def counters(stats: Stats) -> Counters:

@@ -41,6 +41,7 @@ class Notebook:
             drains=_drains(desired),
             service_baselines=ledger.service_baselines,
             destination_baselines=ledger.destination_baselines,
+            retired=ledger.retired,
         )
         with _saving():
             self._store.save(saved)
@@ -59,7 +60,10 @@ class Notebook:
             return
         if self._baselines == ledger.revision:
             change = SavedChange(
-                gone=gone, services=list(map(_service, listed.values())), drains=_drains(then)
+                gone=gone,
+                services=list(map(_service, listed.values())),
+                drains=_drains(then),
+                retired=ledger.retired,
             )
             with _saving():
                 if self._store.append(change):

@@ -6,10 +6,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from xlvs.engine.histogram import Histogram
 from xlvs.io import clock
 
 PERIOD = 0.1
 """Seconds between two looks at the clock."""
+
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+"""Seconds, of ``Pauses.late``."""
 
 WORTH_NOTING = 0.2
 _KEPT = 1000
@@ -19,6 +23,8 @@ class Pauses:
     """Looks at the clock again and again; ``close`` it. Times are of ``clock.monotonic``."""
 
     def __init__(self) -> None:
+        self.late = Histogram(BOUNDS)
+        """How late each look was."""
         self._loop = asyncio.get_running_loop()
         self._found: deque[tuple[float, float]] = deque(maxlen=_KEPT)  # its end, its length
         self._seen = clock.monotonic()
@@ -42,11 +48,15 @@ class Pauses:
         return longest
 
     def _pause(self, now: float) -> float:
-        late = now - self._seen - PERIOD
+        late = self._late(now)
         return late if late >= WORTH_NOTING else 0.0
+
+    def _late(self, now: float) -> float:
+        return now - self._seen - PERIOD
 
     def _beat(self) -> None:
         now = clock.monotonic()
+        self.late.observe(max(self._late(now), 0.0))
         if late := self._pause(now):
             self._found.append((now, late))
         self._seen = now

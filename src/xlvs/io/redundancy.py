@@ -18,6 +18,7 @@ from ipaddress import ip_interface
 import msgspec
 
 from xlvs.io import clock
+from xlvs.io.logs import Format
 from xlvs.io.tasks import Tasks
 from xlvs.io.vrrp import messages as m
 from xlvs.model.configuration import Configuration
@@ -50,6 +51,7 @@ class Redundancy:
         changed: Callable[[], None],
         told: Callable[[m.StateNow | m.GroupNow], None],
         bfd: Callable[[str, bool], None],
+        log_format: Format = Format.TEXT,
     ) -> None:
         self.states: dict[str, m.StateNow] = {}
         """By instance."""
@@ -61,6 +63,7 @@ class Redundancy:
         self._changed = changed
         self._told = told
         self._bfd = bfd
+        self._log_format = log_format
         self._wanted: m.Network | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -179,6 +182,8 @@ class Redundancy:
                 "xlvs.vrrpd",
                 "--fd",
                 str(theirs.fileno()),
+                "--log-format",
+                self._log_format,
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 env=_environment(),

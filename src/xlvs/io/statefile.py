@@ -48,7 +48,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """The file.
 
     ``settings``: those that were asked for. Baselines (``ipvsadm -Z``) are by id, as the
-    counters are.
+    counters are. ``retired``: what services counted that are gone.
     """
 
     version: int = VERSION
@@ -59,17 +59,19 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     drains: list[SavedDrain] = []
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
+    retired: Counters = Counters()
 
 
 class SavedChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of some services: ``gone`` first, then those that are new or otherwise.
 
-    ``drains`` are all that there are then.
+    ``drains`` are all that there are then, and so is ``retired``.
     """
 
     gone: list[ServiceKey]
     services: list[SavedService]
     drains: list[SavedDrain]
+    retired: Counters = Counters()
 
 
 class StateFile:
@@ -129,10 +131,12 @@ def load(path: Path) -> Saved | None:
 def followed(saved: Saved, changes: Iterable[SavedChange]) -> Saved:
     """What is saved when these changes are added, in their order."""
     services = {each.service.key: each for each in saved.services}
-    drains = saved.drains
+    drains, retired = saved.drains, saved.retired
     for change in changes:
         for key in change.gone:
             services.pop(key, None)
         services.update((each.service.key, each) for each in change.services)
-        drains = change.drains
-    return msgspec.structs.replace(saved, services=list(services.values()), drains=drains)
+        drains, retired = change.drains, change.retired
+    return msgspec.structs.replace(
+        saved, services=list(services.values()), drains=drains, retired=retired
+    )

@@ -10,17 +10,20 @@ import socket
 import stat
 
 import pytest
-from tests.unit.datapath_plan.build import World, real
+from tests.unit.api.metrics.scraping import identity
+from tests.unit.datapath_plan.build import World, add_service, real
 from tests.unit.datapath_plan.fake import HZ
 
 from xlvs.api import server
 from xlvs.api.app import application
 from xlvs.api.backend import Backend
+from xlvs.api.metrics.scrape import Scraper
 from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import DestinationLoad, Stats
 from xlvs.io.bus import Bus
+from xlvs.model.detail import Detail
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
@@ -108,6 +111,7 @@ class Served:
                 apply=self.apply,
                 bus=Bus(),
                 refused_tokens=lambda: 0,
+                scraper=Scraper(self.world.director, None, identity(), Detail.DESTINATIONS),
             )
             channel = server.listen(self.path)
             serving = server.server(application(backend))
@@ -470,3 +474,10 @@ def test_a_packet_is_explained(served):
     status, answer = served.talk(lambda ask: ask("POST", "/v1/explain", {**packet, "colour": 3}))
     assert (status, answer["code"]) == (400, "invalid")
     assert "colour" in answer["message"]
+
+
+def test_metrics(served):
+    served.world.do(add_service())
+    status, text = served.talk(lambda ask: ask("GET", "/metrics"))
+    assert status == 200
+    assert b'xlvs_service_usable_destinations{service="tcp 10.0.0.1:80"} 0' in text

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""xlvsd's command line, as far as it is about the API."""
+"""xlvsd's command line, as far as it is about the API, metrics and logs."""
 
 from __future__ import annotations
+
+from ipaddress import ip_address
 
 import pytest
 
 from xlvs.cli.xlvsd import read_command_line
+from xlvs.io.logs import Format
+from xlvs.model.detail import Detail
 
 ALWAYS = ["--interfaces", "eth0"]
 TLS = ["--api-tls-certificate", "c.pem", "--api-tls-key", "k.pem"]
@@ -46,3 +50,49 @@ def test_what_is_refused(words, said, capsys):
         read(*words)
     assert caught.value.code == 2
     assert said in capsys.readouterr().err
+
+
+# ---- metrics and logs
+
+
+def test_metrics_are_off_by_default():
+    found = read()
+    assert found.metrics is None
+    assert (found.metrics_detail, found.log_format) == (Detail.DESTINATIONS, Format.TEXT)
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        (["--metrics-listen", "127.0.0.1:9660"], "127.0.0.1"),
+        (["--metrics-listen", "[::1]:9660"], "::1"),
+        (["--metrics-listen", "10.0.1.1:9660", "--metrics-open"], "10.0.1.1"),
+        (["--metrics-listen", "0.0.0.0:9660", "--metrics-open"], "0.0.0.0"),  # noqa: S104
+    ],
+)
+def test_where_metrics_are(words, address):
+    assert read(*words).metrics == (ip_address(address), 9660)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--metrics-listen", "10.0.1.1:9660"], "--metrics-open"),
+        (["--metrics-listen", "[::]:9660"], "--metrics-open"),
+        (["--metrics-listen", "localhost:9660"], "ADDRESS:PORT"),
+        (["--metrics-open"], "--metrics-listen"),
+        (["--metrics-detail", "much"], "destinations"),
+        (["--log-format", "xml"], "json"),
+    ],
+)
+def test_what_is_not_meant_is_refused(capsys, words, said):
+    with pytest.raises(SystemExit) as ended:
+        read(*words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_words_for_watching():
+    words = ["--metrics-detail", "services", "--log-format", "json"]
+    found = read(*words)
+    assert (found.metrics_detail, found.log_format) == (Detail.SERVICES, Format.JSON)

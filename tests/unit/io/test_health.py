@@ -22,7 +22,9 @@ def test_a_wrong_certificate_is_refused_and_changes_nothing(tmp_path: Path) -> N
 
     async def story() -> None:
         tasks = Tasks(lambda name, error: died.append(f"{name}: {error}"))
-        health = HealthChecks(read(""), lambda _: None, lambda _: None, tasks, Bus())
+        health = HealthChecks(
+            read(""), lambda _: None, lambda _: None, tasks, bus=Bus(), paused=lambda _: 0.0
+        )
         prober = health._prober
         for text in wrong:
             with pytest.raises(Problem, match=r"SSL: .*\.pem: "):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import asyncio
+from math import inf
 
 from xlvs.io import clock
 from xlvs.io.pauses import Pauses
@@ -23,5 +24,7 @@ def test_who_stood_still_knows_it(monkeypatch):
         assert abs(pauses.longest_since(1000.0) - 2.5) < 0.01
         assert abs(pauses.longest_since(1002.8) - 2.5) < 0.01  # it was not over
         assert pauses.longest_since(1002.9) == 0.0
+        late = dict(pauses.late.cumulative())
+        assert (late[1], late[inf]) == (5, 6)
 
     asyncio.run(story())

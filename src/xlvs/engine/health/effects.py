@@ -62,12 +62,16 @@ class SendMail(msgspec.Struct, frozen=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    """A sentence for the log, and if it is of a kind for who follows events."""
+    """A sentence for the log, and if it is of a kind for who follows events.
+
+    ``fields``: the same for programs that read the log.
+    """
 
     text: str
     level: Level = Level.INFO
     kind: Kind | None = None
     about: str = ""
+    fields: dict[str, str] = {}
 
 
 class RotationChanged(msgspec.Struct, frozen=True):

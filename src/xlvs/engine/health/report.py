@@ -59,8 +59,8 @@ class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def report(state: State) -> Iterator[ServiceReport]:
-    """Of all virtual services."""
-    return (of_unit(state, each) for each in state.units.values())
+    """Of all virtual services, one at a time; a reload meanwhile does no harm."""
+    return (of_unit(state, each) for each in tuple(state.units.values()))
 
 
 def of_unit(state: State, unit: Unit) -> ServiceReport:

@@ -21,8 +21,9 @@ def real(state: State, server: Server, out: Effects, *, up: bool, why: str) -> N
     unit, of = server.unit, server.real
     word = _word(up=up)
     sentence = f"real server {server.name} of {unit.name} is {word.lower()}: {why}"
+    fields = {"service": unit.name, "server": server.name, "state": word.lower(), "cause": why}
     kind = Kind.SERVER_UP if up else Kind.SERVER_DOWN
-    out.add(Log(sentence, _level(up=up), kind, unit.name))
+    out.add(Log(sentence, _level(up=up), kind, unit.name, fields))
     _notify(server, out, up=up)
     if _mailed(of.smtp_alert, state, default=True):
         subject = f"Realserver {server.name} of virtual server {unit.name} - {word}"
@@ -45,8 +46,9 @@ def virtual(state: State, unit: Unit, out: Effects, *, up: bool, why: str = "") 
         why or f"its servers' weight is {unit.weight}, {limit} {'suffices' if up else 'is needed'}"
     )
     sentence = f"virtual server {unit.name} is {word.lower()}: {why}"
+    fields = {"service": unit.name, "state": word.lower(), "cause": why}
     kind = Kind.QUORUM_UP if up else Kind.QUORUM_DOWN
-    out.add(Log(sentence, _level(up=up), kind, unit.name))
+    out.add(Log(sentence, _level(up=up), kind, unit.name, fields))
     out.add(WriteFifo(f"VS {unit.name} {word}"))
     _run(of.quorum_up if up else of.quorum_down, out)
     if _mailed(of.smtp_alert, state, default=False):

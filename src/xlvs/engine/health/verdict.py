@@ -41,7 +41,7 @@ def heard(state: State, watch: Watch, outcome: Outcome, now: float, out: Effects
         _schedule(state, watch, now, retry=False)
         if not known_trouble:
             said = f"{_whose(watch)} could not be made: {outcome.cause}"
-            out.add(Log(said, Level.WARNING))
+            out.add(Log(said, Level.WARNING, fields=_fields(watch, outcome)))
         return
     server, before = watch.server, watch.belief
     was_alive, changed = server.alive, (watch.weight, watch.added)
@@ -56,7 +56,8 @@ def heard(state: State, watch: Watch, outcome: Outcome, now: float, out: Effects
     _schedule(state, watch, now, retry=believed)
     if believed and watch.check.log_all_failures:
         count = f"{watch.belief.failures} of {timing.fall}"
-        out.add(Log(f"{_whose(watch)} failed, {count}: {outcome.cause}"))
+        said = f"{_whose(watch)} failed, {count}: {outcome.cause}"
+        out.add(Log(said, fields=_fields(watch, outcome)))
     server.failing += before.passing - watch.belief.passing
     if server.alive != was_alive:
         _changed(state, server, watch, now, out)
@@ -145,6 +146,16 @@ def replace(state: State, unit: Unit, now: float, out: Effects) -> None:
 
 def _whose(watch: Watch) -> str:
     return f"{word(watch.check)} of {watch.server.name} of {watch.server.unit.name}"
+
+
+def _fields(watch: Watch, outcome: Outcome) -> dict[str, str]:
+    server = watch.server
+    return {
+        "service": server.unit.name,
+        "server": server.name,
+        "check": word(watch.check),
+        "cause": outcome.cause,
+    }
 
 
 def _why(watch: Watch) -> str:

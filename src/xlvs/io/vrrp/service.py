@@ -393,7 +393,8 @@ class Service:
         name = effect.instance
         instance = self._instances[name]
         self._since[name] = clock.wall()
-        self._say(name, e.Level.INFO, f"{effect.old} -> {effect.new}: {effect.cause}")
+        sentence = f"{effect.old} -> {effect.new}: {effect.cause}"
+        self._say(name, e.Level.INFO, sentence, state=effect.new.lower(), cause=effect.cause)
         if effect.old is e.State.INIT and effect.new is not e.State.MASTER:
             self._holdings.clear(holding(instance))
         self._report(
@@ -525,8 +526,10 @@ class Service:
             self._complained[name, about] = sentence
             self._say(name, e.Level.WARNING, sentence)
 
-    def _say(self, name: str, level: e.Level, sentence: str) -> None:
-        log.log(_LEVELS[level], "%s%s", f"({name}) " if name else "", sentence)
+    def _say(self, name: str, level: e.Level, sentence: str, **about: str) -> None:
+        if name:
+            about = {"vrrp_instance": name, **about}
+        log.log(_LEVELS[level], "%s%s", f"({name}) " if name else "", sentence, extra=about)
         self._report(m.Remark(instance=name, level=level, sentence=sentence))
 
 
