@@ -29,7 +29,7 @@ from xlvs.datapath.loader import DataPath, Sizes, remove
 from xlvs.engine import defence, estimator
 from xlvs.engine.following import check_plain
 from xlvs.engine.in_words import about, in_words, summary
-from xlvs.engine.reconcile import reconcile
+from xlvs.engine.reconcile import displaced, reconcile
 from xlvs.io import adoption, clock, forwarding, hooks, logs, memory, statefile
 from xlvs.io.bus import Bus
 from xlvs.io.configured import Configured, sorry_servers
@@ -43,15 +43,15 @@ from xlvs.io.packet_events import PacketEvents
 from xlvs.io.paths import Paths, paths
 from xlvs.io.pauses import Pauses
 from xlvs.io.surroundings import Surroundings
+from xlvs.io.syncing import Syncing
 from xlvs.io.tasks import Tasks
 from xlvs.model import settings
 from xlvs.model.configuration import Configuration
 from xlvs.model.desired import Desired
-from xlvs.model.edit import AddDestination, AnyEdit, EditDestination
+from xlvs.model.edit import AddDestination, AnyEdit, EditDestination, StartSync, StopSync
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
 from xlvs.wire.events import Kind
-from xlvs.wire.following import SyncView
 from xlvs.wire.planning import ApplyRequest
 from xlvs.wire.words import host_port, key_title
 
@@ -102,6 +102,7 @@ class Daemon:
         self.bus = Bus()
         self.listening = Listening(place.socket, config.api_group, config.api, config.metrics)
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
+        self.syncing = Syncing(self.director, kernel, self.tasks)
         self.configured = (
             None
             if config.file is None
@@ -109,7 +110,7 @@ class Daemon:
                 config.file,
                 config.config_id,
                 self.director,
-                kernel,
+                self.syncing,
                 place,
                 self.tasks,
                 self.prepare,
@@ -156,13 +157,14 @@ class Daemon:
         self._kernel.start_sweep()
         self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
         self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
-        watch = Watch(self.director, self.bus, self._sync)
+        watch = Watch(self.director, self.bus, lambda: sync_view(self.syncing))
         self.tasks.start("watch", _every(watching.PERIOD, watch.look))
         self.tasks.start("drains", _every(DRAIN_PERIOD, self._end_drains))
         self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
         if self.configured is not None:
             self.configured.addresses(self._own_addresses())
             await self.configured.start()
+        await self.syncing.follow()
 
     async def _take_over(self) -> None:
         adopted = adoption.adopt(
@@ -202,7 +204,9 @@ class Daemon:
         self.director.observed = self.surroundings.observed
 
     async def settle(self, edits: Sequence[AnyEdit]) -> None:
-        """After edits: know the neighbours on the way to new destinations."""
+        """After edits: sync as asked for; know the neighbours on the way to new destinations."""
+        if any(isinstance(edit, StartSync | StopSync) for edit in edits):
+            await self.syncing.follow()
         await self._settled(_destinations(edits))
 
     async def _settled(self, wanted: set[Address]) -> None:
@@ -233,13 +237,11 @@ class Daemon:
             warnings=self._warnings(),
             settings=tuple(settings.numbers(values).items()),
             file=None if self.configured is None else file_view(self.configured),
+            sync=sync_view(self.syncing),
         )
 
     def _warnings(self) -> tuple[str, ...]:
         return (*settings.warnings(self.director.desired.settings), *self._not_forwarding())
-
-    def _sync(self) -> SyncView | None:
-        return None if self.configured is None else sync_view(self.configured)
 
     def _not_forwarding(self) -> Iterator[str]:
         versions = self._versions()
@@ -314,7 +316,10 @@ class Daemon:
         """What a reload of this would do, in words. Raises Problem."""
         if self.configured is None:
             desired = self.director.desired
-            edits = reconcile(desired, {}, wanted.services, wanted.globals.timeouts)
+            edits = [
+                *displaced(desired, wanted.sync),
+                *reconcile(desired, {}, wanted.services, wanted.globals.timeouts),
+            ]
             return list(in_words(desired, edits))
         return self.configured.plan(wanted)
 
@@ -422,6 +427,7 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
             events.close()
         if daemon.configured is not None:
             await daemon.configured.stop()
+        await daemon.syncing.stop()
         await daemon.tasks.stop()
         await daemon.surroundings.stop()
         daemon.pauses.close()
@@ -440,6 +446,7 @@ async def _serve(daemon: Daemon) -> None:
         bus=daemon.bus,
         refused_tokens=daemon.listening.refused_tokens,
         scraper=daemon.scraper,
+        sync_roles=daemon.syncing.roles,
     )
     metrics = metrics_app.application(daemon.scraper)
     daemon.listening.start(application(backend), daemon.tasks, metrics)

@@ -198,7 +198,7 @@ def holds(director: Director) -> bool:
 
 def in_sync(director: Director) -> bool:
     """Both ways."""
-    sync = json.loads(director.xlvs("status --json", check=False).stdout)["file"]["sync"]
+    sync = json.loads(director.xlvs("status --json", check=False).stdout)["sync"]
     return all(peer["there_in_sync"] and peer["here_in_sync"] for peer in sync["peers"])
 
 

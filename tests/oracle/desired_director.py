@@ -4,31 +4,42 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Literal
 
 from xlvs.cli.ipvsadm.program import Program
-from xlvs.model.desired import Desired, apply_all
-from xlvs.model.edit import AddDestination, AnyEdit
-from xlvs.model.problem import Code, Problem
+from xlvs.model.desired import Bounds, Desired, Draft
+from xlvs.model.edit import AnyEdit
+from xlvs.model.problem import Problem
 from xlvs.model.service import Address
 from xlvs.wire import messages
 from xlvs.wire.messages import ConnectionView, DestinationView, ErrorBody, ServiceView
 
 NOTHING = messages.Counters()
 SLOW = messages.Rates()
+MTUS = {"lo": 65536, "eth0": 1500, "eth1": 1500}
+"""Of the recorded director's interfaces."""
 
 
 class DesiredDirector:
-    """A director that only wants. ``broadcasts``: of the subnets that it would have."""
+    """A director that only wants.
 
-    def __init__(self, table_size: int = 4096, broadcasts: Sequence[str] = ()) -> None:
+    ``broadcasts``: of the subnets that it would have; ``mtus``: of interfaces beyond ``MTUS``.
+    """
+
+    def __init__(
+        self,
+        table_size: int = 4096,
+        broadcasts: Sequence[str] = (),
+        mtus: Mapping[str, int] = {},
+    ) -> None:
         self.desired = Desired()
         self.table: list[ConnectionView] = []
         self.requests = 0
         self._table_size = table_size
-        self._broadcasts = {IPv4Address(each) for each in broadcasts}
+        of_subnets = {IPv4Address(each) for each in broadcasts}
+        self._bounds = Bounds(is_broadcast=of_subnets.__contains__, mtu={**MTUS, **mtus}.get)
 
     def edit(
         self, edits: Sequence[AnyEdit], on_error: Literal["abort", "continue"] = "abort"
@@ -39,9 +50,9 @@ class DesiredDirector:
         desired = self.desired
         for edit in edits:
             try:
-                changed, _ = apply_all(desired, [edit], "abort")
-                self._refuse_broadcast(edit)
-                desired = changed
+                draft = Draft(desired, self._bounds)
+                draft.apply(edit)
+                desired = draft.desired()
             except Problem as problem:
                 if on_error == "abort":
                     raise
@@ -50,10 +61,6 @@ class DesiredDirector:
                 results.append(None)
         self.desired = desired
         return results
-
-    def _refuse_broadcast(self, edit: AnyEdit) -> None:
-        if isinstance(edit, AddDestination) and edit.destination.key.address in self._broadcasts:
-            raise Problem(Code.INVALID, "a broadcast address")
 
     def services(self) -> messages.ServiceList:
         """Everything, without counters."""
@@ -88,6 +95,10 @@ class DesiredDirector:
         """Time-outs."""
         now = self.desired.timeouts
         return messages.Timeouts(tcp=now.tcp, tcp_fin=now.tcp_fin, udp=now.udp)
+
+    def sync_daemons(self) -> messages.SyncDaemons:
+        """Sync daemons."""
+        return messages.SyncDaemons(roles=dict(self.desired.sync))
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table that the test has put there."""
@@ -135,12 +146,27 @@ class TableNames:
 
 
 class Run:
-    """One run of ipvsadm: ``status``, ``out``, ``err``."""
+    """One run of ipvsadm, or of a ``program`` beside it: ``status``, ``out``, ``err``."""
 
-    def __init__(self, director: DesiredDirector, words: Sequence[str], stdin: str = "") -> None:
+    def __init__(
+        self,
+        director: DesiredDirector,
+        words: Sequence[str],
+        stdin: str = "",
+        program: str = "ipvsadm",
+    ) -> None:
         self.stdin = io.StringIO(stdin)
         self.stdout = io.StringIO()
         self.stderr = io.StringIO()
-        self.status = Program(director, TableNames(), self).run(words)
+        made = Program(director, TableNames(), self)
+        match program:
+            case "ipvsadm":
+                self.status = made.run(words)
+            case "ipvsadm-save":
+                self.status = made.save(words)
+            case "ipvsadm-restore":
+                self.status = made.restore()
+            case _:
+                raise ValueError(program)
         self.out = self.stdout.getvalue()
         self.err = self.stderr.getvalue()

@@ -24,6 +24,7 @@ from xlvs.api.resources import (
     services,
     settings,
     status,
+    sync,
     timeouts,
 )
 
@@ -36,6 +37,7 @@ ENDPOINTS = (
     *drains.ENDPOINTS,
     *timeouts.ENDPOINTS,
     *settings.ENDPOINTS,
+    *sync.ENDPOINTS,
     *marks.ENDPOINTS,
     *configuration.ENDPOINTS,
     *edits.ENDPOINTS,

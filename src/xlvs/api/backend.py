@@ -12,6 +12,7 @@ from xlvs.io.bus import Bus
 from xlvs.io.director import Director
 from xlvs.model.configuration import Configuration
 from xlvs.model.edit import AnyEdit
+from xlvs.model.syncing import Roles
 from xlvs.wire.explanation import ExplainRequest, Explanation
 from xlvs.wire.planning import ApplyRequest
 
@@ -24,6 +25,7 @@ class Backend(NamedTuple):
     happen to a packet; ``plan``: what a configuration would change, in words; ``apply`` changes
     it, for somebody. These three raise Problem. ``refused_tokens``: how many requests came
     without a token that is known. ``scraper`` reads the metrics.
+    ``sync_roles``: the daemons of IPVS's sync protocol.
     """
 
     director: Director
@@ -36,3 +38,4 @@ class Backend(NamedTuple):
     bus: Bus
     refused_tokens: Callable[[], int]
     scraper: Scraper
+    sync_roles: Callable[[], Roles]

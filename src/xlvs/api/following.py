@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A director that follows a file, as the API shows it."""
+"""What a director follows, a file and other directors, as the API shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xlvs.engine.health.report import CheckReport, ServerReport, ServiceReport
 from xlvs.engine.health.state import Result
 from xlvs.io import clock
 from xlvs.io.configured import Configured
-from xlvs.io.connection_sync import ConnectionSync
+from xlvs.io.syncing import Syncing
 from xlvs.wire.following import (
     CheckView,
     FailureView,
@@ -54,7 +54,6 @@ def view_but_services(configured: Configured) -> FileView:
             )
             for each in configured.redundancy.states.values()
         ],
-        sync=sync_view(configured),
     )
 
 
@@ -69,10 +68,15 @@ def problems(view: FileView) -> Iterator[str]:
     for each in view.vrrp:
         if each.state == "FAULT":
             yield f"VRRP {each.instance}: {each.state}: {each.cause}"
-    if view.sync is not None:
-        for peer in view.sync.peers:
-            if not peer.there_in_sync:
-                yield f"sync: {peer.address} does not know our connections: {peer.last_error}"
+
+
+def sync_problems(view: SyncView) -> Iterator[str]:
+    """What an operator has to know at once."""
+    if view.error:
+        yield f"sync does not run as asked for: {view.error}"
+    for peer in view.peers:
+        if not peer.there_in_sync:
+            yield f"sync: {peer.address} does not know our connections: {peer.last_error}"
 
 
 def unwell(service: QuorumView) -> Iterator[str]:
@@ -126,12 +130,21 @@ def _failure(result: Result | None, epoch: float) -> FailureView | None:
     return None if result is None else FailureView(at=result.at + epoch, cause=result.cause)
 
 
-def sync_view(configured: Configured) -> SyncView | None:
-    """Connection sync, None if there is none."""
-    return None if configured.sync is None else _sync(configured.sync)
-
-
-def _sync(sync: ConnectionSync) -> SyncView:
+def sync_view(syncing: Syncing) -> SyncView | None:
+    """None: none is asked for."""
+    sync = syncing.running
+    if sync is None:
+        if not syncing.error:
+            return None
+        return SyncView(
+            in_sync=False,
+            master=False,
+            backup=False,
+            taken=0,
+            refused={},
+            peers=[],
+            error=syncing.error,
+        )
     status = sync.status()
     return SyncView(
         in_sync=status.in_sync,
@@ -152,4 +165,5 @@ def _sync(sync: ConnectionSync) -> SyncView:
             )
             for each in status.peers
         ],
+        error=syncing.error,
     )

@@ -16,7 +16,7 @@ from xlvs.io.director import Director
 from xlvs.model import settings
 from xlvs.model.mark import marked
 from xlvs.model.service import Destination, ServiceKey
-from xlvs.wire.following import FileView
+from xlvs.wire.following import FileView, SyncView
 from xlvs.wire.messages import (
     DestinationView,
     DrainList,
@@ -50,6 +50,7 @@ class Facts(NamedTuple):
     warnings: tuple[str, ...] = ()
     settings: tuple[tuple[str, int], ...] = ()
     file: FileView | None = None
+    sync: SyncView | None = None
 
 
 def service_list(director: Director) -> ServiceList:
@@ -186,8 +187,10 @@ def status(director: Director, facts: Facts) -> Status:
             *facts.warnings,
             *problems.all_of(director, interfaces, table, ports, services),
             *(following.problems(facts.file) if facts.file is not None else ()),
+            *(following.sync_problems(facts.sync) if facts.sync is not None else ()),
         ],
         file=facts.file,
+        sync=facts.sync,
     )
 
 

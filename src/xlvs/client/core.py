@@ -23,6 +23,7 @@ from xlvs.wire.messages import (
     EditResponse,
     ErrorBody,
     ServiceList,
+    SyncDaemons,
     Timeouts,
 )
 
@@ -108,6 +109,10 @@ class Core:
     def timeouts(self) -> Timeouts:
         """Time-outs in effect."""
         return self.get("/v1/timeouts", Timeouts)
+
+    def sync_daemons(self) -> SyncDaemons:
+        """The daemons of IPVS's sync protocol."""
+        return self.get("/v1/sync/daemons", SyncDaemons)
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table, as it streams in."""

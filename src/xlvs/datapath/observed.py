@@ -86,6 +86,10 @@ class Observed(NamedTuple):
         route = self.routes.get(address)
         return route is not None and route.broadcast
 
+    def mtu(self, name: str) -> int | None:
+        """Bytes; None if there is no interface of that name."""
+        return next((link.mtu for link in self.links.values() if link.name == name), None)
+
 
 class Way(NamedTuple):
     """How packets reach an address. ``words`` are the operator's.

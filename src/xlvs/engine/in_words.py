@@ -26,6 +26,8 @@ from xlvs.model.edit import (
     EditService,
     SetSettings,
     SetTimeouts,
+    StartSync,
+    StopSync,
     UndrainDestination,
     Zero,
 )
@@ -106,6 +108,10 @@ def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: PLR0911  # one sent
             return "remove a mark rule"
         case ClearMarks():
             return "remove all mark rules"
+        case StartSync(role=role, channel=channel):
+            return f"start the sync {role} on {channel.interface}"
+        case StopSync(role=role):
+            return f"stop the sync {role} of run-time commands"
         case _:
             return type(edit).__name__
 

@@ -24,8 +24,10 @@ from xlvs.model.edit import (
     EditDestination,
     EditService,
     SetTimeouts,
+    StopSync,
 )
 from xlvs.model.service import Destination, DestinationKey, ServiceKey
+from xlvs.model.syncing import SyncDaemon
 
 Owned = Mapping[ServiceKey, Collection[DestinationKey]]
 """What a file put in: services, and destinations of each. Nothing of it need be there still."""
@@ -60,6 +62,12 @@ def reconcile(
     for each in services:
         edits += _service(desired, before.get(each.service.key, ()), each)
     return edits
+
+
+def displaced(desired: Desired, sync: SyncDaemon | None) -> list[AnyEdit]:
+    """The edits that end run-time sync daemons where a file has its own."""
+    owned = sync is not None and bool(sync.interface)
+    return [StopSync(role=role) for role in desired.sync] if owned else []
 
 
 def _service(

@@ -72,6 +72,7 @@ def desired_of(saved: Saved) -> Desired:
             for each in saved.drains
             if (each.service, each.destination) in there
         },
+        sync=saved.sync,
     )
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from xlvs.config.keepalived.places import ConfigurationError
 from xlvs.datapath.observed import Way, way_to
 from xlvs.engine.in_words import in_words
-from xlvs.engine.reconcile import Owned, owned, reconcile
+from xlvs.engine.reconcile import Owned, displaced, owned, reconcile
 from xlvs.io import clock, filestate
 from xlvs.io.bus import Bus
 from xlvs.io.config_files import read_configuration
@@ -24,17 +24,14 @@ from xlvs.io.connection_sync import ConnectionSync
 from xlvs.io.director import Director
 from xlvs.io.filestate import FileState
 from xlvs.io.health import HealthChecks
-from xlvs.io.kernel import Kernel
 from xlvs.io.logs import Format
 from xlvs.io.notification.runner import runner_of
 from xlvs.io.paths import Paths
 from xlvs.io.redundancy import HOLD, Redundancy
-from xlvs.io.sync.ipvs import Tuning
-from xlvs.io.sync_maps import SyncMaps
+from xlvs.io.syncing import Syncing
 from xlvs.io.tasks import Tasks
 from xlvs.io.vrrp.messages import GroupNow, StateNow
 from xlvs.io.vrrp_mails import mail_about
-from xlvs.model import settings
 from xlvs.model.configuration import Configuration, LvsFlush
 from xlvs.model.desired import apply_all
 from xlvs.model.edit import AnyEdit, DeleteService
@@ -65,7 +62,7 @@ class Configured:
         path: str,
         config_id: str | None,
         director: Director,
-        kernel: Kernel,
+        syncing: Syncing,
         place: Paths,
         tasks: Tasks,
         prepare: Callable[[Sequence[AnyEdit]], Awaitable[None]],
@@ -88,10 +85,9 @@ class Configured:
             tasks, self._role_changed, self._mail, self._bfd_changed, log_format
         )
         self.health: HealthChecks | None = None
-        self.sync: ConnectionSync | None = None
         self._config_id = config_id
         self._director = director
-        self._kernel = kernel
+        self._syncing = syncing
         self._place = place
         self._tasks = tasks
         self._prepare = prepare
@@ -101,12 +97,16 @@ class Configured:
         self._bus = bus
         self._states: dict[str, str] = {}  # VRRP's, as far as told
         self._owned: dict[ServiceKey, frozenset[DestinationKey]] = {}
-        self._maps: SyncMaps | None = None
         self._started = False
         self._saved = -1
         self._working = asyncio.Lock()
         self._present: frozenset[Address] | None = None
         self._released = 0.0  # the time as a backup that was told to go ahead
+
+    @property
+    def sync(self) -> ConnectionSync | None:
+        """Connection sync while it runs, the file's or not."""
+        return self._syncing.running
 
     async def read(self) -> Configuration:
         """What the file says now. Raises ConfigurationError."""
@@ -153,7 +153,7 @@ class Configured:
         await self._apply(edits, self.configuration)
         self._started = True
         await self.redundancy.configure(self.configuration)
-        await self._start_sync()
+        await self._configure_sync()
         self._tasks.start("file: state", self._keep_saving())
         self._tasks.start("file: in sync", self._watch_sync())
 
@@ -209,11 +209,8 @@ class Configured:
             self._save()
             flushed = self.configuration.globals.lvs_flush_on_stop is not LvsFlush.NO
             await self.health.stop(for_good=flushed)
-        await self._stop_sync()
         self._flush()
         await self._script(self.configuration.globals.shutdown_script)
-        if self._maps is not None:
-            self._maps.close()
 
     def addresses(self, present: frozenset[Address]) -> None:
         """The director's own addresses changed."""
@@ -228,7 +225,11 @@ class Configured:
         if wanted.globals.lvs_flush and not self._started:
             # At a start whatever else there is goes, as keepalived has it.
             before = {**dict.fromkeys(self._director.desired.services, ()), **self._owned}
-        return reconcile(self._director.desired, before, wanted.services, wanted.globals.timeouts)
+        desired = self._director.desired
+        return [
+            *displaced(desired, wanted.sync),
+            *reconcile(desired, before, wanted.services, wanted.globals.timeouts),
+        ]
 
     async def _script(self, command: Command | None) -> None:
         if command is not None:
@@ -260,9 +261,7 @@ class Configured:
             raise
         self.configuration = wanted
         await self.redundancy.configure(wanted)
-        if wanted.sync != before.sync:
-            await self._stop_sync()
-            await self._start_sync()
+        await self._configure_sync()
 
     async def _apply(self, edits: list[AnyEdit], wanted: Configuration) -> None:
         # Sorry servers come without being asked for: their way has to be known.
@@ -307,11 +306,9 @@ class Configured:
             except Problem as problem:
                 log.error("%s", problem.message)  # noqa: TRY400 - a sentence, no traceback
         sync = self.configuration.sync
-        if self.sync is not None and sync is not None and sync.instance:
-            try:
-                self.sync.role(master=self.redundancy.is_master(sync.instance))
-            except OSError as error:
-                log.error("sync: %s", error)  # noqa: TRY400
+        if sync is not None and sync.instance:
+            is_master = self.redundancy.is_master(sync.instance)
+            self._tasks.start("sync: role", self._syncing.take_role(is_master=is_master))
 
     def _mail(self, message: StateNow | GroupNow) -> None:
         mail = mail_about(self.configuration, message)
@@ -322,33 +319,13 @@ class Configured:
         if self.health is not None:
             self.health.bfd(name, up=up)
 
-    async def _start_sync(self) -> None:
+    async def _configure_sync(self) -> None:
+        """After the edits: those of run-time daemons are refused where the file has its own."""
         wanted = self.configuration.sync
-        self._director.tell(on=wanted is not None)
-        if wanted is None:
-            return
-        if self._maps is None:
-            self._maps = self._kernel.sync_maps()
-        self.sync = ConnectionSync(
-            wanted,
-            self._maps,
-            lambda: self._director.effective.tables,
-            self._kernel.hz,
-            self._tasks,
-            tuning=tuning(settings.numbers(self._director.desired.settings)),
-        )
-        try:
-            await self.sync.start()
-        except OSError as error:
-            log.error("connection sync does not start: %s", error)  # noqa: TRY400
-            self.sync = None
-            return
+        owns = wanted is not None and bool(wanted.interface)
+        self._director.sync_owner = f"lvs_sync_daemon of {self.path}" if owns else ""
+        await self._syncing.configure(wanted)
         self._role_changed()
-
-    async def _stop_sync(self) -> None:
-        if self.sync is not None:
-            await self.sync.stop()
-            self.sync = None
 
     async def _watch_sync(self) -> None:
         """No preemption before this director knows the connections that it would take over.
@@ -396,17 +373,6 @@ class Configured:
             log.warning("what the next daemon needs cannot be saved: %s", error)
         else:
             self._saved = -1 if health is None else health.changes
-
-
-def tuning(values: Mapping[str, int]) -> Tuning:
-    """``net.ipv4.vs.sync_*``, as far as they are more than rules."""
-    found = Tuning(
-        ports=max(values["sync_ports"], 1),
-        version=values["sync_version"],
-        socket_size=values["sync_sock_size"],
-    )
-    queue = values["sync_qlen_max"]
-    return msgspec.structs.replace(found, queue_max=queue) if queue else found
 
 
 def sorry_servers(configuration: Configuration) -> set[Address]:

@@ -20,7 +20,7 @@ from xlvs.io.sync_maps import SyncMaps
 from xlvs.io.tasks import Tasks
 from xlvs.model.problem import Problem
 from xlvs.model.synced import Synced
-from xlvs.model.syncing import SyncDaemon
+from xlvs.model.syncing import Roles, SyncDaemon
 
 PERIOD = 0.02
 """Seconds between two looks at what the data path tells."""
@@ -83,9 +83,9 @@ class ConnectionSync:
         await self._sync.stop()
         self._ring.close()
 
-    def role(self, *, master: bool) -> None:
-        """Master or backup in IPVS's protocol. Raises OSError."""
-        self._sync.role(master=master, backup=not master)
+    def roles(self, wanted: Roles) -> None:
+        """Be this in IPVS's protocol. Raises OSError."""
+        self._sync.roles(wanted)
 
     def is_fresh(self, seconds: float) -> bool:
         """Whether what peers hold is known here, and was told within that time."""

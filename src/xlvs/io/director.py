@@ -70,6 +70,8 @@ class Director:
         self.effective = Effective()
         self.ledger = Ledger()
         self.observed = Observed()
+        self.sync_owner = ""
+        """Who else runs daemons of IPVS's sync protocol, in words: edits of them are refused."""
         self.available = sys.maxsize
         """Free pages of memory, as far as known: what the defence goes by."""
         self._notebook = Notebook(store)
@@ -153,6 +155,8 @@ class Director:
             destinations=min(capacity.destinations, listed),
             now=self._wall(),
             listed=self._whole.listed if self._whole and self._is_whole() else None,
+            mtu=self.observed.mtu,
+            sync_owner=self.sync_owner,
         )
 
     def _edit_halves(self, edits: Sequence[AnyEdit]) -> list[Problem | None]:

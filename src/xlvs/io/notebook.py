@@ -39,6 +39,7 @@ class Notebook:
             marks=list(desired.marks),
             settings=dict(desired.settings),
             drains=_drains(desired),
+            sync=dict(desired.sync),
             service_baselines=ledger.service_baselines,
             destination_baselines=ledger.destination_baselines,
             retired=ledger.retired,

@@ -20,6 +20,7 @@ from xlvs.model.desired import Timeouts
 from xlvs.model.drain import Drain
 from xlvs.model.mark import MarkRule
 from xlvs.model.service import Destination, DestinationKey, Service, ServiceKey
+from xlvs.model.syncing import SyncChannel, SyncRole
 from xlvs.wire import codec
 from xlvs.wire.messages import Counters
 
@@ -57,6 +58,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[MarkRule] = []
     settings: dict[str, tuple[int, ...]] = {}
     drains: list[SavedDrain] = []
+    sync: dict[SyncRole, SyncChannel] = {}
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
     retired: Counters = Counters()

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from xlvs.model import settings
+from xlvs.model import settings, syncing
 from xlvs.model.checks import (
     check_service,
     check_stateless_destination,
@@ -40,6 +40,8 @@ from xlvs.model.edit import (
     EditService,
     SetSettings,
     SetTimeouts,
+    StartSync,
+    StopSync,
     UndrainDestination,
     Zero,
 )
@@ -73,6 +75,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted. ``services`` must not be changed in place.
 
     ``settings``: those that were asked for, by the names of ``xlvs.model.settings``.
+    ``sync``: the sync daemons that run-time commands have started.
     """
 
     services: Mapping[ServiceKey, Entry] = {}
@@ -80,6 +83,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[MarkRule, ...] = ()
     settings: settings.Values = {}
     drains: Drains = {}
+    sync: syncing.Roles = {}
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -126,7 +130,8 @@ class Bounds(NamedTuple):
     ``is_broadcast`` knows the subnets' broadcast addresses: no real server has one.
     ``services`` and ``destinations`` are how many there may be in all. ``now``: seconds
     since the epoch, of which a drain counts its own. ``listed``: how many destinations
-    there are, if whoever asks knows: else they are counted.
+    there are, if whoever asks knows: else they are counted. ``mtu``: of an interface, None if
+    there is none of that name. ``sync_owner``: who else runs sync daemons, in words.
     """
 
     is_broadcast: Callable[[Address], bool] = lambda _: False
@@ -134,6 +139,8 @@ class Bounds(NamedTuple):
     destinations: int = sys.maxsize
     now: float = 0.0
     listed: int | None = None
+    mtu: Callable[[str], int | None] = lambda _: syncing.ETHERNET_MTU
+    sync_owner: str = ""
 
 
 BOUNDLESS = Bounds()
@@ -157,6 +164,7 @@ class Draft:
         self._marks: tuple[MarkRule, ...] | list[MarkRule] = desired.marks
         self.settings = desired.settings
         self.drains = dict(desired.drains)
+        self.sync = desired.sync
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
@@ -166,6 +174,7 @@ class Draft:
             marks=tuple(self._marks),
             settings=self.settings,
             drains=self.drains,
+            sync=self.sync,
         )
 
     def apply(self, edit: AnyEdit) -> None:  # noqa: C901, PLR0912  # one case for each edit
@@ -207,6 +216,8 @@ class Draft:
                 self._edit_marks(edit)
             case SetSettings(values=values):
                 self.settings = _settings(self.settings, values)
+            case StartSync() | StopSync():
+                self._edit_sync(edit)
             case Zero(service=named):
                 if named is not None:
                     self._entry(named)
@@ -227,6 +238,16 @@ class Draft:
                 delete_mark(self._marks, named, number)
             case ClearMarks():
                 self._marks = []
+
+    def _edit_sync(self, edit: StartSync | StopSync) -> None:
+        owner = self._bounds.sync_owner
+        if owner:
+            raise Problem(Code.NOT_SUPPORTED, f"connection sync is run by {owner}: change it there")
+        if isinstance(edit, StartSync):
+            mtu = self._bounds.mtu(edit.channel.interface)
+            self.sync = syncing.started(self.sync, edit.role, edit.channel, mtu)
+        else:
+            self.sync = syncing.stopped(self.sync, edit.role)
 
     def _edit_destinations(
         self, edit: AddDestination | EditDestination | DeleteDestination

@@ -7,6 +7,7 @@ import msgspec
 
 from xlvs.model.mark import MarkRule
 from xlvs.model.service import Address, Destination, DestinationKey, Service, ServiceKey
+from xlvs.model.syncing import SyncChannel, SyncRole
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
@@ -134,6 +135,19 @@ class ClearMarks(Edit, frozen=True, tag="mark.clear"):
     """All mark rules go. ``Clear`` leaves them: they are not IPVS's."""
 
 
+class StartSync(Edit, frozen=True, tag="sync.start"):
+    """A daemon of IPVS's sync protocol begins (``ipvsadm --start-daemon``)."""
+
+    role: SyncRole
+    channel: SyncChannel
+
+
+class StopSync(Edit, frozen=True, tag="sync.stop"):
+    """It ends (``ipvsadm --stop-daemon``). ``Clear`` leaves it."""
+
+    role: SyncRole
+
+
 AnyEdit = (
     AddService
     | EditService
@@ -152,4 +166,6 @@ AnyEdit = (
     | AddMark
     | DeleteMark
     | ClearMarks
+    | StartSync
+    | StopSync
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``xlvs status`` says of a configuration file: health, VRRP, connection sync.
+"""What ``xlvs status`` says of a configuration file, health, VRRP, and of connection sync.
 
 Times are seconds since the epoch, or before now where the name says ``ago``.
 """
@@ -80,7 +80,10 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncView(msgspec.Struct, frozen=True, kw_only=True):
-    """Connection sync. ``refused``: connections of others that were not taken, by reason."""
+    """Connection sync. ``refused``: connections of others that were not taken, by reason.
+
+    ``error``: why not all that is asked for runs.
+    """
 
     in_sync: bool
     master: bool
@@ -88,6 +91,7 @@ class SyncView(msgspec.Struct, frozen=True, kw_only=True):
     taken: int
     refused: dict[str, int]
     peers: list[PeerView]
+    error: str = ""
 
 
 class FileView(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,5 +108,4 @@ class FileView(msgspec.Struct, frozen=True, kw_only=True):
     refusals: int
     services: list[QuorumView]
     vrrp: list[VrrpView]
-    sync: SyncView | None
     applied: float = 0.0

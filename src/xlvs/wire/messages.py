@@ -20,7 +20,8 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
 )
-from xlvs.wire.following import FileView
+from xlvs.model.syncing import SyncChannel, SyncRole
+from xlvs.wire.following import FileView, SyncView
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +179,12 @@ class DrainList(msgspec.Struct, frozen=True, kw_only=True):
     drains: list[DrainView]
 
 
+class SyncDaemons(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemons of IPVS's sync protocol, a configuration file's too (``ipvsadm -L --daemon``)."""
+
+    roles: dict[SyncRole, SyncChannel]
+
+
 class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
     """FULLNAT ports of one local address towards one real server."""
 
@@ -236,3 +243,4 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     problems: list[str]
     file: FileView | None = None
+    sync: SyncView | None = None

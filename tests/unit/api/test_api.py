@@ -112,6 +112,7 @@ class Served:
                 bus=Bus(),
                 refused_tokens=lambda: 0,
                 scraper=Scraper(self.world.director, None, identity(), Detail.DESTINATIONS),
+                sync_roles=lambda: self.world.director.desired.sync,
             )
             channel = server.listen(self.path)
             serving = server.server(application(backend))

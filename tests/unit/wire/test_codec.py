@@ -19,6 +19,7 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
 )
+from xlvs.model.syncing import SyncChannel, SyncRole
 from xlvs.wire import codec
 from xlvs.wire.messages import ConnectionView, EditRequest, EditResponse, ErrorBody
 
@@ -39,6 +40,8 @@ VIEW = ConnectionView(
     destination_port=53,
     method="nat",
 )
+
+CHANNEL = SyncChannel(interface="eth0", sync_id=7, group=ip_address("ff02::51"))
 
 EVERY_EDIT = [
     edits.AddService(service=Service(key=KEY, local_addresses=(ip_address("fd00::9"),))),
@@ -61,6 +64,8 @@ EVERY_EDIT = [
     edits.DeleteMark(rule=RULE),
     edits.DeleteMark(number=7),
     edits.ClearMarks(),
+    edits.StartSync(role=SyncRole.BACKUP, channel=CHANNEL),
+    edits.StopSync(role=SyncRole.MASTER),
 ]
 
 

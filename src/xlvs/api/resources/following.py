@@ -9,7 +9,7 @@ from starlette.responses import Response
 from xlvs.api import answers
 from xlvs.api.backend import Backend
 from xlvs.api.endpoint import Endpoint
-from xlvs.wire.resources import Health, Sync, Vrrp
+from xlvs.wire.resources import Health, Vrrp
 
 
 async def health(backend: Backend, _request: Request) -> Response:
@@ -24,14 +24,7 @@ async def vrrp(backend: Backend, _request: Request) -> Response:
     return answers.json(Vrrp(instances=file.vrrp if file else []))
 
 
-async def sync(backend: Backend, _request: Request) -> Response:
-    """Connection sync and its peers; none without a configuration file."""
-    file = backend.facts().file
-    return answers.json(Sync(sync=file.sync if file else None))
-
-
 ENDPOINTS = (
     Endpoint("GET", "/v1/health", health, answer=Health),
     Endpoint("GET", "/v1/vrrp", vrrp, answer=Vrrp),
-    Endpoint("GET", "/v1/sync", sync, answer=Sync),
 )

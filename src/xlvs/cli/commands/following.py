@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of ``xlvs status`` that is about a configuration file."""
+"""The parts of ``xlvs status`` that are about a configuration file and connection sync."""
 
 from __future__ import annotations
 
@@ -33,9 +33,15 @@ def show(view: FileView, console: Console) -> None:
         for server in service.servers:
             if not server.up or server.last_failure is not None:
                 console.print(f"    {_server(server)}")
-    if view.sync is not None:
-        for line in _sync(view.sync):
-            console.print(f"  {line}")
+
+
+def show_sync(view: SyncView, console: Console) -> None:
+    """Print it."""
+    from rich.markup import escape
+
+    console.print("[bold]Connection sync[/]")
+    for line in _sync(view):
+        console.print(f"  {escape(line)}", highlight=False)
 
 
 def _vrrp(view: VrrpView) -> str:
@@ -65,6 +71,8 @@ def _sync(view: SyncView) -> list[str]:
         there = "in sync" if peer.there_in_sync else f"does not know ours ({peer.last_error})"
         here = "we know its" if peer.here_in_sync else "we do not know its"
         lines.append(f"sync with {peer.address}: {there}, {peer.there_queued} wait; {here}")
+    if view.error:
+        lines.append(view.error)
     if view.refused:
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(view.refused.items()))
         lines.append(f"connections of others not taken: {told}")

@@ -68,6 +68,8 @@ def show(status: Status, console: Console) -> None:
         )
     if status.file is not None:
         following.show(status.file, console)
+    if status.sync is not None:
+        following.show_sync(status.sync, console)
     for part in (_local_ports(status), _reasons(status)):
         if part is not None:
             console.print(part)

@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 
+from msgspec.structs import replace
+
 from xlvs.cli.ipvsadm import rules, values
 from xlvs.cli.ipvsadm.errors import FAILURE, TRY_HELP, Fatal, Refused
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.options import Option, OptionError, Verb, Words
 from xlvs.cli.ipvsadm.request import HOST_PREFIX, Request
 from xlvs.model.service import Method, Protocol, TunnelType
+from xlvs.model.syncing import SyncRole
 
 INT_MAX = 2**31 - 1
 MARK_MAX = 2**32 - 1
@@ -20,12 +23,14 @@ SECONDS_MAX = 31 * 86400
 """ipvsadm's limit for every time-out: 31 days."""
 
 _SYNC_NUMBERS = {
-    "syncid": (0, 255),
-    "sync-maxlen": (1, 65507),
-    "mcast-port": (1, 65535),
-    "mcast-ttl": (1, 255),
+    "syncid": ("sync_id", 0, 255),
+    "sync-maxlen": ("max_length", 1, 65507),
+    "mcast-port": ("port", 1, 65535),
+    "mcast-ttl": ("ttl", 1, 255),
 }
 _DEFAULT_SCHEDULER = "wlc"
+_INTERFACE_MAX = 15
+"""Characters of an interface's name: ipvsadm cuts it there."""
 _TUNNEL_CHECKSUM = {"tun-nocsum": 0, "tun-csum": 1, "tun-remcsum": 2}
 """The kernel's IP_VS_TUNNEL_ENCAP_FLAG_*."""
 
@@ -52,7 +57,7 @@ def parse(words: Sequence[str], names: Names) -> Request:
     if request.verb in (Verb.HELP, Verb.VERSION):
         return request  # whatever else is there
     if request.verb in (Verb.START_DAEMON, Verb.STOP_DAEMON):
-        _check_role(request.verb, reader.value)
+        request.role = _role(request.verb, reader.value or "")
     _read_options(request, reader, names)
     _read_rest(request, reader.rest)
     if "sched-flags" in request.given:
@@ -62,11 +67,13 @@ def parse(words: Sequence[str], names: Names) -> Request:
     return request
 
 
-def _check_role(verb: Verb, role: str | None) -> None:
-    if role not in ("master", "backup"):
-        if verb is Verb.START_DAEMON:
-            raise Fatal("illegal start-daemon parameter specified")
-        raise Fatal("illegal start_daemon specified")
+def _role(verb: Verb, word: str) -> SyncRole:
+    try:
+        return SyncRole(word)
+    except ValueError:
+        starting = verb is Verb.START_DAEMON
+        what = "start-daemon parameter" if starting else "start_daemon"
+        raise Fatal(f"illegal {what} specified") from None
 
 
 def _read_options(request: Request, reader: Words, names: Names) -> None:
@@ -204,15 +211,24 @@ def _read_lower(request: Request, option: Option, text: str, _names: Names) -> N
 
 def _read_sync_number(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
-    _in_range(text, *_SYNC_NUMBERS[option.name], option.name)
+    field, least, most = _SYNC_NUMBERS[option.name]
+    value = _in_range(text, least, most, option.name)
+    request.channel = replace(request.channel, **{field: value})
 
 
-def _read_group(request: Request, option: Option, text: str, names: Names) -> None:
+def _read_interface(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
-    found = values.address(text) if ":" in text else values.ipv4(text, names)
+    if text:
+        request.channel = replace(request.channel, interface=text[:_INTERFACE_MAX])
+
+
+def _read_group(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    found = values.address(text)
     if found is None or not found.is_multicast:
         family = "IPv6" if ":" in text else "IPv4"
         raise Fatal(f"invalid {family} mcast-group `{text}'")
+    request.channel = replace(request.channel, group=found)
 
 
 def _read_ops(request: Request, option: Option, _text: str, _names: Names) -> None:
@@ -298,6 +314,7 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "mcast-port": _read_sync_number,
     "mcast-ttl": _read_sync_number,
     "mcast-group": _read_group,
+    "mcast-interface": _read_interface,
     "ops": _read_ops,
     "pe": _read_engine,
     "sched-flags": _read_flags,

@@ -19,6 +19,8 @@ from xlvs.model.edit import (
     EditDestination,
     EditService,
     SetTimeouts,
+    StartSync,
+    StopSync,
     Zero,
 )
 from xlvs.model.service import (
@@ -31,6 +33,7 @@ from xlvs.model.service import (
     ServiceKey,
     ServiceTimeouts,
 )
+from xlvs.model.syncing import SyncRole
 
 
 def edits(request: Request) -> list[AnyEdit]:
@@ -103,6 +106,12 @@ def _set(request: Request) -> list[AnyEdit]:
     return [SetTimeouts(tcp=tcp, tcp_fin=tcp_fin, udp=udp)]
 
 
+def _role(request: Request) -> SyncRole:
+    if request.role is None:
+        raise ValueError("the arguments let no daemon without a role through")
+    return request.role
+
+
 _MAKERS: dict[Verb, Callable[[Request], list[AnyEdit]]] = {
     Verb.ADD_SERVICE: lambda r: [AddService(service=_service(r))],
     Verb.EDIT_SERVICE: _edit_service,
@@ -119,4 +128,6 @@ _MAKERS: dict[Verb, Callable[[Request], list[AnyEdit]]] = {
     Verb.CLEAR: lambda _: [Clear()],
     Verb.ZERO: _zero,
     Verb.SET: _set,
+    Verb.START_DAEMON: lambda r: [StartSync(role=_role(r), channel=r.channel)],
+    Verb.STOP_DAEMON: lambda r: [StopSync(role=_role(r))],
 }

@@ -47,6 +47,9 @@ _TEXTS = {
     Code.DESTINATION_EXISTS: "Destination already exists",
     Code.NO_SUCH_DESTINATION: "No such destination",
     Code.NO_SUCH_SCHEDULER: "Scheduler or persistence engine not found",
+    Code.NO_SUCH_DEVICE: "No such device",
+    Code.SYNC_RUNS: "Daemon has already run",
+    Code.NO_SYNC_RUNS: "No daemon is running",
     Code.OUT_OF_RANGE: "Numerical result out of range",
     Code.INVALID: "Invalid operation.  Possibly wrong module version, address not unicast, ...",
 }

@@ -10,6 +10,7 @@ import msgspec
 from xlvs.cli.ipvsadm import sorting, text
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.model.service import Service
+from xlvs.model.syncing import GROUP, Roles, SyncRole
 from xlvs.wire.messages import Counters, DestinationView, Rates, ServiceView
 
 _NAME_WIDTH = 28
@@ -141,6 +142,18 @@ def _counts(values: Counters | Rates, *, exact: bool) -> str:
             values.out_bytes,
         )
     )
+
+
+def daemons(roles: Roles) -> Iterator[str]:
+    """The lines of ``-L --daemon``: the master first."""
+    for role in SyncRole:
+        if role in roles:
+            each = roles[role]
+            yield (
+                f"{role} sync daemon (mcast={each.interface}, syncid={each.sync_id}, "
+                f"maxlen={each.max_length}, group={each.group or GROUP}, port={each.port}, "
+                f"ttl={each.ttl})\n"
+            )
 
 
 def local_addresses(

@@ -9,16 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from xlvs.cli.ipvsadm.errors import FAILURE
-from xlvs.cli.ipvsadm.lines import without_comments
 from xlvs.cli.ipvsadm.names import SystemNames
 from xlvs.cli.ipvsadm.program import Program
 from xlvs.client.core import from_environment
 from xlvs.model.problem import Problem
 
-_SAVE_USAGE = (
-    "ipvsadm-save: Script to save the IPVS table to stdout.\n"
-    "   With the -n option, prints out the table in numeric format.\n"
-)
 _INTERRUPTED = 130
 
 
@@ -31,17 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def save_main(argv: Sequence[str] | None = None) -> int:
     """``ipvsadm-save [-n]``; its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if any(word.startswith("-") and word != "-n" for word in words):
-        sys.stderr.write(_SAVE_USAGE)
-        return 1
-    numeric = ["-n"] if "-n" in words else []
-    return _run(lambda program: program.run(["-S", *numeric]))
+    return _run(lambda program: program.save(words))
 
 
 def restore_main(argv: Sequence[str] | None = None) -> int:
     """``ipvsadm-restore``; its exit status. It takes no arguments, and minds none."""
     del argv
-    return _run(lambda program: program.restore(without_comments(sys.stdin.read())))
+    return _run(Program.restore)
 
 
 def _run(work: Callable[[Program], int]) -> int:

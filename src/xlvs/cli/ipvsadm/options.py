@@ -103,7 +103,7 @@ OPTIONS = (
     Option("tun-info"),
     Option("nosort"),
     Option("sort"),
-    Option("exact"),
+    Option("exact", "X"),
     Option("ipv6", "6"),
     Option("ops", "o"),
     Option("pe", "", Takes.VALUE),

@@ -16,14 +16,21 @@ from xlvs.cli.ipvsadm.errors import (
     Refused,
     kernel_text,
 )
-from xlvs.cli.ipvsadm.lines import words_of_lines
+from xlvs.cli.ipvsadm.lines import without_comments, words_of_lines
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.options import Verb
 from xlvs.cli.ipvsadm.request import Request
 from xlvs.cli.ipvsadm.values import address_text
 from xlvs.model.edit import AnyEdit, Clear
 from xlvs.model.problem import Problem
-from xlvs.wire.messages import ConnectionView, ErrorBody, ServiceList, ServiceView, Timeouts
+from xlvs.wire.messages import (
+    ConnectionView,
+    ErrorBody,
+    ServiceList,
+    ServiceView,
+    SyncDaemons,
+    Timeouts,
+)
 
 
 class Director(Protocol):
@@ -39,6 +46,9 @@ class Director(Protocol):
 
     def timeouts(self) -> Timeouts:
         """Time-outs."""
+
+    def sync_daemons(self) -> SyncDaemons:
+        """The daemons of IPVS's sync protocol."""
 
     def connections(self) -> Iterator[ConnectionView]:
         """The connection table."""
@@ -65,10 +75,17 @@ class Program:
         """``ipvsadm WORDS``; the exit status."""
         return self._ending(lambda: self._command(words or ["-L"]))
 
-    def restore(self, text: str) -> int:
-        """``ipvsadm-restore``: everything goes, then come the rules."""
+    def save(self, words: Sequence[str]) -> int:
+        """``ipvsadm-save [-n]``; words that are no options are passed over."""
+        if any(word.startswith("-") and word != "-n" for word in words):
+            self._streams.stderr.write(usage.SAVE_USAGE)
+            return usage.SAVE_FAILURE
+        return self.run(["-S", "-n"] if "-n" in words else ["-S"])
+
+    def restore(self) -> int:
+        """``ipvsadm-restore``: everything goes, then come the rules. It minds no words."""
         self._waiting.append(Clear())
-        return self._ending(lambda: self._lines(text))
+        return self._ending(lambda: self._lines(without_comments(self._streams.stdin.read())))
 
     def _ending(self, work: Callable[[], int]) -> int:
         try:
@@ -163,10 +180,6 @@ class Program:
                 self._list(request, names)
             case Verb.LIST_LOCAL_ADDRESSES:
                 self._list_local_addresses(request)
-            case _:
-                raise Refused(
-                    f"{request.verb.value}: connection synchronisation is not supported yet"
-                )
 
     def _list(self, request: Request, names: Names | None) -> None:
         given = request.given
@@ -176,7 +189,9 @@ class Program:
         elif "timeout" in given:
             now = self._director.timeouts()
             self._write((f"Timeout (tcp tcpfin udp): {now.tcp} {now.tcp_fin} {now.udp}\n",))
-        elif "daemon" not in given:  # there is none yet, and none is listed as nothing
+        elif "daemon" in given:
+            self._write(listing.daemons(self._director.sync_daemons().roles))
+        else:
             style = listing.Style(
                 kind=listing.kind(given),
                 names=names,

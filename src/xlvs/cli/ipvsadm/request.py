@@ -7,6 +7,7 @@ import msgspec
 
 from xlvs.cli.ipvsadm.options import Verb
 from xlvs.model.service import Address, Method, Protocol, TunnelType
+from xlvs.model.syncing import SyncChannel, SyncRole
 
 HOST_MASK = "255.255.255.255"
 HOST_PREFIX = "128"
@@ -47,3 +48,5 @@ class Request(msgspec.Struct, kw_only=True):
     tunnel_flags: int = 0
     local_addresses: tuple[Address, ...] = ()
     timeouts: tuple[int, int, int] = (0, 0, 0)
+    role: SyncRole | None = None
+    channel: SyncChannel = SyncChannel(interface="eth0")

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 VERSION = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n"
 
+SAVE_USAGE = (
+    "ipvsadm-save: Script to save the IPVS table to stdout.\n"
+    "   With the -n option, prints out the table in numeric format.\n"
+)
+SAVE_FAILURE = 1
+
 USAGE = """\
 Usage:
   ipvsadm -A|E virtual-service [-s scheduler] [-p [timeout]] [-M netmask] \

@@ -6,16 +6,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv6Address
 
 import msgspec
 
 from xlvs.io import clock
 from xlvs.io.sync import multicast
 from xlvs.model.synced import Synced
-from xlvs.model.syncing import SyncDaemon
+from xlvs.model.syncing import GROUP, SyncChannel, SyncRole, message_length
 from xlvs.protocols.ipvs_sync.backup import Backup
-from xlvs.protocols.ipvs_sync.master import QUEUE_MAX, Master, Outgoing, max_length
+from xlvs.protocols.ipvs_sync.master import QUEUE_MAX, Master, Outgoing
 
 _DATAGRAM_MAX = 65535
 _AT_ONCE = 64  # datagrams, before others have their turn
@@ -59,15 +58,13 @@ class ReceiverStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Sender:
     """The role of the master. ``offer()`` may be called at any time after ``start()``."""
 
-    def __init__(self, daemon: SyncDaemon, tuning: Tuning = DEFAULT) -> None:
-        self._daemon = daemon
+    def __init__(self, channel: SyncChannel, tuning: Tuning = DEFAULT) -> None:
+        self.channel = channel
         self._tuning = tuning
-        group = daemon.group or multicast.GROUP
-        self._group: multicast.Group = group
-        length = max_length(daemon.max_length, v6_group=isinstance(group, IPv6Address))
+        self._group: multicast.Group = channel.group or GROUP
         self._master = Master(
-            daemon.sync_id,
-            length,
+            channel.sync_id,
+            message_length(channel, SyncRole.MASTER),
             version=tuning.version,
             ports=tuning.ports,
             queue_max=tuning.queue_max,
@@ -80,15 +77,15 @@ class Sender:
 
     def start(self) -> None:
         """Open the sockets. Raises ``OSError``."""
-        daemon, tuning = self._daemon, self._tuning
+        channel, tuning = self.channel, self._tuning
         try:
             for number in range(tuning.ports):
                 self._sockets.append(
                     multicast.sending(
-                        daemon.interface,
+                        channel.interface,
                         self._group,
-                        daemon.port + number,
-                        ttl=daemon.ttl,
+                        channel.port + number,
+                        ttl=channel.ttl,
                         size=tuning.socket_size,
                     )
                 )
@@ -182,25 +179,25 @@ class Receiver:
 
     def __init__(
         self,
-        daemon: SyncDaemon,
+        channel: SyncChannel,
         deliver: Callable[[Sequence[Synced]], None],
         tuning: Tuning = DEFAULT,
     ) -> None:
-        self._daemon = daemon
+        self.channel = channel
         self._deliver = deliver
         self._tuning = tuning
-        self._backup = Backup(daemon.sync_id)
+        self._backup = Backup(channel.sync_id)
         self._sockets: list[socket.socket] = []
 
     def start(self) -> None:
         """Open the sockets and listen. Raises ``OSError``."""
-        daemon, tuning = self._daemon, self._tuning
-        group: multicast.Group = daemon.group or multicast.GROUP
+        channel, tuning = self.channel, self._tuning
+        group: multicast.Group = channel.group or GROUP
         loop = asyncio.get_running_loop()
         try:
             for number in range(tuning.ports):
                 sock = multicast.receiving(
-                    daemon.interface, group, daemon.port + number, size=tuning.socket_size
+                    channel.interface, group, channel.port + number, size=tuning.socket_size
                 )
                 self._sockets.append(sock)
                 loop.add_reader(sock, self._read, sock)

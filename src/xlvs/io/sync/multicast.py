@@ -8,9 +8,6 @@ import struct
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
-GROUP = IPv4Address("224.0.0.81")
-"""IPVS's, for want of another."""
-
 _IP_MULTICAST_ALL = 49  # linux/in.h; Python's socket module does not have it
 _MREQN = struct.Struct("=4s4si")
 _NO_ADDRESS = bytes(4)

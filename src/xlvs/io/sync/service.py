@@ -17,7 +17,7 @@ from xlvs.io import clock
 from xlvs.io.sync import ipvs, peers
 from xlvs.io.tasks import Tasks
 from xlvs.model.synced import Synced
-from xlvs.model.syncing import Peer, SyncDaemon
+from xlvs.model.syncing import Peer, Roles, SyncDaemon, SyncRole
 from xlvs.protocols.peer_sync import receiver
 
 GRACE = 5.0
@@ -61,7 +61,7 @@ def session_status(listener: peers.Listener, peer: Peer) -> receiver.Status | No
 
 
 class Sync:
-    """Runs what one ``SyncDaemon`` asks for."""
+    """Sync with the peers of ``daemon``; ``roles()`` says what it does of IPVS's protocol."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Sync:
     ) -> None:
         self._daemon = daemon
         self._tasks = tasks
-        self._master = ipvs.Sender(daemon, tuning) if self._has(master=True) else None
-        self._backup = ipvs.Receiver(daemon, deliver, tuning) if self._has(master=False) else None
+        self._master: ipvs.Sender | None = None
+        self._backup: ipvs.Receiver | None = None
         self._tuning = tuning
         self._deliver = deliver
         node = peers.new_node()
@@ -84,18 +84,10 @@ class Sync:
         self._started = 0.0
         self._synced: set[Peer] = set()
 
-    def _has(self, *, master: bool) -> bool:
-        wanted = self._daemon.master if master else self._daemon.backup
-        return bool(self._daemon.interface) and wanted
-
     async def start(self) -> None:
-        """Open everything. Raises ``OSError``; then nothing is left open."""
+        """Begin with the peers. Raises ``OSError``; then nothing is left open."""
         self._started = clock.monotonic()
         try:
-            if self._master is not None:
-                self._master.start()
-            if self._backup is not None:
-                self._backup.start()
             if self._listener is not None:
                 daemon = self._daemon
                 address = None if daemon.listen is None else str(daemon.listen)
@@ -115,32 +107,28 @@ class Sync:
         self._running.clear()
         if self._listener is not None:
             await self._listener.stop()
-        if self._backup is not None:
-            self._backup.stop()
-        if self._master is not None:
-            self._master.stop()
+        self.roles({})
 
-    def role(self, *, master: bool, backup: bool) -> None:
-        """Take another role in IPVS's protocol, as VRRP's state asks. Raises ``OSError``.
+    def roles(self, wanted: Roles) -> None:
+        """Be this in IPVS's protocol, and nothing else. Raises ``OSError``: not all is so.
 
         Peers do not care about roles: each sends what it holds.
         """
-        if not self._daemon.interface:
-            return
-        if master and self._master is None:
-            sender = ipvs.Sender(self._daemon, self._tuning)
-            sender.start()
-            self._master = sender
-        elif not master and self._master is not None:
+        master, backup = wanted.get(SyncRole.MASTER), wanted.get(SyncRole.BACKUP)
+        if self._master is not None and self._master.channel != master:
             self._master.stop()
             self._master = None
-        if backup and self._backup is None:
-            receiver = ipvs.Receiver(self._daemon, self._deliver, self._tuning)
-            receiver.start()
-            self._backup = receiver
-        elif not backup and self._backup is not None:
+        if self._backup is not None and self._backup.channel != backup:
             self._backup.stop()
             self._backup = None
+        if master is not None and self._master is None:
+            sender = ipvs.Sender(master, self._tuning)
+            sender.start()
+            self._master = sender
+        if backup is not None and self._backup is None:
+            receiver = ipvs.Receiver(backup, self._deliver, self._tuning)
+            receiver.start()
+            self._backup = receiver
 
     def offer(self, connections: Sequence[Synced]) -> None:
         """Connections of this director that began or changed."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from xlvs.model.synced import Synced
+from xlvs.model.syncing import SyncChannel, SyncRole, message_length
 from xlvs.protocols.ipvs_sync import codec
 
 PORTS_MAX = 64
@@ -23,11 +24,9 @@ WAKE_DELAY = 0.02
 """Seconds that a full message waits for others."""
 FLUSH_AFTER = 2.0
 """Seconds that an entry waits for its message to become full."""
-MTU = 1500
+LENGTH = message_length(SyncChannel(), SyncRole.MASTER)
 QUEUE_MAX = 8192
 """Messages that wait for the socket, of one port; IPVS takes a share of the memory."""
-_UDP = 8  # bytes
-_IP4, _IP6 = 20, 40
 
 
 class Outgoing(NamedTuple):
@@ -49,12 +48,6 @@ class Sent(NamedTuple):
     """Messages for which the queue was too long."""
 
 
-def max_length(asked: int = 0, *, v6_group: bool = False) -> int:
-    """Bytes of a message: what was asked for, as far as it goes, else an Ethernet frame's."""
-    overhead = _UDP + (_IP6 if v6_group else _IP4)
-    return min(asked, 65535 - overhead) if asked else MTU - overhead
-
-
 class _Port:
     """What one port is to send."""
 
@@ -72,7 +65,7 @@ class Master:
     def __init__(
         self,
         sync_id: int = 0,
-        length: int = MTU - _UDP - _IP4,
+        length: int = LENGTH,
         *,
         version: int = codec.VERSION,
         ports: int = 1,

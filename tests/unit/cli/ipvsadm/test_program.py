@@ -61,17 +61,12 @@ def test_a_daemon_that_goes_away_is_said_once() -> None:
     assert (run.status, run.err) == (255, "xlvsd is not running\n")
 
 
-def restore(director: DesiredDirector, text: str) -> int:
-    streams = Run(director, ["-v"])
-    return Program(director, TableNames(), streams).restore(text)
-
-
 def test_restore_begins_with_nothing() -> None:
     director = DesiredDirector()
     Run(director, ["-A", "-f", "1"])
-    assert restore(director, "-A -f 2\n") == 0
+    assert Run(director, [], "-A -f 2\n", "ipvsadm-restore").status == 0
     assert Run(director, ["-S"]).out == "-A -f 2 -s wlc\n"
-    assert restore(director, "") == 0
+    assert Run(director, [], "", "ipvsadm-restore").status == 0
     assert director.desired == Desired()
 
 

@@ -10,7 +10,7 @@ from tests.unit.protocols.synced import connection, connections
 
 from xlvs.model.synced import Forward, Synced
 from xlvs.protocols.ipvs_sync import codec
-from xlvs.protocols.ipvs_sync.master import FLUSH_AFTER, WAKE_DELAY, Master, max_length
+from xlvs.protocols.ipvs_sync.master import FLUSH_AFTER, WAKE_DELAY, Master
 
 FULL = (1472 - 8) // 36
 
@@ -24,11 +24,6 @@ def drain(master: Master, now: float) -> list[bytes]:
 
 def many(count: int) -> list[Synced]:
     return [connection(port) for port in range(1000, 1000 + count)]
-
-
-def test_lengths_of_messages_are_ipvss() -> None:
-    assert (max_length(), max_length(v6_group=True)) == (1472, 1452)
-    assert (max_length(1), max_length(70000)) == (1, 65507)
 
 
 def test_a_message_that_is_not_full_goes_two_seconds_after_its_first_entry() -> None:
