@@ -151,7 +151,7 @@ def _read_ipv6(request: Request, _option: Option, _text: str, _names: Names) -> 
 
 def _read_scheduler(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
-    request.scheduler = text
+    request.scheduler = values.name(text)
 
 
 def _read_persistence(request: Request, text: str | None) -> None:
@@ -219,7 +219,7 @@ def _read_sync_number(request: Request, option: Option, text: str, _names: Names
 def _read_interface(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text:
-        request.channel = replace(request.channel, interface=text[:_INTERFACE_MAX])
+        request.channel = replace(request.channel, interface=values.name(text)[:_INTERFACE_MAX])
 
 
 def _read_group(request: Request, option: Option, text: str, _names: Names) -> None:
@@ -238,7 +238,7 @@ def _read_ops(request: Request, option: Option, _text: str, _names: Names) -> No
 
 def _read_engine(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
-    request.engine = text
+    request.engine = values.name(text)
 
 
 def _read_flags(request: Request, option: Option, text: str, _names: Names) -> None:

@@ -42,6 +42,11 @@ def leading_integer(text: str) -> int:
     return integer(rest[:end]) or 0
 
 
+def name(text: str) -> str:
+    """A name that can travel: bytes that are no text become question marks, which none has."""
+    return text.encode(errors="replace").decode()
+
+
 class Endpoint(NamedTuple):
     """An address, and a port if one was given."""
 
