@@ -52,7 +52,7 @@ KNOWN_GAPS: dict[str, str] = {
     "packets/ftp/ftp-conntrack?/[56789]": _FTP,
     "packets/ftp/ftp-conntrack?/1?": _FTP,
     "conn/story-defaults/2/sync_qlen_max": (
-        "the kernel derives it from the machine's memory; connections are not synchronised yet"
+        "the kernel derives it from the machine's memory; here it is a number of messages"
     ),
     "conn/story-proc-files/1[45678]": _FILES,
     "conn/story-edit-forwarding-method/[67]": _ARP,

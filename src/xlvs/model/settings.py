@@ -42,7 +42,7 @@ _CPU_LIST = "est_cpulist"
 
 Values = Mapping[str, tuple[int, ...]]
 
-_SYNC = "stored, for when connections are synchronised"
+_SYNC = "stored, and without effect: it does not decide when connections are synchronised"
 
 
 class Setting(NamedTuple):
@@ -66,7 +66,7 @@ class Setting(NamedTuple):
 SETTINGS: dict[str, Setting] = {
     "am_droprate": Setting((10,)),
     "amemthresh": Setting((1024,)),
-    "backup_only": Setting((0,), remark=_SYNC),
+    "backup_only": Setting((0,), remark="a backup balances what reaches it, as any director"),
     "cache_bypass": Setting((0,)),
     "conn_lfactor": Setting(
         (-4,), -8, 8, "the connection table does not grow: its size is xlvsd's --table-size"
@@ -96,13 +96,13 @@ SETTINGS: dict[str, Setting] = {
     "snat_reroute": Setting((1,)),
     "svc_lfactor": Setting((-3,), -8, 8, "services are found at once however many there are"),
     "sync_persist_mode": Setting((0,), remark=_SYNC),
-    "sync_ports": Setting((1,), 1, remark=_SYNC),
-    "sync_qlen_max": Setting((0,), 0, _LONG_MAX, _SYNC),
+    "sync_ports": Setting((1,), 1),
+    "sync_qlen_max": Setting((0,), 0, _LONG_MAX),
     "sync_refresh_period": Setting((0,), -_SECONDS, _SECONDS, _SYNC),
     "sync_retries": Setting((0,), 0, _MODES, _SYNC),
-    "sync_sock_size": Setting((0,), remark=_SYNC),
+    "sync_sock_size": Setting((0,)),
     "sync_threshold": Setting((3, 50), 0, remark=_SYNC),
-    "sync_version": Setting((1,), 0, 1, _SYNC),
+    "sync_version": Setting((1,), 0, 1),
     PROFILE: Setting((0,), 0, len(PROFILES) - 1, words=PROFILES),
     "xlvs.drain_seconds": Setting((0,), 0, _MONTH),
     "xlvs.hash_fallback": Setting((0,), 0, _SWITCH),
