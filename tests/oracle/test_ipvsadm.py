@@ -165,17 +165,22 @@ def _sum(counters: Iterable[Counters]) -> Counters:
 _NAMES = {
     "vip.example": "10.0.0.1",
     "rs1.example": "192.168.200.11",
-    "http": "80",
+    "ftp": "21",
+    "ssh": "22",
     "domain": "53",
+    "http": "80",
+    "https": "443",
+    "sip": "5060",
 }
 
 
 def _connection(line: str) -> ConnectionView:
     protocol, left, state, *ends = line.split()
+    engine, data = ends[3:] or ("", "")
     minutes, seconds = left.split(":")
-    points: Sequence[tuple[str, int]] = [_point(end) for end in ends]
+    points: Sequence[tuple[str, int]] = [_point(end) for end in ends[:3]]
     return ConnectionView(
-        protocol=Protocol(protocol.lower()),
+        protocol=Protocol.FWM if protocol == "IP" else Protocol(protocol.lower()),
         state=state,
         expires=int(minutes) * 60 + int(seconds),
         client=points[0][0],
@@ -185,6 +190,8 @@ def _connection(line: str) -> ConnectionView:
         destination=points[2][0],
         destination_port=points[2][1],
         method="nat",
+        persistence_engine=engine,
+        persistence_data=data,
     )
 
 
