@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Literal
 
-from xlvs.cli.ipvsadm.program import Program
+from xlvs.cli.ipvsadm.program import Director, Program
 from xlvs.model.desired import Bounds, Desired, Draft
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Problem
@@ -150,7 +150,7 @@ class Run:
 
     def __init__(
         self,
-        director: DesiredDirector,
+        director: Director,
         words: Sequence[str],
         stdin: str = "",
         program: str = "ipvsadm",

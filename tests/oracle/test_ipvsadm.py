@@ -8,7 +8,6 @@ to counters and connections is replayed against a running director elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,69 +16,41 @@ from xlvs.cli.ipvsadm import sorting
 from xlvs.model.service import Protocol
 from xlvs.wire.messages import ConnectionView, Counters, ServiceList
 
-from . import facts
+from .command_lines import DIFFERENT, Record, check, interfaces, names, records
 from .desired_director import DesiredDirector, Run
-
-Record = Mapping[str, Any]
 
 BROADCASTS = ("192.168.200.255", "192.168.100.255")
 """Of the recorded director's subnets."""
 
-DIFFERENT: dict[tuple[str, int], str] = {
-    ("09-sorting", 19): "services in the order of the kernel's hash table, which is seeded",
-    ("10-usage-errors", 71): "the same",
-    ("16-sort-order", 30): "the same",
-    ("16-sort-order", 29): "sorted from that order, see test_sort_order_from_the_recorded_order",
-    ("16-sort-order", 31): "sorted from that order",
-}
-"""Records whose text we cannot or do not give: name, place, why."""
-
-
-def _records(name: str) -> list[Record]:
-    records: list[Record] = facts.load(f"ipvsadm/{name}")["records"]
-    return records
-
 
 def test_the_exceptions_are_under_two_percent() -> None:
-    assert len(DIFFERENT) < 0.02 * sum(len(_records(name)) for name in _names())
+    assert len(DIFFERENT) < 0.02 * sum(len(records(name)) for name in names())
 
 
-def _names() -> list[str]:
-    return [name.removeprefix("ipvsadm/") for name in facts.names("ipvsadm")]
-
-
-@pytest.mark.parametrize("name", _names())
+@pytest.mark.parametrize("name", names())
 def test_recorded_command_lines(name: str) -> None:
-    director = TrafficDirector(facts.load(f"ipvsadm/{name}").get("interfaces", {}))
-    for place, record in enumerate(_records(name)):
-        if "argv" not in record:
+    director = TrafficDirector(interfaces(name))
+    for place, record in enumerate(records(name)):
+        if "argv" in record:
+            director.expect(record)
+            check(director, name, place)
+        else:
             director.happen(record)
-            continue
-        director.expect(record)
-        program = record.get("program", "ipvsadm")
-        run = Run(director, record["argv"], record.get("stdin") or "", program)
-        got = (run.status, run.err, run.out)
-        wanted = (record["rc"], record["stderr"], record["stdout"])
-        if (name, place) in DIFFERENT:
-            assert sorted(run.out) == sorted(record["stdout"]), (place, record["argv"])
-            assert got != wanted, f"{name} {place} is met: take it out of DIFFERENT"
-            continue
-        assert got == wanted, (place, record["argv"])
 
 
 def test_sort_order_from_the_recorded_order() -> None:
     """In a circle of addresses the result depends on where sorting begins."""
-    records = _records("16-sort-order")
+    recorded = records("16-sort-order")
     director = DesiredDirector()
-    for record in records[:29]:
+    for record in recorded[:29]:
         assert Run(director, record["argv"]).status == 0
-    unsorted = records[30]["stdout"].splitlines()[3:]
+    unsorted = recorded[30]["stdout"].splitlines()[3:]
     listed = Run(director, ["-Ln", "--nosort"]).out.splitlines()[3:]
     by_line = dict(zip(listed, director.services().services, strict=True))
     ordered = [by_line[line] for line in unsorted]
     lines = {id(view): line for line, view in by_line.items()}
     assert [lines[id(view)] for view in sorting.services(ordered)] == (
-        records[29]["stdout"].splitlines()[3:]
+        recorded[29]["stdout"].splitlines()[3:]
     )
 
 
