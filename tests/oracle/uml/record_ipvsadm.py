@@ -36,10 +36,12 @@ FILES = {
 }
 NETWORK = """
 link set lo up
-link add eth0 type dummy
-link add eth1 type dummy
+link add eth0 type veth peer name w0
+link add eth1 type veth peer name w1
 link set eth0 up
 link set eth1 up
+link set w0 up
+link set w1 up
 addr add 192.168.100.1/24 brd + dev eth0
 addr add 192.168.200.1/24 brd + dev eth1
 addr add fd00:100::1/64 dev eth0 nodad
