@@ -10,7 +10,7 @@ from tests.lab.small import Small
 from tests.oracle.command_lines import Record, check, interfaces, names, records
 from tests.oracle.desired_director import Run
 
-from xlvs.cli.client import Client
+from xlvs.client.core import Core
 
 HEADS = 2
 """Lines of a list of connections that lists none."""
@@ -19,11 +19,11 @@ BEGIN = ("--stop-daemon master", "--stop-daemon backup", "-C", "--set 900 120 30
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
     with Small(tmp_path_factory.mktemp("small")) as small, pytest.MonkeyPatch.context() as patch:
         small.start()
         patch.setenv("XLVS_RUN", small.environment["XLVS_RUN"])
-        yield Client(small.instance)
+        yield Core(small.instance)
 
 
 def _is_quiet(name: str) -> bool:
@@ -43,7 +43,7 @@ QUIET = [name for name in names() if _is_quiet(name)]
 
 
 @pytest.mark.parametrize("name", QUIET)
-def test_recorded_command_lines(client: Client, name: str) -> None:
+def test_recorded_command_lines(client: Core, name: str) -> None:
     for words in BEGIN:
         Run(client, words.split())
     for place in range(len(records(name))):

@@ -87,7 +87,7 @@ def in_words(desired: Desired, edits: Iterable[AnyEdit]) -> Iterator[str]:
                 yield _other(desired, edit)
 
 
-def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: PLR0911  # one sentence for each edit
+def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: C901, PLR0911  # one sentence each
     match edit:
         case AddLocalAddress(service=key, address=address):
             return f"add the local address {address} to {key_title(key)}"

@@ -66,6 +66,7 @@ class InMemory:
                 bus=self.bus,
                 refused_tokens=lambda: 3,
                 scraper=Scraper(self.world.director, None, identity(), Detail.DESTINATIONS),
+                sync_roles=lambda: self.world.director.desired.sync,
             )
         )
 

@@ -22,10 +22,14 @@ from xlvs.model.edit import (
     EditService,
     SetSettings,
     SetTimeouts,
+    StartSync,
+    StopSync,
     Zero,
 )
 from xlvs.model.mark import MarkRule
+from xlvs.model.syncing import SyncChannel, SyncRole
 
+CHANNEL = SyncChannel(interface="eth1")
 ONE = "192.168.200.11:80 of tcp 10.0.0.1:80"
 THERE, _ = apply_all(Desired(), [add_service(), add(1, weight=2)], "abort")
 
@@ -47,6 +51,8 @@ THERE, _ = apply_all(Desired(), [add_service(), add(1, weight=2)], "abort")
         (AddMark(rule=MarkRule(mark=3)), "add a rule for the mark 3"),
         (DeleteMark(number=1), "remove a mark rule"),
         (ClearMarks(), "remove all mark rules"),
+        (StartSync(role=SyncRole.MASTER, channel=CHANNEL), "start the sync master on eth1"),
+        (StopSync(role=SyncRole.BACKUP), "stop the sync backup of run-time commands"),
         (
             AddLocalAddress(service=KEY, address=ip_address("10.1.0.9")),
             "add the local address 10.1.0.9 to tcp 10.0.0.1:80",
