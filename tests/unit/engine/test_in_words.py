@@ -74,6 +74,8 @@ def test_every_kind_of_edit_has_words():
 
 
 MADE = [
+    StartSync(role=SyncRole.MASTER, channel=CHANNEL),
+    StopSync(role=SyncRole.MASTER),
     EditService(service=THERE.services[KEY][0]),
     add_service(),
     add(2),
