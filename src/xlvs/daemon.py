@@ -125,6 +125,7 @@ class Daemon:
         self.scraper = Scraper(
             self.director,
             self.configured,
+            self.syncing,
             Identity(
                 version=_version(),
                 director=config.instance,

@@ -30,6 +30,7 @@ from xlvs.io.configured import Configured
 from xlvs.io.director import Director
 from xlvs.io.health import HealthChecks
 from xlvs.io.ledger import counters
+from xlvs.io.syncing import Syncing
 from xlvs.model.desired import Entry
 from xlvs.model.detail import Detail
 from xlvs.model.mark import Marked, marked
@@ -63,10 +64,16 @@ class Scraper:
     """Of one director; ``configured`` is None if it follows no file."""
 
     def __init__(
-        self, director: Director, configured: Configured | None, identity: Identity, detail: Detail
+        self,
+        director: Director,
+        configured: Configured | None,
+        syncing: Syncing,
+        identity: Identity,
+        detail: Detail,
     ) -> None:
         self._director = director
         self._configured = configured
+        self._syncing = syncing
         self._identity = identity
         self._detail = detail
         self._process = ProcessCollector(registry=None)
@@ -83,6 +90,8 @@ class Scraper:
         if self._configured is not None:
             async for part in self._of_file(self._configured, problems):
                 yield part
+        for metric in self._sync(problems):
+            yield metric
         yield catalogue.PROBLEMS.of(((of,), count) for of, count in problems.items())
 
     async def _state(self, problems: Counter[str]) -> state.DirectorState:
@@ -199,11 +208,15 @@ class Scraper:
             vrrp = following.VrrpState(redundancy.states, statistics, redundancy.restarts)
             for metric in following.vrrp(vrrp):
                 yield metric
-        if configured.sync is not None:
-            synced = configured.sync
-            sync = following.SyncState(synced.status(), synced.taken, synced.refused)
-            for metric in following.sync(sync):
-                yield metric
+
+    def _sync(self, problems: Counter[str]) -> Iterator[Metric]:
+        view, running = file_views.sync_view(self._syncing), self._syncing.running
+        problems["sync"] = 0 if view is None else _count(file_views.sync_problems(view))
+        if running is not None:
+            sync = following.SyncState(running.status(), running.taken, running.refused)
+            yield from following.sync(sync)
+        elif view is not None:
+            yield catalogue.SYNC_OK.one(False)
 
     async def _reports(
         self, health: HealthChecks, problems: Counter[str]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -36,8 +37,11 @@ async def scraped(scraper, accept=""):
     return [piece async for piece in pieces(scraper.metrics(), encode, content_type)]
 
 
-def text(world: World, accept="", *, configured=None, detail=Detail.DESTINATIONS):
-    scraper = Scraper(world.director, configured, identity(), detail)
+NO_SYNC = SimpleNamespace(running=None, error="")
+
+
+def text(world: World, accept="", *, configured=None, syncing=NO_SYNC, detail=Detail.DESTINATIONS):
+    scraper = Scraper(world.director, configured, syncing, identity(), detail)
     return b"".join(asyncio.run(scraped(scraper, accept))).decode()
 
 

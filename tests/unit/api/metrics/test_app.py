@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from tests.unit.api.metrics.scraping import identity
+from tests.unit.api.metrics.scraping import NO_SYNC, identity
 from tests.unit.datapath_plan.build import World, add, add_service
 
 from xlvs.api import server
@@ -23,7 +23,7 @@ def asked(method, path, **headers):
     """One request to a listener that serves a director's metrics."""
     world = World()
     world.do(add_service(), add(1))
-    scraper = Scraper(world.director, None, identity(), Detail.DESTINATIONS)
+    scraper = Scraper(world.director, None, NO_SYNC, identity(), Detail.DESTINATIONS)
 
     def ask(port):
         connection = http.client.HTTPConnection("127.0.0.1", port)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.api.metrics.scraping import OPENMETRICS, identity, samples, scraped, text, value
+from tests.unit.api.metrics.scraping import (
+    NO_SYNC,
+    OPENMETRICS,
+    identity,
+    samples,
+    scraped,
+    text,
+    value,
+)
 from tests.unit.datapath_plan.build import KEY, World, add, add_service, drop, real
 
 from xlvs.api.metrics.catalogue import FAMILIES
@@ -149,7 +158,7 @@ def test_others_have_their_turn(world):
 
     async def main():
         scraping = asyncio.create_task(
-            scraped(Scraper(world.director, None, identity(), Detail.DESTINATIONS))
+            scraped(Scraper(world.director, None, NO_SYNC, identity(), Detail.DESTINATIONS))
         )
         await asyncio.sleep(0)
         assert not scraping.done()
@@ -216,3 +225,13 @@ def test_totals_never_go_back(steps):
         seen.append(total(world))
     assert all(before <= after for before, after in pairwise(seen)), seen
     assert seen[-1] == 300 * counted
+
+
+def test_sync_that_does_not_run_is_told_without_a_file_too(world):
+    failed = SimpleNamespace(running=None, error="eth9 is not there")
+    found = samples(text(world, syncing=failed))
+    assert value(found, "xlvs_sync_in_sync") == 0
+    assert value(found, "xlvs_problems", of="sync") == 1
+    found = samples(text(world))
+    assert ("xlvs_sync_in_sync", frozenset()) not in found
+    assert value(found, "xlvs_problems", of="sync") == 0
