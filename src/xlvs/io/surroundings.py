@@ -8,6 +8,7 @@ neighbours that next hops need.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
@@ -42,6 +43,12 @@ _ARPHRD_ETHER = 1
 _IFF_UP = 1
 _IFF_LOWER_UP = 1 << 16
 _NTF_USE = 1
+
+_CROWDED = (
+    "the kernel's table of neighbours is full: some real servers on the director's own links are "
+    "not reached until net.ipv%d.neigh.default.gc_thresh3 is greater than their number"
+)
+
 log = logging.getLogger(__name__)
 
 Message = Any
@@ -74,6 +81,7 @@ class Surroundings:
         """Raised when anything changes that next hops of ``want`` or links depend on."""
         self._snapshot: Observed | None = None
         self._answered = asyncio.Event()
+        self._crowded = False  # the kernel had no room for a neighbour
 
     @property
     def observed(self) -> Observed:
@@ -123,9 +131,11 @@ class Surroundings:
 
     def forget_others(self, addresses: Collection[Address]) -> None:
         """Routes to other addresses are of no interest any more."""
-        for address in [each for each in self._routes if each not in addresses]:
+        others = [each for each in self._routes if each not in addresses]
+        for address in others:
             del self._routes[address]
-        self._snapshot = None
+        if others:
+            self._snapshot = None
 
     def want(self, targets: Iterable[Target]) -> None:
         """Keep exactly these neighbours alive (and those that packets asked for)."""
@@ -218,16 +228,30 @@ class Surroundings:
             oldest = loop.time() - _FORGET_ASKED
             self._asked = {t: since for t, since in self._asked.items() if since > oldest}
             wanted = self._targets | self._gateways | self._asked.keys()
-            for target in keepalive.due(self.observed, wanted):
-                await self._probe(target)
+            await self._probe_all(keepalive.due(self.observed, wanted))
             try:
                 async with asyncio.timeout(PROBE_PERIOD):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
+    async def _probe_all(self, targets: Iterable[Target]) -> None:
+        """As many as there is room for in the kernel's table: first those that have a place."""
+        observed = self.observed
+        for target in sorted(targets, key=lambda each: each not in observed.neighbours):
+            try:
+                await self._probe(target)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                if not self._crowded:
+                    log.warning(_CROWDED, target[1].version)
+                self._crowded = True
+                return
+        self._crowded = False
+
     async def _probe(self, target: Target) -> None:
-        """Let the kernel ask for a neighbour, as a packet to it would."""
+        """Let the kernel ask for a neighbour, as a packet to it would. Raises OSError."""
         ifindex, address = target
         try:
             await self._ask.neigh(
