@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
-from math import gcd
 from typing import NamedTuple
 
 from xlvs.datapath import slots, support
@@ -42,7 +41,7 @@ from xlvs.model import settings
 from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
-from xlvs.schedulers import maglev
+from xlvs.schedulers import maglev, wrr
 
 TIMEOUTS = {
     State.NONE: 3,
@@ -141,14 +140,6 @@ def service_key(key: model.ServiceKey) -> ServiceKey:
         protocol=support.PROTOCOLS[key.protocol],
         family=family(key.address),
     )
-
-
-def servers(ids: tuple[int, ...], weights: Iterable[int]) -> Servers:
-    """A list with wrr's numbers, as the kernel computes them (ip_vs_wrr.c)."""
-    above = [weight for weight in weights if weight > 0]
-    divisor = gcd(*above) or 1
-    top = max(above) - (divisor - 1) if above else 0
-    return Servers(ids, divisor, top)
 
 
 def _hashed(
@@ -311,7 +302,7 @@ class _Work:
             timeout_tcp_fin=self._ticks(own.tcp_fin),
             timeout_udp=self._ticks(own.udp),
         )
-        listed = servers(ids, (each.weight for each in destinations))
+        listed = Servers(ids, *wrr.numbers([each.weight for each in destinations]))
         scheduler = support.scheduler(service)
         if scheduler in slots.HASHING:
             hashed = _hashed(service, destinations)

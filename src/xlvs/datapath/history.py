@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from xlvs.datapath.effective import servers
 from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
 from xlvs.model.edit import (
     AddDestination,
@@ -26,11 +25,14 @@ from xlvs.model.edit import (
     DrainDestination,
     EditDestination,
     EditService,
+    SetSettings,
+    SetTimeouts,
     UndrainDestination,
     Zero,
 )
 from xlvs.model.problem import Problem
 from xlvs.model.service import DestinationKey, ServiceKey
+from xlvs.schedulers import wrr
 
 
 @dataclass
@@ -88,6 +90,7 @@ def fold(
         _note(changes, draft.services, edit, bound)
         if isinstance(edit, Clear):
             for key in before:
+                changes.services[key] = None
                 _forget(changes, key)
         results.append(None)
     return draft.desired(), results, changes
@@ -168,6 +171,8 @@ def _note(
             changes.zeroed.append(zeroed)
         case AddLocalAddress(service=key) | DeleteLocalAddress(service=key):
             changes.services[key] = None
+        case Clear() | SetTimeouts() | SetSettings():
+            pass  # no services; or those that there were, which ``fold`` notes
         case _:
             changes.everything = True
 
@@ -180,5 +185,4 @@ def _forget(changes: Changes, key: ServiceKey) -> None:
 
 
 def _numbers(services: Mapping[ServiceKey, Entry], key: ServiceKey) -> tuple[int, int]:
-    listed = servers((), (each.weight for each in services[key][1]))
-    return listed.gcd, listed.max_weight
+    return wrr.numbers([each.weight for each in services[key][1]])

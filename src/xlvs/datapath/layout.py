@@ -38,6 +38,11 @@ class _Field(NamedTuple):
     decode: Callable[[Any], Any] | None
 
 
+def _plain(code: str) -> _Field:
+    """One value, taken as it is."""
+    return _Field(code, 1, None, None)
+
+
 @dataclass(frozen=True)
 class Codec(Generic[R]):
     """Packs and unpacks one record type. ``offsets`` in bytes, by field name."""
@@ -46,31 +51,33 @@ class Codec(Generic[R]):
     size: int
     offsets: Mapping[str, int]
     _struct: struct.Struct
-    _fields: tuple[_Field, ...]
+    _special: tuple[tuple[int, _Field], ...]
+    """Fields that are more than a value of the struct module, by their place; few are."""
 
     def pack(self, record: R) -> bytes:
         """The record's bytes. Raises struct.error for a number that does not fit."""
-        flat: list[Any] = []
-        for field, value in zip(self._fields, record, strict=True):
-            converted = value if field.encode is None else field.encode(value)
-            if field.width == 1:
-                flat.append(converted)
+        if not self._special:
+            return self._struct.pack(*record)
+        flat = list(record)
+        for place, (_, width, encode, _) in reversed(self._special):
+            value = flat[place]
+            converted = value if encode is None else encode(value)
+            if width == 1:
+                flat[place] = converted
             else:
-                flat.extend(converted)
+                flat[place : place + 1] = converted
         return self._struct.pack(*flat)
 
     def unpack(self, data: bytes | memoryview, offset: int = 0) -> R:
         """The record at ``offset``."""
-        flat = self._struct.unpack_from(data, offset)
-        values: list[Any] = []
-        at = 0
-        for field in self._fields:
-            if field.width == 1:
-                value: Any = flat[at]
+        values = list(self._struct.unpack_from(data, offset))
+        for place, (_, width, _, decode) in self._special:
+            if width == 1:
+                value = values[place]
             else:
-                value = flat[at : at + field.width]
-            at += field.width
-            values.append(value if field.decode is None else field.decode(value))
+                value = tuple(values[place : place + width])
+                values[place : place + width] = (value,)
+            values[place] = value if decode is None else decode(value)
         return self.record(*values)
 
 
@@ -175,7 +182,8 @@ class Layout:
             msg = f"struct {name} is {found.size} bytes in C, {compiled.size} as read here"
             raise LayoutError(msg)
         offsets = {m.name: m.bit_offset // 8 for m in found.members}
-        return Codec(record, found.size, offsets, compiled, tuple(fields))
+        special = tuple((i, f) for i, f in enumerate(fields) if f != _plain(f.code))
+        return Codec(record, found.size, offsets, compiled, special)
 
     def _field(self, owner: str, member: Member, hint: object) -> _Field:
         if member.bit_size:
@@ -195,7 +203,7 @@ class Layout:
             case Kind.INT | Kind.ENUM | Kind.ENUM64 if found.size in _CODES:
                 return hint is int, _number(found, typedef)
             case Kind.STRUCT if found.name == _ADDRESS:
-                return hint is bytes, _Field(f"{found.size}s", 1, None, None)
+                return hint is bytes, _plain(f"{found.size}s")
             case Kind.STRUCT:
                 nested = self.codec(cast("type[tuple[Any, ...]]", hint))
                 fits = records.STRUCTS.get(cast("Any", hint)) == found.name
@@ -208,7 +216,7 @@ class Layout:
     def _convert_array(self, found: Type, hint: object) -> tuple[bool, _Field | None]:
         element, typedef = self._btf.resolve(found.ref)
         if element.kind is Kind.INT and element.size == 1:
-            return hint is bytes, _Field(f"{found.count}s", 1, None, None)
+            return hint is bytes, _plain(f"{found.count}s")
         if element.kind is Kind.INT and typedef not in _BIG_ENDIAN:
             code = f"{found.count}{_CODES[element.size]}"
             return hint == tuple[int, ...], _Field(code, found.count, None, None)
@@ -260,7 +268,7 @@ def _number(found: Type, typedef: str) -> _Field:
 
         return _Field(f"{size}s", 1, encode, decode)
     code = _CODES[found.size]
-    return _Field(code.lower() if found.signed else code, 1, None, None)
+    return _plain(code.lower() if found.signed else code)
 
 
 def _complain(name: str, in_c: list[str], in_python: list[str]) -> None:

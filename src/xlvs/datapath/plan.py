@@ -8,7 +8,7 @@ step says which packet another order would misroute.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import compress
+from itertools import compress, starmap
 from operator import ne
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ from xlvs.datapath.writes import (
     WriteSlots,
 )
 from xlvs.model.copied import copied
+from xlvs.schedulers import wrr
 
 IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
@@ -352,10 +353,13 @@ class _Plan:
             yield PutService(id_, _hidden(self._there.services[id_]))
 
     def _keys_added(self) -> Iterator[Write]:
-        for key, id_ in self._want.keys.items():
-            if self._there.keys.get(key) != id_:
-                yield PutService(id_, self._want.services[id_])
-                yield PutKey(key, id_)
+        added = [
+            (key, id_) for key, id_ in self._want.keys.items() if self._there.keys.get(key) != id_
+        ]
+        # All of one kind, then all of the other: so they go to the maps in few calls.
+        for _, id_ in added:
+            yield PutService(id_, self._want.services[id_])
+        yield from starmap(PutKey, added)
 
     def _cleared(self) -> Iterator[Write]:
         for id_ in self._new:
@@ -374,9 +378,9 @@ class _Plan:
                 yield ClearDestination(id_, load=False)
 
     def _destinations(self, *, available: bool) -> Iterator[Write]:
+        there, wanted = self._there.destinations, _AVAILABLE if available else 0
         for id_, destination in self._want.destinations.items():
-            now = _available(destination.flags) is available
-            if now and self._there.destinations.get(id_) != destination:
+            if destination.flags & _AVAILABLE == wanted and there.get(id_) != destination:
                 yield PutDestination(id_, destination)
 
     def _real_servers(self, *, there: bool) -> Iterator[Write]:
@@ -424,8 +428,14 @@ class _Plan:
             yield PutService(id_, Service())
 
     def _lists(self) -> Iterator[Write]:
-        for id_ in self._there.servers.keys() | self._want.servers.keys():
-            yield from self._list(id_)
+        writes = [
+            write
+            for id_ in self._there.servers.keys() | self._want.servers.keys()
+            for write in self._list(id_)
+        ]
+        # No packet reads a list before its commit, so all of them may be written first.
+        yield from (write for write in writes if isinstance(write, WriteList))
+        yield from (write for write in writes if not isinstance(write, WriteList))
 
     def _list(self, id_: int) -> Iterator[Write]:
         old = self._there.servers.get(id_, Servers())
@@ -443,8 +453,8 @@ class _Plan:
         last = (new.gcd, new.max_weight)
         if not steps or steps[-1] != last:
             steps.append(last)
-        if scheduler != Scheduler.WRR:
-            del steps[:-1]  # only wrr remembers the way
+        # Only wrr remembers the way.
+        steps = wrr.telling(steps, begins=reset) if scheduler == Scheduler.WRR else steps[-1:]
         region, _ = self._have.regions.get(id_, (NOWHERE, NOWHERE))
         if old.ids != new.ids:
             region = self._shared.space.take(len(new.ids))
