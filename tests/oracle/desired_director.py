@@ -14,7 +14,7 @@ from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
 from xlvs.wire import messages
-from xlvs.wire.messages import ConnectionView, DestinationView, ErrorBody, ServiceView
+from xlvs.wire.messages import ConnectionView, DestinationLine, ErrorBody, ServiceLine
 
 NOTHING = messages.Counters()
 SLOW = messages.Rates()
@@ -62,29 +62,18 @@ class DesiredDirector:
         self.desired = desired
         return results
 
-    def services(self) -> messages.ServiceList:
-        """Everything, without counters."""
-        return messages.ServiceList(
+    def listing(self, numbers: messages.Numbers = "") -> messages.Listing:
+        """Everything, with counters that say nothing."""
+        del numbers
+        return messages.Listing(
             services=[
-                ServiceView(
+                ServiceLine(
                     service=service,
                     destinations=[
-                        DestinationView(
-                            destination=each,
-                            active=0,
-                            inactive=0,
-                            persistent=0,
-                            stats=NOTHING,
-                            live=NOTHING,
-                            rates=SLOW,
-                            next_hop="",
-                        )
-                        for each in destinations
+                        DestinationLine(each, stats=NOTHING, rates=SLOW) for each in destinations
                     ],
                     stats=NOTHING,
-                    live=NOTHING,
                     rates=SLOW,
-                    remarks=[],
                 )
                 for service, destinations in self.desired.services.values()
             ],

@@ -14,7 +14,7 @@ import pytest
 
 from xlvs.cli.ipvsadm import sorting
 from xlvs.model.service import Protocol
-from xlvs.wire.messages import ConnectionView, Counters, ServiceList
+from xlvs.wire.messages import ConnectionView, Counters, Listing, Numbers
 
 from .command_lines import DIFFERENT, Record, check, interfaces, names, records
 from .desired_director import DesiredDirector, Run
@@ -46,7 +46,7 @@ def test_sort_order_from_the_recorded_order() -> None:
         assert Run(director, record["argv"]).status == 0
     unsorted = recorded[30]["stdout"].splitlines()[3:]
     listed = Run(director, ["-Ln", "--nosort"]).out.splitlines()[3:]
-    by_line = dict(zip(listed, director.services().services, strict=True))
+    by_line = dict(zip(listed, director.listing().services, strict=True))
     ordered = [by_line[line] for line in unsorted]
     lines = {id(view): line for line, view in by_line.items()}
     assert [lines[id(view)] for view in sorting.services(ordered)] == (
@@ -97,9 +97,9 @@ class TrafficDirector(DesiredDirector):
             else [_connection(line) for line in lines[2:]]
         )
 
-    def services(self) -> ServiceList:
+    def listing(self, numbers: Numbers = "") -> Listing:
         """With counters."""
-        plain = super().services()
+        plain = super().listing(numbers)
         if not self._connected:
             return plain
         services = []
@@ -119,10 +119,12 @@ class TrafficDirector(DesiredDirector):
                 )
             services.append(
                 msgspec.structs.replace(
-                    view, destinations=destinations, stats=_sum(d.stats for d in destinations)
+                    view,
+                    destinations=destinations,
+                    stats=_sum(d.stats for d in destinations if d.stats),
                 )
             )
-        return ServiceList(services=services, table_size=plain.table_size)
+        return plain._replace(services=services)
 
 
 def _sum(counters: Iterable[Counters]) -> Counters:

@@ -18,6 +18,7 @@ from xlvs.wire.messages import ErrorBody
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
+LINES = "application/x-ndjson"
 
 _REFUSED = 422
 _FAILED = 500

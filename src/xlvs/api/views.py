@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
-from xlvs.api import following, problems
+from xlvs.api import following, listing, problems
 from xlvs.datapath import support
 from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import LOCAL_PORT_WORDS, DestinationLoad, Stats
+from xlvs.datapath.records import LOCAL_PORT_WORDS
 from xlvs.engine.counting import total, total_rates
 from xlvs.io.director import Director
 from xlvs.model import settings
-from xlvs.model.mark import marked
-from xlvs.model.service import Destination, ServiceKey
+from xlvs.model.service import ServiceKey
 from xlvs.wire.following import FileView, SyncView
 from xlvs.wire.messages import (
-    DestinationView,
     DrainList,
     DrainView,
     InterfaceView,
@@ -55,69 +54,19 @@ class Facts(NamedTuple):
 
 def service_list(director: Director) -> ServiceList:
     """Services and destinations with their counters."""
-    views = service_views(director, tuple(director.rotated.services))
-    size = max(director.port.connections_size // IPVS_TABLE_RATIO, 1)
-    return ServiceList(services=views, table_size=size)
+    services = list(chain.from_iterable(listing.views(director)))
+    return ServiceList(services=services, table_size=table_size(director))
 
 
 def service_view(director: Director, key: ServiceKey) -> ServiceView:
     """One service with its counters."""
-    (view,) = service_views(director, (key,))
+    ((view,),) = listing.views(director, (key,))
     return view
 
 
-def service_views(director: Director, keys: Collection[ServiceKey]) -> list[ServiceView]:
-    """These services with their counters."""
-    effective, port = director.effective, director.port
-    ids = [id_ for key in keys for id_ in effective.destination_ids[key]]
-    service_stats = port.service_stats([effective.service_ids[key] for key in keys])
-    numbers = _Numbers(port.destination_stats(ids), port.load(ids))
-    by_rules = marked(director.desired.marks)
-    views = []
-    for key in keys:
-        service, destinations = director.rotated.services[key]
-        id_ = effective.service_ids[key]
-        _, asked = director.desired.services[key]
-        stats, live, rates = director.ledger.service(id_, service_stats[id_])
-        views.append(
-            ServiceView(
-                service=service,
-                destinations=[
-                    _destination(director, numbers, destination, destination_id)
-                    for destination, destination_id in zip(
-                        destinations, effective.destination_ids[key], strict=True
-                    )
-                ],
-                stats=stats,
-                live=live,
-                rates=rates,
-                remarks=support.remarks(service, destinations, by_rules),
-                asked=None if asked is destinations else list(asked),
-            )
-        )
-    return views
-
-
-class _Numbers(NamedTuple):
-    stats: dict[int, Stats]
-    load: dict[int, DestinationLoad]
-
-
-def _destination(
-    director: Director, numbers: _Numbers, destination: Destination, id_: int
-) -> DestinationView:
-    stats, live, rates = director.ledger.destination(id_, numbers.stats[id_])
-    load = numbers.load[id_]
-    return DestinationView(
-        destination=destination,
-        active=load.active,
-        inactive=load.inactive,
-        persistent=load.persistent,
-        stats=stats,
-        live=live,
-        rates=rates,
-        next_hop=director.effective.ways[destination.key.address].words,
-    )
+def table_size(director: Director) -> int:
+    """The number that IPVS prints as ``size=``."""
+    return max(director.port.connections_size // IPVS_TABLE_RATIO, 1)
 
 
 def drain_list(director: Director) -> DrainList:

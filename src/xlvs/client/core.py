@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -22,6 +23,10 @@ from xlvs.wire.messages import (
     EditRequest,
     EditResponse,
     ErrorBody,
+    Listing,
+    ListingHead,
+    Numbers,
+    ServiceLine,
     ServiceList,
     SyncDaemons,
     Timeouts,
@@ -105,6 +110,16 @@ class Core:
     def services(self) -> ServiceList:
         """Services and destinations with their counters."""
         return self.get("/v1/services", ServiceList)
+
+    def listing(self, numbers: Numbers = "") -> Listing:
+        """Services and destinations as ``ipvsadm`` lists them, with those counters."""
+        blocks = self.blocks(f"/v1/listing?numbers={numbers}")
+        first, _, rest = next(blocks, b"").partition(b"\n")
+        head = self.decode(first, ListingHead)
+        services: list[ServiceLine] = []
+        for block in chain((rest,), blocks):
+            services += self._decode_lines(block, ServiceLine)
+        return Listing(head.table_size, services)
 
     def timeouts(self) -> Timeouts:
         """Time-outs in effect."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
@@ -56,7 +57,7 @@ _TIMEOUTS = {
 FLAGS_MAX = 7
 """The scheduler's three flags."""
 
-_IPV6 = 6
+_IPV4, _IPV6 = 4, 6
 
 _NO_UNICAST = frozenset(map(IPv4Address, (0, 0x7FFFFFFF, 0xFFFFFFFF)))
 """0.0.0.0, 127.255.255.255, 255.255.255.255: broadcast on every machine."""
@@ -196,21 +197,24 @@ def _is_mask(text: str, version: int) -> bool:
 
 def check_unicast(address: Address, is_broadcast: Callable[[Address], bool]) -> None:
     """Raises Problem for an address that no real server can have."""
-    if isinstance(address, IPv4Address):
-        unicast = not (address in _NO_UNICAST or address.is_multicast or is_broadcast(address))
-    else:
-        unicast = not (
-            address.is_multicast
-            or address.is_unspecified
-            or address.is_link_local
-            or address.ipv4_mapped
-        )
-    if not unicast:
+    if not _is_unicast(address) or (address.version == _IPV4 and is_broadcast(address)):
         raise Problem(
             Code.INVALID,
             f"{address} cannot be a real server: it is no unicast address",
             "/destination/key/address",
         )
+
+
+@lru_cache(1 << 16)
+def _is_unicast(address: Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return not (address in _NO_UNICAST or address.is_multicast)
+    return not (
+        address.is_multicast
+        or address.is_unspecified
+        or address.is_link_local
+        or address.ipv4_mapped
+    )
 
 
 def settled(service: Service, wanted: Destination) -> Destination:

@@ -2,6 +2,9 @@
 """What an operator wants: virtual services and their destinations, as frozen values.
 
 Words and ranges are IPVS's (``include/uapi/linux/ip_vs.h``, ipvsadm 1.31).
+
+There may be a hundred thousand of them, and none leads back to itself: so the garbage
+collector passes over them (``gc=False``).
 """
 
 from __future__ import annotations
@@ -25,20 +28,17 @@ if TYPE_CHECKING:
     Network = IPv4Network | IPv6Network
     Interface = IPv4Interface | IPv6Interface
 else:
+    # One class, because msgspec refuses unions of foreign types; the one that both derive from,
+    # because msgspec looks at each of a hundred thousand, and an ABC takes its time.
+    from ipaddress import _BaseAddress as Address
 
-    class Address(ABC):  # noqa: B024  # its members are registered below
-        """Either of the two. One class, because msgspec refuses unions of foreign types."""
-
-    Address.register(IPv4Address)
-    Address.register(IPv6Address)
-
-    class Network(ABC):  # noqa: B024  # as Address
+    class Network(ABC):  # noqa: B024  # its members are registered below
         """Either of the two."""
 
     Network.register(IPv4Network)
     Network.register(IPv6Network)
 
-    class Interface(ABC):  # noqa: B024  # as Address
+    class Interface(ABC):  # noqa: B024  # as Network
         """An address with its prefix, either of the two."""
 
     Interface.register(IPv4Interface)
@@ -79,7 +79,13 @@ class Family(StrEnum):
 
 
 class ServiceKey(
-    msgspec.Struct, frozen=True, order=False, kw_only=True, forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    order=False,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    gc=False,
+    cache_hash=True,
 ):
     """Identity of a virtual service, as the kernel's.
 
@@ -94,7 +100,9 @@ class ServiceKey(
     family: Family = Family.INET
 
 
-class ServiceTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ServiceTimeouts(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False
+):
     """Seconds of ESTABLISHED, FIN_WAIT and UDP for one service; 0: the director's (``--set``)."""
 
     tcp: int = 0
@@ -105,7 +113,7 @@ class ServiceTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 NO_TIMEOUTS = ServiceTimeouts()
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A virtual service without its destinations.
 
     ``persistence_timeout`` in seconds, 0: not persistent. ``netmask``: IPv4 mask
@@ -127,14 +135,16 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeouts: ServiceTimeouts = NO_TIMEOUTS
 
 
-class DestinationKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DestinationKey(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False
+):
     """Identity of a destination within its service."""
 
     address: Address
     port: int
 
 
-class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A real server of one service. ``weight`` 0..65535 (kernel: up to 2**31-1).
 
     ``weight_before``: what a weight of 0 was before, else 0. An edit to 0 need not say

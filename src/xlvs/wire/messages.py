@@ -7,7 +7,7 @@ What can be configured is in ``xlvs.wire.resources``; which endpoint takes and g
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -49,7 +49,7 @@ class EditResponse(msgspec.Struct, frozen=True, kw_only=True):
     results: list[ErrorBody | None]
 
 
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
+class Counters(msgspec.Struct, frozen=True, gc=False):
     """Totals since creation or the last zeroing; bytes are IP bytes."""
 
     connections: int = 0
@@ -59,7 +59,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     out_bytes: int = 0
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+class Rates(msgspec.Struct, frozen=True, gc=False):
     """IPVS's estimator: every 2 s a quarter of the difference; per second, whole numbers."""
 
     connections: int = 0
@@ -69,7 +69,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     out_bytes: int = 0
 
 
-class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
+class DestinationView(msgspec.Struct, frozen=True, gc=False):
     """A destination with its numbers.
 
     ``stats`` is what IPVS would show (as of the estimator's last run, at most 2 s
@@ -96,6 +96,49 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     remarks: list[str]  # what the data path does not do for this service, in words
     asked: list[Destination] | None = None  # newest first; None: all are in rotation as asked
+
+
+Numbers = Literal["", "stats", "rates"]
+
+
+class ListingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which counters a listing is to have: none, ``stats`` or ``rates``."""
+
+    numbers: Numbers = ""
+
+
+class ListingHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a listing."""
+
+    table_size: int
+
+
+class DestinationLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A destination in a listing; numbers as in ``DestinationView``, if asked for."""
+
+    destination: Destination
+    active: int = 0
+    inactive: int = 0
+    persistent: int = 0
+    stats: Counters | None = None
+    rates: Rates | None = None
+
+
+class ServiceLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A service in a listing; as ``ServiceView``."""
+
+    service: Service
+    destinations: list[DestinationLine]
+    stats: Counters | None = None
+    rates: Rates | None = None
+    asked: list[Destination] | None = None
+
+
+class Listing(NamedTuple):
+    """All that a listing says."""
+
+    table_size: int
+    services: list[ServiceLine]
 
 
 class ServiceList(msgspec.Struct, frozen=True, kw_only=True):

@@ -223,7 +223,7 @@ def test_services_with_their_numbers(served):
         world.port.counted_destinations[0] = Stats(5, 50, 40, 5000, 4000)
         world.port.connected[0] = DestinationLoad(active=3, inactive=2)
         before = ask("GET", "/v1/services")[1]
-        world.director.estimate()
+        list(world.director.estimate())
         after = ask("GET", "/v1/services")[1]
         ask("POST", "/v1/edits", {"edits": [{"op": "counters.zero"}]})
         return before, after, ask("GET", "/v1/services")[1]
@@ -243,6 +243,24 @@ def test_services_with_their_numbers(served):
     assert shown["stats"] == shown["live"] == dict.fromkeys(shown["live"], 0)
     assert shown["rates"] == dict.fromkeys(shown["rates"], 0)
     assert world.saved[-1].service_baselines[0].in_packets == 50
+
+
+def test_a_listing_is_a_line_for_each_service_after_its_head(served):
+    def conversation(ask):
+        ask("POST", "/v1/edits", {"edits": [service(), destination(1)]})
+        served.world.port.connected[0] = DestinationLoad(active=3)
+        return ask("GET", "/v1/listing?numbers=rates"), ask("GET", "/v1/listing?numbers=all")
+
+    (status, lines), (refused, why) = served.talk(conversation)
+    assert status == 200
+    head, one = map(json.loads, lines.splitlines())
+    assert head == {"table_size": 1024 // 64}
+    (listed,) = one["destinations"]
+    assert listed["active"] == 3
+    assert listed["rates"] == dict.fromkeys(listed["rates"], 0)
+    assert "stats" not in listed
+    assert refused == 400
+    assert "numbers" in why["message"]
 
 
 def test_remarks_name_what_the_data_path_does_not_do(served):
@@ -318,11 +336,11 @@ def test_status_tells_all(served):
 
 def test_expiry_that_stands_still_is_told(served, monkeypatch):
     director = served.world.director
-    director.estimate()
-    director.estimate()
+    list(director.estimate())
+    list(director.estimate())
     assert not director.expiry_stands_still
     monkeypatch.setattr(served.world.port, "table", lambda: TableUse(sweeps=2))
-    director.estimate()
+    list(director.estimate())
     problems = served.talk(lambda ask: ask("GET", "/v1/status"))[1]["problems"]
     assert any("connections do not expire" in problem for problem in problems)
 

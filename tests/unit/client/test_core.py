@@ -83,6 +83,25 @@ def test_connections_stream(saying: Say) -> None:
     assert [each.expires for each in found] == [9, 9, 9]
 
 
+SERVICE = b'{"service":{"key":{"protocol":"fwm","fwmark":7}},"destinations":[]}\n'
+
+
+def test_a_listing_streams(saying: Say) -> None:
+    found = saying(chunked(b'{"table_size":4096}\n' + SERVICE[:9], SERVICE[9:] + SERVICE)).listing()
+    assert found.table_size == 4096
+    assert [each.service.key.fwmark for each in found.services] == [7, 7]
+
+
+def test_a_listing_of_nothing(saying: Say) -> None:
+    assert saying(chunked(b'{"table_size":64}\n')).listing() == (64, [])
+
+
+@pytest.mark.parametrize("answer", [chunked(), chunked(SERVICE), chunked(SERVICE)[:-9]])
+def test_a_listing_without_a_head_or_an_end(saying: Say, answer: bytes) -> None:
+    with pytest.raises(Problem, match="xlvsd"):
+        saying(answer).listing()
+
+
 def test_a_refusal_is_a_problem(saying: Say) -> None:
     body = b'{"code":"service_exists","message":"Service already exists","where":"/edits/0"}'
     with pytest.raises(Problem) as caught:

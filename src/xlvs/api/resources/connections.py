@@ -13,7 +13,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from xlvs.api.answers import json
+from xlvs.api.answers import LINES, json
 from xlvs.api.backend import Backend
 from xlvs.api.endpoint import Endpoint
 from xlvs.datapath.addresses import text, unpacked
@@ -38,8 +38,6 @@ from xlvs.wire.endpoint import service_name
 from xlvs.wire.filtering import connection_filter, refuse_empty
 from xlvs.wire.messages import ConnectionView
 from xlvs.wire.words import host_port
-
-LINES = "application/x-ndjson"
 
 _HEX = 16
 _CURSOR_DIGITS = 12

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Virtual services and their real servers.
 
+All of them are sent a part at a time: there may be ten thousand.
 ``/v1/services/{protocol}/{name}`` is one of them, as ``xlvs.wire.endpoint`` spells it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from xlvs.api import answers, views
+from xlvs.api import answers, listing, views
+from xlvs.api.answers import JSON, LINES
 from xlvs.api.backend import Backend
 from xlvs.api.endpoint import MERGE_PATCH, Endpoint
 from xlvs.api.preconditions import tagged
@@ -26,7 +29,13 @@ from xlvs.model.problem import Code, Problem
 from xlvs.model.service import ServiceKey
 from xlvs.wire import codec
 from xlvs.wire.endpoint import service_key
-from xlvs.wire.messages import ServiceList, ServiceView
+from xlvs.wire.messages import (
+    ListingHead,
+    ListingQuery,
+    ServiceLine,
+    ServiceList,
+    ServiceView,
+)
 from xlvs.wire.resources import ConfiguredService
 
 PATH = "/v1/services/{protocol}/{name}"
@@ -51,7 +60,34 @@ def configured(desired: Desired, key: ServiceKey) -> ConfiguredService | None:
 
 async def services(backend: Backend, _request: Request) -> Response:
     """Services, destinations, counters."""
-    return answers.json(views.service_list(backend.director))
+    director = backend.director
+    nothing = codec.encode(ServiceList(services=[], table_size=views.table_size(director)))
+    head, brackets, foot = nothing.partition(b"[]")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield head + brackets[:1]
+        comma = b""
+        for part in listing.views(director):
+            yield comma + codec.encode(part)[1:-1]
+            comma = b","
+            await asyncio.sleep(0)
+        yield brackets[1:] + foot
+
+    return StreamingResponse(pieces(), media_type=JSON)
+
+
+async def lines(backend: Backend, request: Request) -> Response:
+    """Services, one line each, after a line that is a ListingHead."""
+    director = backend.director
+    wanted = msgspec.convert(dict(request.query_params), ListingQuery)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield codec.encode_lines([ListingHead(table_size=views.table_size(director))])
+        for part in listing.lines(director, wanted.numbers):
+            yield codec.encode_lines(part)
+            await asyncio.sleep(0)
+
+    return StreamingResponse(pieces(), media_type=LINES)
 
 
 async def service(backend: Backend, request: Request) -> Response:
@@ -127,6 +163,7 @@ async def _write(
 
 ENDPOINTS = (
     Endpoint("GET", "/v1/services", services, answer=ServiceList),
+    Endpoint("GET", "/v1/listing", lines, answer=ServiceLine, query=ListingQuery, media_type=LINES),
     Endpoint("GET", PATH, service, answer=ConfiguredService, tagged=True),
     Endpoint(
         "PUT",

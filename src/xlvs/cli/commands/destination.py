@@ -133,7 +133,7 @@ def _named(args: argparse.Namespace, client: Client) -> tuple[ServiceKey, Destin
 
 def _marked(client: Client, fwmark: int, server: DestinationKey) -> ServiceKey:
     """The mark's service, of IPv4 or IPv6, that has the real server."""
-    services = [v for v in client.services().services if v.service.key.fwmark == fwmark]
+    services = [v for v in client.listing().services if v.service.key.fwmark == fwmark]
     for view in services:
         if any(each.destination.key == server for each in view.destinations):
             return view.service.key
@@ -154,7 +154,7 @@ def _undrain(client: Client, service: ServiceKey, server: DestinationKey) -> int
 
 def _weight(client: Client, service: ServiceKey, server: DestinationKey) -> int | None:
     """The weight now; None: there is no such destination."""
-    for view in client.services().services:
+    for view in client.listing().services:
         for each in view.destinations:
             if view.service.key == service and each.destination.key == server:
                 return each.destination.weight

@@ -13,10 +13,11 @@ _BLANKS = str.maketrans("\t\r", "  ")
 
 def words_of_lines(text: str) -> Iterator[list[str]]:
     """The words of each line that has any, without the program's name before them."""
-    for line in text.split("\n"):
-        plain = line.translate(_BLANKS)
-        # A NUL ends a word for C, whatever follows up to the next blank.
-        words = [word.partition("\0")[0] for word in plain.split(" ") if word]
+    plain = text.translate(_BLANKS)
+    for line in plain.split("\n"):
+        words = list(filter(None, line.split(" ")))
+        if "\0" in line:  # it ends a word for C, whatever follows up to the next blank
+            words = [word.partition("\0")[0] for word in words]
         while words and words[0] == PROGRAM:
             del words[0]
         if words:

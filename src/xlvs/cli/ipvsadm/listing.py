@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,8 +11,9 @@ from xlvs.cli.ipvsadm import sorting, text
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.model.service import Service
 from xlvs.model.syncing import GROUP, Roles, SyncRole
-from xlvs.wire.messages import Counters, DestinationView, Rates, ServiceView
+from xlvs.wire.messages import Counters, DestinationLine, Numbers, Rates, ServiceLine
 
+_NOTHING = Counters()
 _NAME_WIDTH = 28
 _SERVER_HEAD = "  -> RemoteAddress:Port"
 
@@ -39,7 +40,7 @@ def version_line(table_size: int) -> str:
     return f"IP Virtual Server version 1.2.1 (size={table_size})\n"
 
 
-def listing(services: Sequence[ServiceView], style: Style) -> Iterator[str]:
+def listing(services: Sequence[ServiceLine], style: Style) -> Iterator[str]:
     """The lines of a listing, from the heads on."""
     yield _head(style.kind)
     for view in sorting.services(services) if style.sort else services:
@@ -65,11 +66,14 @@ def _head(kind: str) -> str:
     )
 
 
+NUMBERS: Mapping[str, Numbers] = {"stats": "stats", "rate": "rates"}
+"""Kinds of listings and the counters that they show; others show none."""
+
 _COUNTERS = ("Conns", "InPkts", "OutPkts", "InBytes", "OutBytes")
 _RATES = ("CPS", "InPPS", "OutPPS", "InBPS", "OutBPS")
 
 
-def _service_line(view: ServiceView, style: Style) -> str:
+def _service_line(view: ServiceLine, style: Style) -> str:
     service = view.service
     title = _title(service, style.names)
     if style.kind == "stats":
@@ -111,7 +115,7 @@ def _properties(service: Service) -> str:
     return "".join(f" {word}" for word in words)
 
 
-def _server_line(service: Service, view: DestinationView, style: Style) -> str:
+def _server_line(service: Service, view: DestinationLine, style: Style) -> str:
     server = view.destination
     name = text.endpoint(server.key.address, server.key.port, service.key.protocol, style.names)
     begin = f"  -> {_cut(name):<28}"
@@ -120,18 +124,19 @@ def _server_line(service: Service, view: DestinationView, style: Style) -> str:
     if style.kind == "rate":
         return f"{begin}{_counts(view.rates, exact=style.exact)}\n"
     connections = f"{view.active:<10} {view.inactive:<10}\n"
+    if not style.kind:
+        return f"{begin} {text.FORWARD[server.method]:<7} {server.weight:<6} {connections}"
     if style.kind == "thresholds":
         limits = f"{server.upper_threshold:<10} {server.lower_threshold:<10}"
         return f"{begin} {limits} {connections}"
     if style.kind == "persistent-conn":
         return f"{begin} {server.weight:<9} {view.persistent:<11} {connections}"
-    forward = f"{text.FORWARD[server.method]:<7}"
-    if style.kind == "tun-info":
-        forward += f" {text.tunnel_info(server):<13}"
+    forward = f"{text.FORWARD[server.method]:<7} {text.tunnel_info(server):<13}"
     return f"{begin} {forward} {server.weight:<6} {connections}"
 
 
-def _counts(values: Counters | Rates, *, exact: bool) -> str:
+def _counts(values: Counters | Rates | None, *, exact: bool) -> str:
+    values = values or _NOTHING
     return "".join(
         text.count(value, exact=exact)
         for value in (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -36,6 +37,7 @@ def restore_main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(work: Callable[[Program], int]) -> int:
+    gc.disable()  # it ends soon, and nothing that it makes leads back to itself
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Words of any bytes come back out as they came in.

@@ -13,6 +13,9 @@ from xlvs.model.service import Address
 class Names(Protocol):
     """A resolver. None: there is no such name, or the address has none."""
 
+    def __hash__(self) -> int:
+        """It is itself: what it was asked once is remembered."""
+
     def address(self, host: str) -> IPv4Address | None:
         """The first IPv4 address of a host: ipvsadm looks for no others."""
 

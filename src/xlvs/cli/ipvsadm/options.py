@@ -128,6 +128,8 @@ OPTIONS = (
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 _BY_LETTER = {option.letter: option for option in OPTIONS if option.letter}
+_BY_WORD = {f"-{letter}": option for letter, option in _BY_LETTER.items()}
+"""Letters by themselves: nearly all words of saved rules."""
 
 UNKNOWN = "unknown option"
 MISSING = "missing argument"
@@ -165,6 +167,9 @@ class Words:
                 return None
             word = self._words[self._next]
             self._next += 1
+            plain = None if self._only_rest else _BY_WORD.get(word)
+            if plain is not None:
+                return self._with_value(plain, None)
             if self._only_rest or not word.startswith("-") or word == "-":
                 self.rest.append(word)
             elif word == "--":

@@ -26,8 +26,9 @@ from xlvs.model.problem import Problem
 from xlvs.wire.messages import (
     ConnectionView,
     ErrorBody,
-    ServiceList,
-    ServiceView,
+    Listing,
+    Numbers,
+    ServiceLine,
     SyncDaemons,
     Timeouts,
 )
@@ -41,8 +42,8 @@ class Director(Protocol):
     ) -> list[ErrorBody | None]:
         """Make edits."""
 
-    def services(self) -> ServiceList:
-        """Services with counters."""
+    def listing(self, numbers: Numbers = "") -> Listing:
+        """Services, with those counters."""
 
     def timeouts(self) -> Timeouts:
         """Time-outs."""
@@ -175,7 +176,7 @@ class Program:
                 self._write((usage.VERSION,))
                 raise Fatal("", 0)
             case Verb.SAVE:
-                self._write(saving.saved(self._director.services().services, names))
+                self._write(saving.saved(self._director.listing().services, names))
             case Verb.LIST:
                 self._list(request, names)
             case Verb.LIST_LOCAL_ADDRESSES:
@@ -198,7 +199,7 @@ class Program:
                 exact="exact" in given,
                 sort="nosort" not in given,
             )
-            everything = self._director.services()
+            everything = self._director.listing(listing.NUMBERS.get(style.kind, ""))
             if "service-address" in given:
                 shown = self._named(request, everything)
             else:
@@ -207,7 +208,7 @@ class Program:
             self._write(listing.listing(shown, style))
 
     def _list_local_addresses(self, request: Request) -> None:
-        everything = self._director.services()
+        everything = self._director.listing()
         named = "service-address" in request.given
         shown = self._named(request, everything) if named else everything.services
         names = None if "numeric" in request.given else self._names
@@ -215,7 +216,7 @@ class Program:
             addresses = map(address_text, view.service.local_addresses)
             self._write(listing.local_addresses(view.service, addresses, names))
 
-    def _named(self, request: Request, everything: ServiceList) -> list[ServiceView]:
+    def _named(self, request: Request, everything: Listing) -> list[ServiceLine]:
         wanted = key(request)
         found = [view for view in everything.services if view.service.key == wanted]
         if not found:

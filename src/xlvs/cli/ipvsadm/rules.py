@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from xlvs.cli.ipvsadm.errors import Fatal
@@ -109,6 +110,7 @@ TUNNELS: Mapping[str, Rule] = {
 TUNNEL_OPTIONS = frozenset(("tun-type", "tun-port", *_CHECKSUMS.split()))
 
 
+@cache
 def check_command(verb: Verb, given: frozenset[str]) -> None:
     """Raises Fatal if the options do not fit the command, or not each other."""
     _check(COMMANDS[verb], given, f"'{verb.value}' command")

@@ -9,7 +9,7 @@ from xlvs.cli.ipvsadm import sorting, text
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.values import address_text
 from xlvs.model.service import Destination, Method, Protocol, Service
-from xlvs.wire.messages import ServiceView
+from xlvs.wire.messages import ServiceLine
 
 _PROTOCOL_OPTIONS = {
     Protocol.TCP: "-t",
@@ -18,7 +18,7 @@ _PROTOCOL_OPTIONS = {
 }
 
 
-def saved(services: Sequence[ServiceView], names: Names | None) -> Iterator[str]:
+def saved(services: Sequence[ServiceLine], names: Names | None) -> Iterator[str]:
     """The lines, in the order of listings. Thresholds are not saved: ipvsadm does not."""
     for view in sorting.services(services):
         name = _name(view.service, names)

@@ -10,10 +10,12 @@ sort, which halves the list and prefers the first half's entry unless the second
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
+from operator import itemgetter
 from typing import TypeVar
 
 from xlvs.model.service import Address, Destination, Family, Protocol
-from xlvs.wire.messages import DestinationView, ServiceView
+from xlvs.wire.messages import DestinationLine, ServiceLine
 
 T = TypeVar("T")
 
@@ -29,24 +31,24 @@ Key = tuple[int, int, int, tuple[int, ...], int]
 """Mark, IP version, protocol, 32-bit words of the address, port."""
 
 
-def services(listed: Sequence[ServiceView]) -> list[ServiceView]:
+def services(listed: Sequence[ServiceLine]) -> list[ServiceLine]:
     """Services as ``-L`` orders them."""
     return _sorted(listed, _service_key)
 
 
-def destinations(listed: Sequence[DestinationView]) -> list[DestinationView]:
+def destinations(listed: Sequence[DestinationLine]) -> list[DestinationLine]:
     """A service's destinations as ``-L`` orders them."""
     return _sorted(listed, lambda view: _destination_key(view.destination))
 
 
-def asked(view: ServiceView) -> list[Destination]:
+def asked(view: ServiceLine) -> list[Destination]:
     """The destinations that are asked for, in rotation or not, as ``-L`` orders them."""
     if view.asked is None:
         return [each.destination for each in destinations(view.destinations)]
     return _sorted(view.asked, _destination_key)
 
 
-def _service_key(view: ServiceView) -> Key:
+def _service_key(view: ServiceLine) -> Key:
     key = view.service.key
     if key.address is None:
         version = 6 if key.family is Family.INET6 else 4
@@ -62,27 +64,34 @@ def _destination_key(destination: Destination) -> Key:
 
 
 def _words(address: Address) -> tuple[int, ...]:
+    if isinstance(address, IPv4Address):
+        return (int(address),)
     packed = address.packed
     return tuple(int.from_bytes(packed[at : at + 4], "big") for at in range(0, len(packed), 4))
 
 
 def _sorted(listed: Sequence[T], key: Callable[[T], Key]) -> list[T]:
-    keyed = [(key(each), each) for each in listed]
-    if _is_plain([k for k, _ in keyed]):
-        keyed.sort(key=lambda pair: pair[0])
-        return [each for _, each in keyed]
-    return [each for _, each in _merge_sort(keyed)]
+    keys = [key(each) for each in listed]
+    keyed = list(zip(keys, listed, strict=True))
+    if _is_plain(keys):
+        keyed.sort(key=itemgetter(0))
+    else:
+        keyed = _merge_sort(keyed)
+    return [each for _, each in keyed]
 
 
 def _is_plain(keys: Sequence[Key]) -> bool:
     """Whether no difference wraps: then any way of sorting gives the same."""
+    if len({(k[0] >> 31, k[1], tuple([word >> 31 for word in k[3]])) for k in keys}) <= 1:
+        return True  # nearly always: all in one half of the circle
     if len({len(k[3]) for k in keys}) > 1 and any(not k[1] for k in keys):
         return False
-    columns: dict[tuple[int, int], list[int]] = {}
-    for mark, version, _, words, _ in keys:
-        for place, value in enumerate((mark, *words)):
-            columns.setdefault((version if place else 0, place), []).append(value)
-    return all(max(column) - min(column) < _HALF for column in columns.values())
+    rows: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+    for _, version, _, words, _ in keys:
+        rows.setdefault((version, len(words)), []).append(words)
+    columns = [column for alike in rows.values() for column in zip(*alike, strict=True)]
+    columns.append(tuple(k[0] for k in keys))
+    return all(max(column) - min(column) < _HALF for column in columns if column)
 
 
 def _merge_sort(pairs: list[tuple[Key, T]]) -> list[tuple[Key, T]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 from xlvs.cli.ipvsadm.arguments import SCHEDULER_FLAGS
 from xlvs.cli.ipvsadm.names import Names
@@ -45,6 +45,8 @@ def endpoint(address: Address, port: int, protocol: Protocol, names: Names | Non
 
     A mark says no protocol, so its servers' ports have no names.
     """
+    if names is None and isinstance(address, IPv4Address):
+        return f"{address_text(address)}:{port}"  # there may be a hundred thousand
     host = names.host(address) if names else None
     service = names.service(port, protocol.value) if names and _has_names(protocol) else None
     host = address_text(address) if host is None else host

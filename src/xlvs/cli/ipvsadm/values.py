@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ _PORT_MAX = 65535
 
 def integer(text: str) -> int | None:
     """A decimal number as C's strtol reads it: leading space and sign are fine."""
+    if len(text) < len(str(2**63)) and text.isascii() and text.isdigit():
+        return int(text)  # nearly all are plain
     digits = text.lstrip(_SPACE)
     negative = digits.startswith("-")
     if negative or digits.startswith("+"):
@@ -54,12 +57,14 @@ class Endpoint(NamedTuple):
     port: int | None
 
 
+@lru_cache(maxsize=1024)
 def endpoint(text: str, protocol: Protocol | None, names: Names) -> Endpoint | None:
     """``host``, ``host:port``, ``[v6]:port`` or bare ``v6``.
 
     The port may be a service's name if the protocol is known. In brackets only IPv6
     keeps its port: that is ipvsadm's way, as is the oddity that a word of digits alone
-    is no address although ``10:80`` has one.
+    is no address although ``10:80`` has one. What was read is remembered: of saved rules each
+    line says its service again.
     """
     if not text or (text.isascii() and text.isdigit()):
         return None
@@ -113,6 +118,5 @@ def _ipv6(text: str) -> IPv6Address | None:
 
 def address_text(address: Address) -> str:
     """An address as C writes it (``::ffff:10.0.0.1``)."""
-    if isinstance(address, IPv6Address):
-        return socket.inet_ntop(socket.AF_INET6, address.packed)
-    return str(address)
+    family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
+    return socket.inet_ntop(family, address.packed)

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 
 import pytest
 from tests.oracle.desired_director import DesiredDirector
 from tests.unit.datapath_plan.build import KEY, World, add, add_service, change, drop, real
 
-from xlvs.api import views
+from xlvs.api import listing, views
 from xlvs.cli.commands import destination as command
 from xlvs.cli.main import main
 from xlvs.datapath.records import DestinationLoad
 from xlvs.model.edit import AddService
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Family, Protocol, Service, ServiceKey
-from xlvs.wire.messages import DrainList, DrainView
+from xlvs.wire.messages import DrainList, DrainView, Listing
 
 VIP, SERVER = "10.0.0.1:80", f"{real(1)}:80"
 
@@ -39,8 +40,9 @@ class Client:
             raise Problem(Code.INTERNAL, "xlvsd is not running")
         return views.drain_list(self.world.director)
 
-    def services(self):
-        return views.service_list(self.world.director)
+    def listing(self):
+        services = list(chain.from_iterable(listing.lines(self.world.director, "")))
+        return Listing(0, services)
 
     def load(self, active, inactive=0, persistent=0):
         id_ = self.world.director.effective.destination_ids[KEY][1]

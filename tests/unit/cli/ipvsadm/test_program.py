@@ -19,7 +19,7 @@ class Absent(DesiredDirector):
     def edit(self, *_):
         raise Problem(Code.INTERNAL, "xlvsd is not running")
 
-    def services(self):
+    def listing(self, _numbers=""):
         raise Problem(Code.INTERNAL, "xlvsd is not running")
 
 
