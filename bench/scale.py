@@ -71,14 +71,46 @@ class Daemon:
             "XLVS_INSTANCE": self.instance,
         }
         self._log = (folder / "log").open("w+b")
-        command = [str(COMMANDS / "xlvsd"), "--instance", self.instance]
-        command += ["--interfaces", "eth0,eth1", "--hook", "tc"]
-        command += ["--table-size", str(connections)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=self._log, env=self._environment
-        )
+        self._command = [str(COMMANDS / "xlvsd"), "--instance", self.instance]
+        self._command += ["--interfaces", "eth0,eth1", "--hook", "tc"]
+        self._command += ["--table-size", str(connections)]
+        self._process = self._begun()
         self._maps: dict[str, Map] = {}
         self._folder = Path()
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stderr=self._log, env=self._environment
+        )
+
+    def again(self) -> float:
+        """Kill it, start another, wait until that is ready: seconds of the last two."""
+        self._process.kill()
+        self._process.wait()
+        self._log.truncate(0)
+        for each in self._maps.values():
+            each.close()
+        begin = time.monotonic()
+        self._process = self._begun()
+        self.wait()
+        return time.monotonic() - begin
+
+    def map(self, name: str) -> Map:
+        """One of its maps."""
+        return self._maps[name]
+
+    def timed(self, name: str, *words: str, given: str | None = None) -> tuple[float, int]:
+        """Seconds that a command takes, which must succeed, and the lines that it says."""
+        begin = time.monotonic()
+        done = subprocess.run(
+            [str(COMMANDS / name), *words],
+            check=True,
+            env=self._environment,
+            input=given,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return time.monotonic() - begin, done.stdout.count("\n")
 
     def wait(self) -> None:
         """Until it is ready."""
@@ -183,9 +215,13 @@ class Daemon:
 
     def own_bytes(self) -> int:
         """Memory of the daemon itself: without files, and without the maps that it reads."""
+        return self.status_bytes("RssAnon")
+
+    def status_bytes(self, name: str) -> int:
+        """A figure of the daemon's memory by the kernel's name for it."""
         status = Path("/proc", str(self._process.pid), "status").read_text(encoding="ascii")
         for line in status.splitlines():
-            if line.startswith("RssAnon:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
         raise Wrong("the kernel does not say how much memory a process has")
 

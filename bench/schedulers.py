@@ -195,8 +195,7 @@ class Director:
         """Write the maps as the daemon would."""
         have, sizes = self._kernel.have(), self._path.sizes
         want = effective(desired, surroundings(interfaces), Options(), have, sizes)
-        for write in diff(have, want.tables, sizes):
-            self._kernel.write(write)
+        self._kernel.write(diff(have, want.tables, sizes))
 
     def run(self, row: Row, harness: Harness, packets: int) -> float:
         """So many new connections, each of another client; ns of one. Raises Wrong."""

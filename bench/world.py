@@ -220,8 +220,7 @@ class World:
             have,
             self.path.sizes,
         )
-        for write in diff(have, want.tables, self.path.sizes):
-            self._kernel.write(write)
+        self._kernel.write(diff(have, want.tables, self.path.sizes))
 
     def establish(self, harness: Harness) -> None:
         """Open and establish the flows of the TCP service, and one over UDP."""
