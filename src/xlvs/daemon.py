@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from msgspec.structs import replace
@@ -67,6 +68,10 @@ DRAIN_PERIOD = 1.0
 
 SETTLE = 0.05
 """Seconds that an edit waits at most for the next hops that it needs."""
+
+_COLLECT_AFTER = 200_000
+"""New objects between two looks of the garbage collector at the youngest: a table that is
+restored brings millions."""
 
 log = logging.getLogger("xlvs")
 
@@ -156,7 +161,7 @@ class Daemon:
         self._attached = True
         self._links = self._link_names()
         self._kernel.start_sweep()
-        self.tasks.start("estimator", _every(estimator.PERIOD, self.director.estimate))
+        self.tasks.start("estimator", self._estimate())
         self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
         watch = Watch(self.director, self.bus, lambda: sync_view(self.syncing))
         self.tasks.start("watch", _every(watching.PERIOD, watch.look))
@@ -272,6 +277,11 @@ class Daemon:
         for each in hooks.attach_again(self._kernel, self._hooks, links):
             log.info("%s is there again: attached (%s)", each.ifname, each.hook)
 
+    async def _estimate(self) -> None:
+        async for _ in _beat(estimator.PERIOD):
+            for _ in self.director.estimate():
+                await asyncio.sleep(0)  # others have their turn
+
     def _end_drains(self) -> None:
         def end() -> None:
             for (service, destination), left in self.director.end_drains():
@@ -302,8 +312,9 @@ class Daemon:
     def _reap(self) -> None:
         self._try(lambda: self.director.reap(clock.monotonic()))
         # Not with each edit: it would have to look at all destinations.
-        asked = addresses(self.director.desired) | self._sorry_servers()
-        self.surroundings.forget_others(self.director.effective.ways.keys() | asked)
+        desired, known = self.director.desired, self.director.effective.ways.keys()
+        out = set() if self.director.rotated is desired else addresses(desired)
+        self.surroundings.forget_others(known | out | self._sorry_servers())
         self._keep_alive()
 
     def _sorry_servers(self) -> set[Address]:
@@ -372,12 +383,18 @@ class Daemon:
 
 async def _every(period: float, work: Callable[[], None]) -> None:
     """Do the work every ``period`` seconds, without drift."""
+    async for _ in _beat(period):
+        work()
+
+
+async def _beat(period: float) -> AsyncIterator[None]:
+    """Every ``period`` seconds, without drift."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
         due = max(due + period, loop.time())
         await asyncio.sleep(due - loop.time())
-        work()
+        yield
 
 
 def _destinations(edits: Sequence[AnyEdit]) -> set[Address]:
@@ -421,6 +438,7 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
     events: PacketEvents | None = None
     try:
         await daemon.start()
+        _collect_little()
         events = PacketEvents(kernel, daemon.surroundings.asked_for)
         await _serve(daemon)
     finally:
@@ -433,6 +451,16 @@ async def _run(config: Config, place: Paths, kernel: Kernel) -> int:
         await daemon.surroundings.stop()
         daemon.pauses.close()
     return daemon.exit_status
+
+
+def _collect_little() -> None:
+    """What there is stays: the collector need not look at it again and again.
+
+    There may be a hundred thousand destinations, in values that lead back to nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 async def _serve(daemon: Daemon) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.unit.datapath_plan.build import KEY, Store, add, add_service, drop, observed, real
 
+from xlvs.datapath import libbpf
 from xlvs.datapath.addresses import packed, slot
 from xlvs.datapath.effective import Options
 from xlvs.datapath.loader import DataPath, Sizes
@@ -19,6 +20,7 @@ from xlvs.datapath.records import (
     CONNECTION_METHOD_SHIFT,
     AddressRole,
     ConnectionFlag,
+    DestinationLoad,
     Entry,
     Entry4,
     Entry6,
@@ -26,6 +28,7 @@ from xlvs.datapath.records import (
     Line6,
     Method,
     State,
+    Stats,
     TableCounts,
 )
 from xlvs.io.adoption import adopt
@@ -134,6 +137,46 @@ def test_the_table_is_summed_over_all_cpus(kernel: Kernel, data_path: DataPath) 
     assert (table.evicted, table.full) == (2 * cpus, 5 * cpus)
     assert table.high_water == table.used
     assert table.half_open_max == data_path.sizes.connections // 4
+
+
+def test_counters_by_id_whatever_lies_between(kernel: Kernel, data_path: DataPath) -> None:
+    stats, cpus = data_path.map("destination_stats"), libbpf.possible_cpus()
+    counted = {0: 3, 1: 5, 200: 7, 255: 9}
+    for id_, number in counted.items():
+        stats.update(id_, data_path.layout.pack(Stats(number, 2 * number, 0, 1, 4)))
+    ids = [255, 0, 3, 200, 1, 0]
+    expected = [counted.get(id_, 0) * cpus for id_ in ids]
+    assert kernel.destination_totals(ids)[:, 0].tolist() == expected
+    assert kernel.destination_totals(ids)[:, 1].tolist() == [2 * each for each in expected]
+    assert kernel.destination_stats([255]) == {
+        255: Stats(*(each * cpus for each in (9, 18, 0, 1, 4)))
+    }
+    assert kernel.destination_totals([]).shape == (0, 5)
+    loads = data_path.map("destination_load")
+    loads.update(7, data_path.layout.pack(DestinationLoad(active=4, inactive=5, persistent=6)))
+    assert kernel.loads([7, 0, 7]) == ([4, 0, 4], [5, 0, 5], [6, 0, 6])
+
+
+def test_many_services_are_written_in_few_calls(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apart from the one commit that each has, which is a step of its own for packets."""
+    made = director(kernel, running=False)
+    calls: list[str] = []
+    monkeypatch.setattr(libbpf, "map_update", lambda *_: calls.append("one"))
+    batch = libbpf.map_update_batch
+    monkeypatch.setattr(libbpf, "map_update_batch", lambda *a: calls.append("many") or batch(*a))
+    keys = [ServiceKey(protocol=Protocol.TCP, address=KEY.address, port=n) for n in range(1, 51)]
+    edits = [
+        each
+        for key in keys
+        for each in (add_service("wrr", key), *(add(n, n, key=key) for n in (1, 2, 3)))
+    ]
+    assert made.edit(edits, go_on=False) == [None] * 200
+    monkeypatch.undo()
+    assert calls.count("many") < 20
+    assert calls.count("one") <= 2  # settings
+    assert kernel.have().tables.servers.keys() == set(range(50))
 
 
 def test_connections_of_both_families_are_listed(kernel: Kernel, data_path: DataPath) -> None:

@@ -57,6 +57,22 @@ def test_percpu(shared_path: DataPath) -> None:
     assert stats.lookup_percpu(3) == [bytes(len(value))] * libbpf.possible_cpus()
 
 
+def test_values_of_a_range(shared_path: DataPath) -> None:
+    services, size = shared_path.map("services"), shared_path.map("services").info.value_size
+    for index in (0, 7, 8, 63):
+        services.update(index, bytes([index]) * size)
+    every = b"".join(value for _, value in services.items())
+    for first, count in ((0, 64), (0, 1), (7, 2), (8, 1), (60, 100), (63, 1)):
+        assert services.values(first, count) == every[first * size : (first + count) * size]
+    assert services.values(64, 1) == services.values(3, 0) == b""
+    stats = shared_path.map("service_stats")
+    value = bytes(range(stats.info.value_size))
+    stats.update(5, value)
+    assert stats.values(5, 1) == b"".join(stats.lookup_percpu(5))
+    stats.clear()
+    services.clear()
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -180,11 +180,11 @@ def test_pages_need_no_descriptor_each(pin_folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (before + 100, hard))
     try:
         kernel = Kernel(path)
-        kernel.write(PutSlotPages(tuple(range(200))))
+        kernel.write([PutSlotPages(tuple(range(200)))])
         for number in range(200):
             kernel._slots.read(Region(number * SLOT_PAGE, 1))
         assert kernel.have().slot_pages == frozenset(range(200))
-        kernel.write(DropSlotPages((0, 199)))
+        kernel.write([DropSlotPages((0, 199))])
         assert kernel.have().slot_pages == frozenset(range(1, 199))
         for view in kernel._views.values():
             view.release()
@@ -210,7 +210,7 @@ def test_pages_that_cannot_be_made_are_a_problem(
     monkeypatch.setattr(libbpf, "map_create", scarce)
     kernel = Kernel(shared_path)
     with pytest.raises(DataPathProblem, match="writing the maps"):
-        kernel.write(PutSlotPages((0, 1, 1)))
+        kernel.write([PutSlotPages((0, 1, 1))])
     assert kernel._slots.pages() == frozenset()
     for fd in made:
         with pytest.raises(OSError, match="Bad file descriptor"):

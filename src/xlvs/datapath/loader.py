@@ -63,19 +63,21 @@ class Sizes:
 
     ``connections``: for so many the table is rated. It has nearly twice as many places,
     of 32 bytes: about half full, no connection finds all of its taken.
-    ``services``, ``destinations``: together 35 MB, and 3.3 MB more for each CPU.
+    ``services``, ``destinations``: together 41 MB, and 7 MB more for each CPU.
     ``service_destinations``: places in the services' lists, of which each change needs
-    some, so half of them may be taken. ``slot_pages``: of ``records.SLOT_PAGE`` slots of
-    16 bytes; they take memory as services need them. A service has 4093 slots with the
-    scheduler mh, so 16 fit into a page, and 256 with sh: as many services as there can be
-    have slots, also when all are written anew at once.
+    some, so half of them may be taken; four for each destination, so that all lists may be
+    written anew while packets still read those of now and before.
+    ``slot_pages``: of ``records.SLOT_PAGE`` slots of 16 bytes; they take memory as services
+    need them. A service has 4093 slots with the scheduler mh, so 16 fit into a page, and 256
+    with sh: as many services as there can be have slots, also when all are written anew at
+    once.
     ``connections6``: places of IPv6, of 64 bytes; 0 stands for a quarter.
     """
 
     connections: int = 262144
     services: int = 16384
-    destinations: int = 65536
-    service_destinations: int = 1 << 18
+    destinations: int = 131072
+    service_destinations: int = 1 << 19
     port_blocks: int = 1024
     slot_pages: int = 2048
     connections6: int = 0

@@ -8,6 +8,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from xlvs.datapath import libbpf
@@ -52,8 +53,8 @@ class Map:
         self._percpu = self.info.type in _PERCPU_TYPES
         # Values lie at a stride of eight bytes in memory views and per-CPU copies.
         self.stride = self.info.value_size + 7 & ~7
-        self._cpus = libbpf.possible_cpus() if self._percpu else 1
-        self._value_bytes = self.stride * self._cpus if self._percpu else self.info.value_size
+        self.cpus = libbpf.possible_cpus() if self._percpu else 1
+        self._value_bytes = self.stride * self.cpus if self._percpu else self.info.value_size
 
     def lookup(self, key: Key) -> bytes | None:
         """The value, or None if a hash has no such key."""
@@ -64,26 +65,32 @@ class Map:
         raw = self.lookup(key)
         return [] if raw is None else self._split(raw)
 
+    def values(self, first: int, count: int) -> bytes:
+        """Values of an array from an index on, one after the other; fewer at its end."""
+        count = min(count, self.info.max_entries - first)
+        if count <= 0:
+            return b""
+        # The kernel goes on behind the key that it is given.
+        cursor = _U32.pack(first - 1) if first else None
+        sizes = (self.info.key_size, self._value_bytes)
+        _, found, _, _ = libbpf.map_lookup_batch(self.fd, cursor, self.info.key_size, sizes, count)
+        return found
+
     def update(self, key: Key, value: bytes, flags: int = libbpf.BPF_ANY) -> None:
         """Write a value; on a per-CPU map the same on each CPU. Raises OSError."""
         libbpf.map_update(self.fd, _key(key), self._widened(value), flags)
 
     def update_many(self, pairs: Iterable[tuple[Key, bytes]]) -> int:
         """Write many entries with few system calls; returns how many."""
-        keys, values = bytearray(), bytearray()
-        total = count = 0
-        for key, value in pairs:
-            keys += _key(key)
-            values += self._widened(value)
-            count += 1
-            if count == _BATCH:
-                libbpf.map_update_batch(self.fd, bytes(keys), bytes(values), count)
-                keys.clear()
-                values.clear()
-                total, count = total + count, 0
-        if count:
-            libbpf.map_update_batch(self.fd, bytes(keys), bytes(values), count)
-        return total + count
+        pairs, total = iter(pairs), 0
+        while batch := list(islice(pairs, _BATCH)):
+            keys = b"".join([_key(key) for key, _ in batch])
+            values = b"".join([value for _, value in batch])
+            if self._percpu:
+                values = b"".join([self._widened(value) for _, value in batch])
+            libbpf.map_update_batch(self.fd, keys, values, len(batch))
+            total += len(batch)
+        return total
 
     def delete(self, key: Key) -> bool:
         """Remove an entry; False if there was none."""
@@ -166,10 +173,10 @@ class Map:
 
     def _split(self, raw: bytes) -> list[bytes]:
         size = self.info.value_size
-        return [raw[at : at + size] for at in range(0, self.stride * self._cpus, self.stride)]
+        return [raw[at : at + size] for at in range(0, self.stride * self.cpus, self.stride)]
 
     def _widened(self, value: bytes) -> bytes:
-        return value.ljust(self.stride, b"\0") * self._cpus if self._percpu else value
+        return value.ljust(self.stride, b"\0") * self.cpus if self._percpu else value
 
 
 def _key(key: Key) -> bytes:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from xlvs.datapath.records import (
     DestinationLoad,
@@ -18,6 +21,20 @@ from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.tables import Capacity, Have
 from xlvs.datapath.tally import Tally
 from xlvs.datapath.writes import Write
+
+Totals = npt.NDArray[np.int64]
+"""One row for each id; columns are the fields of ``records.Stats``."""
+
+
+class Loads(NamedTuple):
+    """ActiveConn, InActConn and templates of destinations, in the order in which they were named.
+
+    Columns, for there may be a hundred thousand of each.
+    """
+
+    active: list[int]
+    inactive: list[int]
+    persistent: list[int]
 
 
 class PortUse(NamedTuple):
@@ -137,8 +154,11 @@ class Port(Protocol):
     def have(self) -> Have:
         """What the maps hold now."""
 
-    def write(self, write: Write) -> None:
-        """Do one write. Raises Problem."""
+    def write(self, writes: Iterable[Write]) -> None:
+        """Do writes in their order; those of one kind that follow one another, in any.
+
+        Raises Problem when one fails; some may be done by then.
+        """
 
     def ticks(self) -> int:
         """The present tick."""
@@ -149,8 +169,17 @@ class Port(Protocol):
     def destination_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
         """Totals of destinations."""
 
+    def service_totals(self, ids: Iterable[int]) -> Totals:
+        """Totals of many services, in the order of the ids."""
+
+    def destination_totals(self, ids: Iterable[int]) -> Totals:
+        """Totals of many destinations, in the order of the ids."""
+
     def load(self, ids: Iterable[int]) -> dict[int, DestinationLoad]:
         """Connections of destinations now."""
+
+    def loads(self, ids: Sequence[int]) -> Loads:
+        """Connections of many destinations now."""
 
     def reasons(self) -> Mapping[str, ReasonStats]:
         """Packets by what became of them."""

@@ -169,6 +169,8 @@ class Tables(NamedTuple):
         self, without: frozenset[int] = frozenset()
     ) -> Iterator[tuple[Destination, int]]:
         """Destinations that have blocks of local ports, and how many."""
+        if not self.port_blocks:
+            return  # most directors do no FULLNAT, and some have a hundred thousand destinations
         for id_, destination in self.destinations.items():
             service = self.services.get(destination.service)
             if service is None or destination.method != Method.FULLNAT or id_ in without:

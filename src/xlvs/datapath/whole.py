@@ -63,10 +63,14 @@ class Whole:
         """How many destinations are wanted."""
         return self._listed
 
-    def part(self, keys: Iterable[model.ServiceKey]) -> Have:
-        """What the maps hold of these services. Port blocks are left out, regions are all."""
+    def part(self, keys: Iterable[model.ServiceKey], removed: Iterable[int] = ()) -> Have:
+        """What the maps hold of these services. Port blocks are left out, regions are all.
+
+        ``removed``: ids of more of them, which may be nobody's any more.
+        """
         tables, pasts = self.have.tables, self.have.pasts
-        ids = [self._ids[key] for key in map(service_key, keys) if key in self._ids]
+        named = [self._ids[key] for key in map(service_key, keys) if key in self._ids]
+        ids = dict.fromkeys((*named, *removed))
         services = {id_: tables.services[id_] for id_ in ids}
         return self.have._replace(
             tables=tables._replace(
@@ -93,14 +97,21 @@ class Whole:
 
     def shared(self, part: Have, want: Tables) -> Shared:
         """What a part's change does to what services have in common."""
-        gone, come = set(part.tables.answering()), set(want.answering())
-        keys = {key for key, _ in gone ^ come}
-        before = self._first(keys)
-        for key, id_ in gone - come:
-            self._answering[key].discard(id_)
-        for key, id_ in come - gone:
-            self._answering.setdefault(key, set()).add(id_)
-        return Shared(self._roles(part.tables, want), before, self._first(keys), self.space)
+        there, wanted = set(part.tables.answering()), set(want.answering())
+        gone, come = there - wanted, wanted - there
+        answering = self._answering
+        known = {key for key, _ in gone}
+        known.update(key for key, _ in come if key in answering)
+        before = self._first(known)
+        for key, id_ in gone:
+            answering[key].discard(id_)
+        then: dict[ServiceKey, int] = {}
+        for key, id_ in come:
+            answering.setdefault(key, set()).add(id_)
+            if key not in known:
+                then[key] = min(id_, then.get(key, id_))
+        then.update(self._first(known))
+        return Shared(self._roles(part.tables, want), before, then, self.space)
 
     def _first(self, keys: Iterable[ServiceKey]) -> dict[ServiceKey, int]:
         return {key: min(self._answering[key]) for key in keys if self._answering.get(key)}
@@ -174,6 +185,9 @@ class Whole:
 
     def _follow(self, before: Tables, then: Tables) -> set[bytes]:
         """Count what is there now instead; addresses of destinations that may be nobody's."""
+        for id_ in before.destinations.keys() - then.destinations.keys():
+            self._members[before.destinations[id_].service].discard(id_)
+            self.free.destinations.give(id_)
         for id_ in before.services.keys() - then.services.keys():
             del self._ids[before.services[id_].key]
             self._members.pop(id_, None)

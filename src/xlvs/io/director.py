@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
+from xlvs.datapath.addresses import packed
 from xlvs.datapath.effective import NOTHING_RELEASED, Effective, Options, effective
 from xlvs.datapath.history import NO_CHANGES, Changes, fold, turned, with_turned
 from xlvs.datapath.observed import Observed, interfaces, way_to
@@ -33,6 +35,7 @@ from xlvs.io.adoption import Adopted
 from xlvs.io.ledger import Ledger
 from xlvs.io.notebook import Notebook, Store
 from xlvs.model import service as model
+from xlvs.model import settings
 from xlvs.model.desired import Bounds, Desired, Entry
 from xlvs.model.drain import Drained, due
 from xlvs.model.edit import AnyEdit, DeleteDestination
@@ -44,6 +47,8 @@ REST = 120.0
 IP_VS_DEST_TRASH_PERIOD): added again by then, its counters go on."""
 
 _PAGES_AT_ONCE = 8
+
+_AVAILABLE = int(DestinationFlag.AVAILABLE)
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +99,7 @@ class Director:
         self._notebook.save(adopted.desired, self.ledger)
         writes = self._change(adopted.desired, NO_CHANGES)
         self.ledger.adopt(self.port, self.effective.tables)
+        self._whole = Whole(self._have, self.effective, self.port.capacity)
         return writes
 
     @property
@@ -180,11 +186,9 @@ class Director:
         moved = {address for address, way in ways.items() if way_to(observed, address) != way}
         if not moved:
             return ()
-        services = {
-            key: None
-            for key, (_, listed) in self.rotated.services.items()
-            if any(each.key.address in moved for each in listed)
-        }
+        there = {packed(address) for address in moved}
+        owners = {d.service for d in have.destinations.values() if d.address in there}
+        services = {k: None for k, id_ in self.effective.service_ids.items() if id_ in owners}
         return self._change_edited(self.desired, Changes(services=services))
 
     @property
@@ -203,7 +207,7 @@ class Director:
         if settings == tables.settings:
             return ()
         write = PutSettings(settings)
-        self.port.write(write)
+        self.port.write([write])
         tables = tables._replace(settings=settings)
         self.effective = self.effective._replace(tables=tables)
         self._have = self._have._replace(tables=tables)
@@ -231,9 +235,12 @@ class Director:
         id_ = self.effective.destination_ids[drained.service][at]
         return self.port.load([id_])[id_]
 
-    def estimate(self) -> None:
-        """The estimator's run, every ``estimator.PERIOD`` seconds."""
-        self.ledger.run(self.port, *self._counted())
+    def estimate(self) -> Iterator[None]:
+        """The estimator's run, every ``estimator.PERIOD`` seconds, part by part.
+
+        Between them others may have their turn.
+        """
+        yield from self.ledger.run(self.port)
         sweeps = self.port.table().sweeps
         self.expiry_stands_still = sweeps == self._sweeps
         self._sweeps = sweeps
@@ -249,28 +256,37 @@ class Director:
         rested = {id_ for id_, since in self._idle_since.items() if now - since >= REST}
         release = self._release(frozenset(rested))
         forgets = bool(forgetting(self._timed(self._have), self.effective.tables))
-        if any(release) or forgets:
+        if forgets or release.blocks:
             self._change(self.desired, NO_CHANGES, release, forget=forgets)
+        elif release.destinations:
+            self._let_go(release)
         self._drop_pages()
+
+    def _let_go(self, release: Release) -> None:
+        """Of destinations, of which there may be few among many."""
+        there = self._have.tables.destinations
+        owners = {there[id_].service for id_ in release.destinations}
+        services = {k: None for k, id_ in self.effective.service_ids.items() if id_ in owners}
+        changes = Changes(services=services)
+        if self._change_some(self.desired, changes, release, owners) is None:
+            self._change(self.desired, NO_CHANGES, release)
 
     def _drop_pages(self) -> None:
         """Pages of slots that nobody needs any more; each takes the kernel some 15 ms."""
         # The last ones first: free regions are taken from the beginning.
         spare = spare_pages(self._have._replace(now=self.port.ticks()))[-_PAGES_AT_ONCE:]
         if spare:
-            self.port.write(DropSlotPages(tuple(spare)))
+            self.port.write([DropSlotPages(tuple(spare))])
             left = self._have.slot_pages.difference(spare)
             self._have = self._have._replace(slot_pages=left)
 
     def _zero(self, changes: Changes) -> None:
-        for key in changes.zeroed:
-            keys = [key] if key is not None else list(self.effective.service_ids)
-            for each in keys:
-                service = self.effective.service_ids.get(each)
-                if service is not None:
-                    ids = self.effective.destination_ids[each]
-                    self.ledger.zero(self.port, service, ids)
+        ids, listed = self.effective.service_ids, self.effective.destination_ids
+        named = [key for key in changes.zeroed if key is not None and key in ids]
+        keys = list(ids) if None in changes.zeroed else named
         if changes.zeroed:
+            destinations = chain.from_iterable(listed[key] for key in keys)
+            self.ledger.zero(self.port, [ids[key] for key in keys], destinations)
             self._notebook.save(self.desired, self.ledger)
 
     def _change(
@@ -300,11 +316,18 @@ class Director:
 
     def _change_edited(self, desired: Desired, changes: Changes) -> tuple[Write, ...]:
         """Make ``desired`` true, which differs as ``changes`` say, or raise Problem."""
-        writes = None if changes.everything else self._change_some(desired, changes)
+        everything = changes.everything or _hashing(desired) != _hashing(self.desired)
+        writes = None if everything else self._change_some(desired, changes)
         return self._change(desired, changes) if writes is None else writes
 
-    def _change_some(self, desired: Desired, changes: Changes) -> tuple[Write, ...] | None:
-        """The same for a few services.
+    def _change_some(
+        self,
+        desired: Desired,
+        changes: Changes,
+        release: Release = NOTHING_RELEASED,
+        removed: Iterable[int] = (),
+    ) -> tuple[Write, ...] | None:
+        """The same for a few services, also ids of some that are ``removed``.
 
         None, and nothing is changed, if that cannot be done without looking at the others:
         a local port is taken from all services with the same addresses.
@@ -319,7 +342,7 @@ class Director:
         whole = self._whole
         if whole is None or not self._is_whole():
             whole = Whole(self._have, self.effective, self.port.capacity)
-        part = whole.part(keys)
+        part = whole.part(keys, removed)
         if any(d.method == Method.FULLNAT for d in part.tables.destinations.values()):
             self._whole = whole
             return None
@@ -332,6 +355,7 @@ class Director:
                 self._options(desired),
                 part,
                 self.port.capacity,
+                release,
                 free=whole.free,
             )
         except Problem as problem:
@@ -376,8 +400,7 @@ class Director:
 
     def _write(self, writes: Sequence[Write], desired: Desired) -> None:
         try:
-            for write in writes:
-                self.port.write(write)
+            self.port.write(writes)
         except Problem:
             self._revert(desired)
             raise
@@ -436,14 +459,10 @@ class Director:
         removed = [
             id_
             for id_, destination in self._have.tables.destinations.items()
-            if not destination.flags & DestinationFlag.AVAILABLE and id_ not in remembered
+            if not destination.flags & _AVAILABLE and id_ not in remembered
         ]
-        load = self.port.load(removed)
-        return [
-            id_
-            for id_ in removed
-            if not load[id_].active and not load[id_].inactive and not load[id_].persistent
-        ]
+        connections = map(any, zip(*self.port.loads(removed), strict=True))
+        return [id_ for id_, used in zip(removed, connections, strict=True) if not used]
 
     def _revert(self, refused: Desired) -> None:
         """Some writes were done, then one failed: back to what was wanted before."""
@@ -452,16 +471,14 @@ class Director:
             self._notebook.save(self.desired, self.ledger)
         self._have = self.port.have()
         writes = diff(self._have, self.effective.tables, self.port.capacity)
-        for write in writes:
-            self.port.write(write)
+        self.port.write(writes)
         self.ledger.follow(writes)
         self._have = self.port.have()
 
-    def _counted(self) -> tuple[list[int], list[int]]:
-        """Ids of services and destinations whose rates are estimated."""
-        services = list(self.effective.service_ids.values())
-        destinations = [id_ for ids in self.effective.destination_ids.values() for id_ in ids]
-        return services, destinations
+
+def _hashing(desired: Desired) -> int:
+    """The one setting that services' records depend on."""
+    return settings.numbers(desired.settings)["xlvs.hash_fallback"]
 
 
 def _fullnat(entry: Entry) -> bool:

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
+from itertools import groupby, starmap
 from typing import Any, TypeVar, cast
+
+import numpy as np
 
 from xlvs.datapath import records
 from xlvs.datapath import writes as w
@@ -14,8 +18,8 @@ from xlvs.datapath.addresses import AF_INET, packed, unpacked
 from xlvs.datapath.explain import trial as trials
 from xlvs.datapath.explain.story import Door, Story
 from xlvs.datapath.loader import DataPath, Sizes
-from xlvs.datapath.maps import Map
-from xlvs.datapath.port import Attached, Closed, Piece, PortUse, TableUse
+from xlvs.datapath.maps import Key
+from xlvs.datapath.port import Attached, Closed, Loads, Piece, PortUse, TableUse, Totals
 from xlvs.datapath.problems import explained
 from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.slots import HASHING, NO_OWNERS
@@ -28,6 +32,8 @@ from xlvs.io.sync_maps import SyncMaps
 from xlvs.wire.explanation import Explanation, Packet
 
 _ID_BYTES = 4
+_COUNTER_BYTES = 8
+_GAP = 64  # counters that nobody asked for are read along, rather than in two calls
 _NO_REGIONS = (Region(0, 0), Region(0, 0))
 
 _PLAIN: Mapping[type, str] = {
@@ -37,6 +43,11 @@ _PLAIN: Mapping[type, str] = {
     w.PutInterface: "interfaces",
 }
 """Writes of a number and a record -> the map."""
+
+_ENTRIES = frozenset(
+    (*_PLAIN, w.PutKey, w.PutRealServer, w.WriteList, w.ClearService, w.ClearDestination)
+)
+"""Writes that are entries of maps and nothing else: there may be a hundred thousand."""
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -54,6 +65,8 @@ class Kernel:
         self._rehearsals = trials.Rehearsals(path)
         self._slots = SlotMaps(path)
         self._connections = ConnectionMaps(path)
+        self._no_stats = self._layout.pack(records.Stats())
+        self._no_load = self._layout.pack(records.DestinationLoad())
 
     @property
     def adopted(self) -> bool:
@@ -150,13 +163,13 @@ class Kernel:
             found[whole] = int.from_bytes(value, "little")
         return found
 
-    def _place_of_key(self, key: records.ServiceKey) -> tuple[Map, bytes]:
+    def _place_of_key(self, key: records.ServiceKey) -> tuple[str, bytes]:
         """The map that packets look in, and the key as it has it."""
         if key.family == AF_INET and not key.fwmark:
             address = int(unpacked(key.address))
             short = records.ServiceKey4(address, key.port, key.protocol)
-            return self._path.map("services_by_key4"), self._layout.pack(short)
-        return self._path.map("services_by_key"), self._layout.pack(key)
+            return "services_by_key4", self._layout.pack(short)
+        return "services_by_key", self._layout.pack(key)
 
     def _list(self, servers: records.ServerList) -> tuple[int, ...]:
         lists = self._path.map("service_destinations")
@@ -175,15 +188,42 @@ class Kernel:
 
     def service_stats(self, ids: Iterable[int]) -> dict[int, records.Stats]:
         """Totals since each service's first packet."""
-        return {id_: self._summed("service_stats", records.Stats, id_) for id_ in ids}
+        wanted = list(ids)
+        totals = self.service_totals(wanted).tolist()
+        return dict(zip(wanted, starmap(records.Stats, totals), strict=True))
 
     def destination_stats(self, ids: Iterable[int]) -> dict[int, records.Stats]:
         """Totals since each destination's first packet."""
-        return {id_: self._summed("destination_stats", records.Stats, id_) for id_ in ids}
+        wanted = list(ids)
+        totals = self.destination_totals(wanted).tolist()
+        return dict(zip(wanted, starmap(records.Stats, totals), strict=True))
+
+    def service_totals(self, ids: Iterable[int]) -> Totals:
+        """Totals of many services, in the order of the ids."""
+        return self._totals("service_stats", ids)
+
+    def destination_totals(self, ids: Iterable[int]) -> Totals:
+        """Totals of many destinations, in the order of the ids."""
+        return self._totals("destination_stats", ids)
 
     def load(self, ids: Iterable[int]) -> dict[int, records.DestinationLoad]:
         """Connections of each destination now."""
         return {id_: self._at("destination_load", records.DestinationLoad, id_) for id_ in ids}
+
+    def loads(self, ids: Sequence[int]) -> Loads:
+        """Connections of many destinations now."""
+        view, stride = self._view("destination_load")
+        offsets = self._layout.codec(records.DestinationLoad).offsets
+        places = np.asarray(ids, np.int64)
+
+        def column(name: str) -> list[int]:
+            # Made anew each time: the view could not be released while one is kept.
+            shape, strides = (len(view) // stride,), (stride,)
+            every = np.ndarray(shape, np.uint32, view, offsets[name], strides)
+            found: list[int] = every[places].tolist()
+            return found
+
+        return Loads(*map(column, Loads._fields))
 
     def reasons(self) -> dict[str, records.ReasonStats]:
         """Packets by what became of them."""
@@ -232,29 +272,59 @@ class Kernel:
 
     # ---- writing
 
-    def write(self, write: w.Write) -> None:
-        """Do one write. Raises Problem."""
-        if isinstance(write, w.PutEgress):
-            self._put_egress(on=write.on)
-            return
-        with explained("writing the maps"):
-            self._write(write)
+    def write(self, writes: Iterable[w.Write]) -> None:
+        """Do writes in their order; those of one kind that follow one another, in any.
 
-    def _write(self, write: w.Write) -> None:  # noqa: C901, PLR0912 - one case for each write
-        name = _PLAIN.get(type(write))
+        Raises Problem when one fails; some may be done by then.
+        """
+        for kind, run in groupby(writes, type):
+            if kind is w.PutEgress:
+                for write in run:
+                    self._put_egress(on=cast("w.PutEgress", write).on)
+                continue
+            with explained("writing the maps"):
+                if kind in _ENTRIES:
+                    self._put_all(kind, run)
+                else:
+                    for write in run:
+                        self._write(write)
+
+    def _put_all(self, kind: type, writes: Iterable[w.Write]) -> None:
+        """Entries of all these, which are of one kind, with few system calls."""
+        name = _PLAIN.get(kind)
         if name is not None:
-            id_, value = cast("tuple[int, tuple[Any, ...]]", write)
-            self._put(name, id_, self._layout.pack(value))
+            pack = self._layout.pack
+            plain = cast("Iterable[tuple[int, tuple[Any, ...]]]", writes)
+            self._path.map(name).update_many((id_, pack(value)) for id_, value in plain)
             return
+        by_map: dict[str, list[tuple[Key, bytes]]] = defaultdict(list)
+        for write in writes:
+            for name, key, value in self._entries_of(write):
+                by_map[name].append((key, value))
+        for name, entries in by_map.items():
+            self._path.map(name).update_many(entries)
+
+    def _entries_of(self, write: w.Write) -> Iterator[tuple[str, Key, bytes]]:
         match write:
             case w.PutKey(key, service):
-                place, raw = self._place_of_key(key)
-                place.update(raw, _number(service))
-            case w.DropKey(key):
-                place, raw = self._place_of_key(key)
-                place.delete(raw)
+                yield *self._place_of_key(key), _number(service)
             case w.PutRealServer(key, id_):
-                self._path.map("real_servers").update(self._layout.pack(key), _number(id_))
+                yield "real_servers", self._layout.pack(key), _number(id_)
+            case w.WriteList(region, ids):
+                for place, id_ in enumerate(ids, region.base):
+                    yield "service_destinations", place, _number(id_)
+            case w.ClearService(id_):
+                yield "service_stats", id_, self._no_stats
+            case w.ClearDestination(id_, load):
+                yield "destination_stats", id_, self._no_stats
+                if load:
+                    yield "destination_load", id_, self._no_load
+
+    def _write(self, write: w.Write) -> None:  # noqa: C901 - one case for each write
+        match write:
+            case w.DropKey(key):
+                name, raw = self._place_of_key(key)
+                self._path.map(name).delete(raw)
             case w.DropRealServer(key):
                 self._path.map("real_servers").delete(self._layout.pack(key))
             case w.PutRoles(slots):
@@ -267,10 +337,6 @@ class Kernel:
                 self._marks.write(*write)
             case w.DropMarks(keep):
                 self._marks.drop_others(keep)
-            case w.WriteList(region, ids):
-                self._path.map("service_destinations").update_many(
-                    (region.base + i, _number(id_)) for i, id_ in enumerate(ids)
-                )
             case w.PutSlotPages(numbers):
                 self._slots.put(numbers)
             case w.DropSlotPages(numbers):
@@ -279,28 +345,14 @@ class Kernel:
                 self._slots.write(write)
             case w.Commit():
                 self._commit(write)
-            case _:
-                self._clear(write)
-
-    def _clear(self, write: w.Write) -> None:
-        nothing = self._layout.pack(records.Stats())
-        match write:
-            case w.ClearService(id_):
-                self._put("service_stats", id_, nothing)
-            case w.ClearDestination(id_, load):
-                self._put("destination_stats", id_, nothing)
-                if load:
-                    empty = self._layout.pack(records.DestinationLoad())
-                    self._put("destination_load", id_, empty)
             case w.ClearBlock(block, like):
                 cursor = 0 if like is None else self._port_cursor(like)
                 self._put("local_ports", block, self._layout.pack(records.LocalPorts(0, cursor)))
 
     def _commit(self, commit: w.Commit) -> None:
         # One writer, and the program reads it before it returns: always from the start.
-        self._path.map("remap").update_many(
-            (i, _number(position)) for i, position in enumerate(commit.remap)
-        )
+        if commit.remap:
+            self._path.map("remap").update_many(enumerate(map(_number, commit.remap)))
         self._path.commit(
             records.Commit(
                 service=commit.service,
@@ -427,6 +479,26 @@ class Kernel:
             for key, value in self._path.map(name).items()
             if value != empty
         }
+
+    def _totals(self, name: str, ids: Iterable[int]) -> Totals:
+        found = self._path.map(name)
+        places = np.fromiter(ids, np.int64)
+        sorted_ = np.unique(places)
+        # What lies close together is read at once, with what lies between.
+        cuts = np.flatnonzero(np.diff(sorted_) > _GAP) + 1
+        raw, kept, read = [], [], 0
+        for run in np.split(sorted_, cuts) if len(sorted_) else ():
+            first, count = int(run[0]), int(run[-1] - run[0]) + 1
+            raw.append(found.values(first, count))
+            kept.append(run - first + read)
+            read += count
+        words = np.frombuffer(b"".join(raw), np.int64)
+        by_cpu = words.reshape(-1, found.cpus, found.stride // _COUNTER_BYTES)
+        offsets = self._layout.codec(records.Stats).offsets
+        columns = [offsets[field] // _COUNTER_BYTES for field in records.Stats._fields]
+        rows = np.concatenate(kept or [places])[np.searchsorted(sorted_, places)]
+        totals: Totals = by_cpu[rows].sum(axis=1)[:, columns]
+        return totals
 
     def _summed(self, name: str, record: type[R], index: int) -> R:
         codec = self._layout.codec(record)

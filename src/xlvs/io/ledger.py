@@ -7,11 +7,17 @@ is kept finds its numbers again.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import Destination, Service, Stats
+from xlvs.datapath.records import (
+    Destination,
+    DestinationFlag,
+    Service,
+    ServiceFlag,
+    Stats,
+)
 from xlvs.datapath.tables import Tables
 from xlvs.datapath.writes import (
     ClearDestination,
@@ -20,13 +26,74 @@ from xlvs.datapath.writes import (
     PutService,
     Write,
 )
-from xlvs.engine import estimator
 from xlvs.engine.counting import since, total
-from xlvs.engine.estimator import Estimate
+from xlvs.engine.estimator import Estimator
 from xlvs.model.problem import Problem
 from xlvs.wire.messages import Counters, Rates
 
 NOTHING = Counters()
+
+AT_ONCE = 8192
+"""Ids whose counters are read at once: that takes some milliseconds."""
+
+_USED, _AVAILABLE = int(ServiceFlag.USED), int(DestinationFlag.AVAILABLE)
+_NO_SERVICE, _NO_DESTINATION = Service(), Destination()
+
+
+class Page:
+    """The numbers of services, or of destinations."""
+
+    def __init__(self, baselines: dict[int, Counters]) -> None:
+        self.estimator = Estimator()
+        self._baselines = baselines
+
+    def adopt(self, now: Mapping[int, Stats], runs: Mapping[int, bool]) -> None:
+        """There are these ids, and no others; where their counters stand is no rate."""
+        self.estimator.begin(list(now), [counters(stats) for stats in now.values()])
+        self.estimator.turn(runs)
+        self.forget([id_ for id_ in self._baselines if id_ not in now])
+
+    def forget(self, ids: Iterable[int]) -> bool:
+        """They begin at zero by themselves; whether any had a baseline."""
+        known = [id_ for id_ in ids if id_ in self._baselines]
+        for id_ in known:
+            self._baselines.pop(id_, None)
+        return bool(known)
+
+    def zero(self, now: Mapping[int, Stats]) -> None:
+        """These begin at zero."""
+        for id_, stats in now.items():
+            self._baselines[id_] = counters(stats)
+        self.estimator.silence(list(now))
+
+    def last(self, ids: Sequence[int]) -> Iterator[Counters]:
+        """What listings show: as of the last run."""
+        return self.since(ids, self.estimator.last(ids))
+
+    def since(self, ids: Iterable[int], totals: Iterable[Counters]) -> Iterator[Counters]:
+        """Of totals what was counted since the counters were zeroed."""
+        if not self._baselines:
+            return iter(totals)
+        return map(since, totals, map(self._baselines.get, ids))
+
+    def rates(self, ids: Sequence[int]) -> Iterator[Rates]:
+        """As of the last run."""
+        return self.estimator.rates(ids)
+
+
+class _Followed:
+    """What writes say of ids."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.runs: dict[int, bool] = {}
+        self.gone: list[int] = []
+
+    def put(self, id_: int, *, runs: bool, gone: bool) -> None:
+        """It is wanted, or not any more, or nobody's: the last write of an id tells."""
+        self.runs[id_] = runs
+        if gone:
+            self.gone.append(id_)
 
 
 class Ledger:
@@ -44,41 +111,41 @@ class Ledger:
         """Of services that are gone: with those that there are, a total that only grows."""
         self.revision = 0
         """Raised with everything that changes in the baselines."""
-        self._services: dict[int, Estimate] = {}
-        self._destinations: dict[int, Estimate] = {}
+        self.services = Page(self.service_baselines)
+        self.destinations = Page(self.destination_baselines)
 
     def adopt(self, port: Port, tables: Tables) -> None:
         """Ids of a data path that runs: where their counters stand now is no rate."""
-        for known in (self._services, self.service_baselines):
-            _drop(known, known.keys() - tables.services.keys())
-        for known in (self._destinations, self.destination_baselines):
-            _drop(known, known.keys() - tables.destinations.keys())
-        services = tables.services.keys() - self._services.keys()
-        for id_, stats in port.service_stats(services).items():
-            self._services[id_] = estimator.begin(counters(stats))
-        destinations = tables.destinations.keys() - self._destinations.keys()
-        for id_, stats in port.destination_stats(destinations).items():
-            self._destinations[id_] = estimator.begin(counters(stats))
+        self.services.adopt(
+            port.service_stats(tables.services),
+            {id_: bool(each.flags & _USED) for id_, each in tables.services.items()},
+        )
+        self.destinations.adopt(
+            port.destination_stats(tables.destinations),
+            {id_: bool(each.flags & _AVAILABLE) for id_, each in tables.destinations.items()},
+        )
 
     def follow(self, writes: Iterable[Write]) -> None:
         """Ids began anew, came, or went."""
+        services, destinations = _Followed(), _Followed()
         for write in writes:
             match write:
                 case ClearService(id_):
-                    self._services[id_] = Estimate()
-                    self._forget(self.service_baselines, id_)
-                case ClearDestination(id_):
-                    self._destinations[id_] = Estimate()
-                    self._forget(self.destination_baselines, id_)
-                case PutService(id_, value) if value == Service():
-                    self._services.pop(id_, None)
-                    self._forget(self.service_baselines, id_)
-                case PutDestination(id_, value) if value == Destination():
-                    self._destinations.pop(id_, None)
-                    self._forget(self.destination_baselines, id_)
+                    services.begun.append(id_)
+                case ClearDestination(id_, _):
+                    destinations.begun.append(id_)
+                case PutService(id_, value):
+                    services.put(id_, runs=bool(value.flags & _USED), gone=value == _NO_SERVICE)
+                case PutDestination(id_, value):
+                    runs = bool(value.flags & _AVAILABLE)
+                    destinations.put(id_, runs=runs, gone=not runs and value == _NO_DESTINATION)
+        self._follow(self.services, services)
+        self._follow(self.destinations, destinations)
 
-    def _forget(self, baselines: dict[int, Counters], id_: int) -> None:
-        if baselines.pop(id_, None) is not None:
+    def _follow(self, page: Page, followed: _Followed) -> None:
+        page.estimator.begin(followed.begun)
+        page.estimator.turn(followed.runs)
+        if page.forget([*followed.begun, *followed.gone]):
             self.revision += 1
 
     @contextmanager
@@ -97,30 +164,22 @@ class Ledger:
             self.retired = before
             raise
 
-    def run(self, port: Port, services: Iterable[int], destinations: Iterable[int]) -> None:
-        """One run of the estimator."""
-        for id_, stats in port.service_stats(services).items():
-            self._services[id_] = estimator.run(self._services[id_], counters(stats))
-        for id_, stats in port.destination_stats(destinations).items():
-            self._destinations[id_] = estimator.run(self._destinations[id_], counters(stats))
+    def run(self, port: Port) -> Iterator[None]:
+        """One run of the estimator, part by part: others may have their turn between."""
+        for estimator, totals in (
+            (self.services.estimator, port.service_totals),
+            (self.destinations.estimator, port.destination_totals),
+        ):
+            for first in range(0, estimator.reach, AT_ONCE):
+                ids = range(first, min(first + AT_ONCE, estimator.reach))
+                estimator.run(first, totals(ids))
+                yield
 
-    def zero(self, port: Port, service: int, destinations: Iterable[int]) -> None:
-        """A service's counters and rates, and its destinations', begin at zero."""
+    def zero(self, port: Port, services: Iterable[int], destinations: Iterable[int]) -> None:
+        """Counters and rates of these begin at zero."""
         self.revision += 1
-        for id_, stats in port.service_stats([service]).items():
-            self.service_baselines[id_] = counters(stats)
-            self._services[id_] = estimator.silenced(self._services[id_])
-        for id_, stats in port.destination_stats(destinations).items():
-            self.destination_baselines[id_] = counters(stats)
-            self._destinations[id_] = estimator.silenced(self._destinations[id_])
-
-    def service(self, id_: int, now: Stats) -> tuple[Counters, Counters, Rates]:
-        """As of the last run, now, and the rates."""
-        return _shown(self._services.get(id_), self.service_baselines.get(id_), now)
-
-    def destination(self, id_: int, now: Stats) -> tuple[Counters, Counters, Rates]:
-        """As of the last run, now, and the rates."""
-        return _shown(self._destinations.get(id_), self.destination_baselines.get(id_), now)
+        self.services.zero(port.service_stats(services))
+        self.destinations.zero(port.destination_stats(destinations))
 
 
 def _forgotten(write: Write) -> int | None:
@@ -142,19 +201,3 @@ def counters(stats: Stats) -> Counters:
         in_bytes=stats.in_bytes,
         out_bytes=stats.out_bytes,
     )
-
-
-def _shown(
-    estimate: Estimate | None, baseline: Counters | None, now: Stats
-) -> tuple[Counters, Counters, Rates]:
-    known = estimate or Estimate()
-    return (
-        since(known.last, baseline),
-        since(counters(now), baseline),
-        estimator.rates(known),
-    )
-
-
-def _drop(known: dict[int, Estimate] | dict[int, Counters], ids: Iterable[int]) -> None:
-    for id_ in ids:
-        del known[id_]

@@ -13,6 +13,9 @@ from xlvs.io.statefile import Saved, SavedChange, SavedDrain, SavedService
 from xlvs.model.desired import Desired, Entry
 from xlvs.model.problem import Code, Problem
 
+MANY = 1024
+"""Services that changed at once, from which on everything is written."""
+
 
 class Store(Protocol):
     """Where what is wanted outlives the daemon (``statefile.StateFile``)."""
@@ -49,7 +52,7 @@ class Notebook:
         self._baselines = ledger.revision
 
     def change(self, before: Desired, then: Desired, changes: Changes, ledger: Ledger) -> None:
-        """Write down what is otherwise, if anything is: nothing but ``changes.services``."""
+        """Write down what is otherwise, if anything is: ``changes.services``, and no mark rules."""
         listed = {key: then.services[key] for key in changes.services if key in then.services}
         gone = [
             key
@@ -57,14 +60,18 @@ class Notebook:
             if key in before.services and (key not in listed or key in changes.begun)
         ]
         same = not gone and all(before.services.get(key) == each for key, each in listed.items())
-        if same and before.drains == then.drains:
+        others = (before.drains, before.timeouts, before.settings)
+        if same and others == (then.drains, then.timeouts, then.settings):
             return
-        if self._baselines == ledger.revision:
+        # As a change, what is much would soon be written once more, with everything.
+        if len(changes.services) < MANY and self._baselines == ledger.revision:
             change = SavedChange(
                 gone=gone,
                 services=list(map(_service, listed.values())),
                 drains=_drains(then),
                 retired=ledger.retired,
+                timeouts=then.timeouts,
+                settings=dict(then.settings),
             )
             with _saving():
                 if self._store.append(change):

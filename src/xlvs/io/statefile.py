@@ -67,13 +67,16 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 class SavedChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of some services: ``gone`` first, then those that are new or otherwise.
 
-    ``drains`` are all that there are then, and so is ``retired``.
+    ``drains``, ``retired``, ``timeouts`` and ``settings`` are all that there are then; of a file
+    of an earlier version that does not say the last two, they are as before.
     """
 
     gone: list[ServiceKey]
     services: list[SavedService]
     drains: list[SavedDrain]
     retired: Counters = Counters()
+    timeouts: Timeouts | None = None
+    settings: dict[str, tuple[int, ...]] | None = None
 
 
 class StateFile:
@@ -99,9 +102,11 @@ class StateFile:
 
         So the cost of a change does not depend on how much there is. Raises OSError.
         """
-        if not 0 < self._end <= 2 * self._whole + ROOM:
+        if not self._end:
             return False
         line = codec.encode(change) + b"\n"
+        if self._end + len(line) > 2 * self._whole + ROOM:
+            return False
         fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             written = os.pwrite(fd, line, self._end)
@@ -134,11 +139,19 @@ def followed(saved: Saved, changes: Iterable[SavedChange]) -> Saved:
     """What is saved when these changes are added, in their order."""
     services = {each.service.key: each for each in saved.services}
     drains, retired = saved.drains, saved.retired
+    timeouts, settings = saved.timeouts, saved.settings
     for change in changes:
         for key in change.gone:
             services.pop(key, None)
         services.update((each.service.key, each) for each in change.services)
         drains, retired = change.drains, change.retired
+        timeouts = change.timeouts or timeouts
+        settings = settings if change.settings is None else change.settings
     return msgspec.structs.replace(
-        saved, services=list(services.values()), drains=drains, retired=retired
+        saved,
+        services=list(services.values()),
+        drains=drains,
+        retired=retired,
+        timeouts=timeouts,
+        settings=settings,
     )

@@ -4,13 +4,15 @@ looks at every step whether a packet that runs now would be misrouted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from xlvs.datapath import writes as w
 from xlvs.datapath.addresses import slot
 from xlvs.datapath.marks import NO_MARKS, Marks
-from xlvs.datapath.port import Closed, Piece, PortUse, TableUse
+from xlvs.datapath.port import Closed, Loads, Piece, PortUse, TableUse, Totals
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
     CURSOR_HEAD,
@@ -167,7 +169,11 @@ class FakePort:
 
     # ---- writing
 
-    def write(self, write: w.Write) -> None:
+    def write(self, writes: Iterable[w.Write]) -> None:
+        for write in writes:
+            self._write(write)
+
+    def _write(self, write: w.Write) -> None:
         if self.fail_after is not None:
             if self.fail_after == 0:
                 self.fail_after = None
@@ -370,6 +376,17 @@ class FakePort:
     def destination_stats(self, ids: Iterable[int]) -> dict[int, Stats]:
         return {id_: self.counted_destinations.get(id_, Stats()) for id_ in ids}
 
+    def service_totals(self, ids: Iterable[int]) -> Totals:
+        return _rows(self.service_stats(ids))
+
+    def destination_totals(self, ids: Iterable[int]) -> Totals:
+        return _rows(self.destination_stats(ids))
+
+    def loads(self, ids: Sequence[int]) -> Loads:
+        loads = [self.connected.get(id_, DestinationLoad()) for id_ in ids]
+        columns = ([getattr(each, name) for each in loads] for name in Loads._fields)
+        return Loads(*columns)
+
     def load(self, ids: Iterable[int]) -> dict[int, DestinationLoad]:
         return {id_: self.connected.get(id_, DestinationLoad()) for id_ in ids}
 
@@ -429,3 +446,7 @@ def _put(entries: dict[int, object], id_: int, value: object, empty: object) -> 
         entries.pop(id_, None)
     else:
         entries[id_] = value
+
+
+def _rows(stats: dict[int, Stats]) -> Totals:
+    return np.array(list(stats.values()), np.int64).reshape(-1, len(Stats._fields))

@@ -32,7 +32,15 @@ from xlvs.datapath.observed import Neighbour
 from xlvs.datapath.records import DestinationLoad
 from xlvs.datapath.whole import Whole
 from xlvs.io.director import REST
-from xlvs.model.edit import AddService, Clear, DeleteService, EditService, SetTimeouts, Zero
+from xlvs.model.edit import (
+    AddService,
+    Clear,
+    DeleteService,
+    EditService,
+    SetSettings,
+    SetTimeouts,
+    Zero,
+)
 from xlvs.model.service import Method, Protocol, Service, ServiceKey
 
 OPTIONS = Options(local_addresses=(real(8), real(9)))
@@ -66,6 +74,14 @@ other = st.one_of(
     st.just(Clear()),
     st.just(Zero()),
     st.builds(SetTimeouts, tcp=st.integers(1, 3)),
+    st.builds(
+        SetSettings,
+        values=st.dictionaries(
+            st.sampled_from(["net.ipv4.vs.sloppy_tcp", "net.xlvs.hash_fallback"]),
+            st.sampled_from(["0", "1"]),
+            min_size=1,
+        ),
+    ),
     st.builds(add, numbers, weights, st.just(Method.FULLNAT), keys),
 )
 batches = st.lists(st.lists(small, min_size=1, max_size=4), max_size=12)
@@ -175,9 +191,48 @@ def crowd(services):
         [DeleteService(key=KEY)],
         [EditService(service=Service(key=KEY, scheduler="rr"))],
         [drain(2, 60)],
+        [SetTimeouts(tcp=77)],
+        [SetSettings(values={"net.ipv4.vs.sloppy_tcp": "1"})],
     ],
     ids=lambda edits: type(edits[0]).__name__,
 )
 def test_what_a_change_costs_does_not_depend_on_how_many_services_there_are(edits):
     few, many = crowd(3), crowd(30)
     assert calls_of(lambda: few.do(*edits)) == calls_of(lambda: many.do(*edits))
+
+
+def reaping(world):
+    """What it takes to let go of a server that has rested."""
+    world.do(drop(1))
+    world.director.reap(0.0)
+    (gone,) = world.director._idle()
+    count = calls_of(lambda: world.director.reap(REST))
+    assert gone not in world.port.destinations
+    agree(world.director)
+    nothing_is_left_to_do(world)
+    return count
+
+
+def test_a_server_is_let_go_without_a_look_at_other_services():
+    assert reaping(crowd(3)) == reaping(crowd(30))
+
+
+def test_all_that_is_cleared_is_let_go():
+    world = crowd(5)
+    world.do(Clear())
+    world.director.reap(0.0)
+    world.director.reap(REST)
+    assert not world.port.destinations
+    assert not world.port.services
+    agree(world.director)
+    world.do(add_service("rr"), add(1))
+    assert list(world.port.destinations) == [0]
+
+
+def test_a_table_that_is_restored_over_itself_again_and_again_finds_room():
+    world = World(FakePort(Sizes(services=8, destinations=64, service_destinations=256)))
+    rules = [Clear(), add_service("wrr"), *(add(n) for n in range(1, 9))]
+    for _ in range(40):
+        world.do(*rules)
+        agree(world.director)
+    nothing_is_left_to_do(world)
