@@ -47,9 +47,8 @@ def test_sort_order_from_the_recorded_order() -> None:
     unsorted = recorded[30]["stdout"].splitlines()[3:]
     listed = Run(director, ["-Ln", "--nosort"]).out.splitlines()[3:]
     by_line = dict(zip(listed, director.listing().services, strict=True))
-    ordered = [by_line[line] for line in unsorted]
-    lines = {id(view): line for line, view in by_line.items()}
-    assert [lines[id(view)] for view in sorting.services(ordered)] == (
+    ordered = [(by_line[line], line) for line in unsorted]
+    assert [line for _, line in sorting.services(ordered)] == (
         recorded[29]["stdout"].splitlines()[3:]
     )
 

@@ -42,9 +42,7 @@ class _Each(NamedTuple):
     ids: tuple[int, ...]
 
 
-def _parts(
-    director: Director, keys: Iterable[ServiceKey] | None = None
-) -> Iterator[list[_Each]]:
+def _parts(director: Director, keys: Iterable[ServiceKey] | None = None) -> Iterator[list[_Each]]:
     """Of all services, or of some."""
     effective, asked = director.effective, director.desired.services
     rotated = director.rotated.services

@@ -116,10 +116,8 @@ class Core:
         blocks = self.blocks(f"/v1/listing?numbers={numbers}")
         first, _, rest = next(blocks, b"").partition(b"\n")
         head = self.decode(first, ListingHead)
-        services: list[ServiceLine] = []
-        for block in chain((rest,), blocks):
-            services += self._decode_lines(block, ServiceLine)
-        return Listing(head.table_size, services)
+        lines = (self._decode_lines(block, ServiceLine) for block in chain((rest,), blocks))
+        return Listing(head.table_size, chain.from_iterable(lines))
 
     def timeouts(self) -> Timeouts:
         """Time-outs in effect."""

@@ -7,6 +7,7 @@ What can be configured is in ``xlvs.wire.resources``; which endpoint takes and g
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -135,10 +136,10 @@ class ServiceLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Listing(NamedTuple):
-    """All that a listing says."""
+    """All that a listing says; services may still be on their way, and come once."""
 
     table_size: int
-    services: list[ServiceLine]
+    services: Iterable[ServiceLine]
 
 
 class ServiceList(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,13 +93,14 @@ def test_a_listing_streams(saying: Say) -> None:
 
 
 def test_a_listing_of_nothing(saying: Say) -> None:
-    assert saying(chunked(b'{"table_size":64}\n')).listing() == (64, [])
+    table_size, services = saying(chunked(b'{"table_size":64}\n')).listing()
+    assert (table_size, list(services)) == (64, [])
 
 
 @pytest.mark.parametrize("answer", [chunked(), chunked(SERVICE), chunked(SERVICE)[:-9]])
 def test_a_listing_without_a_head_or_an_end(saying: Say, answer: bytes) -> None:
     with pytest.raises(Problem, match="xlvsd"):
-        saying(answer).listing()
+        list(saying(answer).listing().services)
 
 
 def test_a_refusal_is_a_problem(saying: Say) -> None:

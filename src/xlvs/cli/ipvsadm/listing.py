@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -40,14 +40,21 @@ def version_line(table_size: int) -> str:
     return f"IP Virtual Server version 1.2.1 (size={table_size})\n"
 
 
-def listing(services: Sequence[ServiceLine], style: Style) -> Iterator[str]:
-    """The lines of a listing, from the heads on."""
+def listing(services: Iterable[ServiceLine], style: Style) -> Iterator[str]:
+    """The lines of a listing, from the heads on, those of a service together.
+
+    They are made while services come in, and told when all are there to be sorted.
+    """
+    shown = [(view, "".join(_lines(view, style))) for view in services]
     yield _head(style.kind)
-    for view in sorting.services(services) if style.sort else services:
-        yield _service_line(view, style)
-        listed = sorting.destinations(view.destinations) if style.sort else view.destinations
-        for destination in listed:
-            yield _server_line(view.service, destination, style)
+    for _, lines in sorting.services(shown) if style.sort else shown:
+        yield lines
+
+
+def _lines(view: ServiceLine, style: Style) -> Iterator[str]:
+    yield _service_line(view, style)
+    for destination in sorting.destinations(view.destinations) if style.sort else view.destinations:
+        yield _server_line(view.service, destination, style)
 
 
 def _head(kind: str) -> str:

@@ -200,10 +200,10 @@ class Program:
                 sort="nosort" not in given,
             )
             everything = self._director.listing(listing.NUMBERS.get(style.kind, ""))
+            shown = everything.services
             if "service-address" in given:
                 shown = self._named(request, everything)
             else:
-                shown = everything.services
                 self._write((listing.version_line(everything.table_size),))
             self._write(listing.listing(shown, style))
 

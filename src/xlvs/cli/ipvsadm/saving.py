@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from xlvs.cli.ipvsadm import sorting, text
 from xlvs.cli.ipvsadm.names import Names
@@ -18,13 +18,18 @@ _PROTOCOL_OPTIONS = {
 }
 
 
-def saved(services: Sequence[ServiceLine], names: Names | None) -> Iterator[str]:
+def saved(services: Iterable[ServiceLine], names: Names | None) -> Iterator[str]:
     """The lines, in the order of listings. Thresholds are not saved: ipvsadm does not."""
-    for view in sorting.services(services):
-        name = _name(view.service, names)
-        yield _service(view.service, name)
-        for each in sorting.asked(view):
-            yield _server(view.service, each, name, names)
+    found = [(view, "".join(_lines(view, names))) for view in services]
+    for _, lines in sorting.services(found):
+        yield lines
+
+
+def _lines(view: ServiceLine, names: Names | None) -> Iterator[str]:
+    name = _name(view.service, names)
+    yield _service(view.service, name)
+    for each in sorting.asked(view):
+        yield _server(view.service, each, name, names)
 
 
 def _name(service: Service, names: Names | None) -> str:

@@ -31,9 +31,9 @@ Key = tuple[int, int, int, tuple[int, ...], int]
 """Mark, IP version, protocol, 32-bit words of the address, port."""
 
 
-def services(listed: Sequence[ServiceLine]) -> list[ServiceLine]:
-    """Services as ``-L`` orders them."""
-    return _sorted(listed, _service_key)
+def services(listed: Sequence[tuple[ServiceLine, T]]) -> list[tuple[ServiceLine, T]]:
+    """Services, and what belongs to each, as ``-L`` orders them."""
+    return _sorted(listed, lambda each: _service_key(each[0]))
 
 
 def destinations(listed: Sequence[DestinationLine]) -> list[DestinationLine]:
