@@ -78,6 +78,7 @@ class Server(NamedTuple):
     port: int
     client_port: bool = False
     ftp: bool = False
+    method: int = 0
 
     def port_of(self, virtual: int) -> int:
         """Where a connection to this virtual port goes, as bpf/connection.h has it."""
@@ -175,7 +176,7 @@ class Listing:
                 virtual_port=virtual_port,
                 destination=server.address,
                 destination_port=port,
-                method=_METHODS[word >> CONNECTION_METHOD_SHIFT & METHODS],
+                method=_METHODS[server.method],
                 persistence_engine="" if more.call_id is None else support.SIP,
                 persistence_data=more.call_id or "",
             )

@@ -104,7 +104,9 @@ def _question(byte: int, fits: Callable[[int], bool]) -> Question:
 def _kinds(wanted: ConnectionFilter, *, closed: bool) -> Iterable[Question]:
     states = _states(wanted.states)
     transports = {_TRANSPORTS[each] for each in wanted.protocols or _TRANSPORTS}
-    if states is None and not wanted.protocols and wanted.templates is Templates.WITH and closed:
+    # A template has no state, and no method but its server's.
+    bare = states is None and not wanted.methods
+    if bare and not wanted.protocols and wanted.templates is Templates.WITH and closed:
         return
 
     def fits(byte: int) -> bool:
@@ -118,7 +120,7 @@ def _kinds(wanted: ConnectionFilter, *, closed: bool) -> Iterable[Question]:
             return False
         if not closed and state in CLOSED:
             return False
-        return states is None or (not template and state in states)
+        return bare if template else states is None or state in states
 
     yield _question(_KIND, fits)
 

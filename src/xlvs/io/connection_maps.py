@@ -119,7 +119,7 @@ class ConnectionMaps:
         found = self._layout.unpack(records.Destination, raw)
         keeps = bool(found.flags & records.DestinationFlag.CLIENT_PORT)
         ftp = bool(found.flags & records.DestinationFlag.FTP)
-        return Server(text(found.address), found.port, keeps, ftp)
+        return Server(text(found.address), found.port, keeps, ftp, found.method)
 
     def _template(self, tenant: Tenant) -> Remembered:
         """Nothing, if the template went meanwhile."""

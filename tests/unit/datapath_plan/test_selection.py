@@ -98,6 +98,7 @@ def fits(place, wanted, *, closed):
     word = place.entry.word
     state, kind = word & 31, word >> 5 & 7
     template = kind >= Transport.TEMPLATE
+    method = Method(word >> 16 & 3).name.lower()
     there = TABLES.destinations[place.entry.destination]
     server = ip_address(there.address[-4:])
     service = {4: WEB, 5: MARK}[there.service]
@@ -108,7 +109,7 @@ def fits(place, wanted, *, closed):
         and of_side(wanted.virtual, ip_address(place.dst), place.dport)
         and (not wanted.protocols or PROTOCOLS[kind & 3] in wanted.protocols)
         and (not wanted.states or (STATES[state] in wanted.states and not template))
-        and (not wanted.methods or Method(word >> 16 & 3).name.lower() in wanted.methods)
+        and (not wanted.methods or (method in wanted.methods and not template))
         and (wanted.templates is Templates.WITH or template is (wanted.templates is Templates.ONLY))
         and (closed or state != State.RESET)
     )
@@ -134,6 +135,14 @@ def test_the_same_as_the_fields_say(data, wanted, v6, closed):
     assert chosen(found, selection, v6=v6) == expected
     if expected:
         assert selection.asks(v6=v6)
+
+
+@given(st.lists(places(v6=False), max_size=12), st.sampled_from(MethodName), st.booleans())
+def test_templates_have_no_method_and_no_state(found, method, by_state):
+    asked = {"states": frozenset({STATES[1]})} if by_state else {"methods": frozenset({method})}
+    selection = Selection.of(ConnectionFilter(**asked), TABLES)
+    for at in chosen(found, selection, v6=False):
+        assert found[at].entry.word >> 5 & 7 < Transport.TEMPLATE
 
 
 @given(st.lists(places(v6=False), max_size=12))
