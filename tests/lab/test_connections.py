@@ -123,6 +123,20 @@ def test_both_ends_notice(small, server):
         client.kill()
 
 
+@pytest.mark.usefixtures("server")
+def test_a_template_has_its_servers_method(small):
+    (service,) = small.api("GET", "/v1/services")["services"]
+    persistent = {**service["service"], "persistence_timeout": 60}
+    small.edit({"op": "service.edit", "service": persistent})
+    with curl(small) as client:
+        eventually(lambda: load(small) == (1, 0))
+        found = {each["client_port"] == 0: each["method"] for each in table(small)}
+        (method,) = (each["destination"]["method"] for each in service["destinations"])
+        assert found == {True: method, False: method}
+        assert [each["client_port"] > 0 for each in table(small, "--method", method)] == [True]
+        client.kill()
+
+
 @pytest.mark.parametrize("small", ["nat"], indirect=True)
 @pytest.mark.usefixtures("server")
 def test_what_a_removed_server_left(small):
