@@ -115,7 +115,11 @@ def main() -> None:
             print(log.read_text()[-600:])
         finally:
             daemon.terminate()
-            daemon.wait(60)
+            try:
+                daemon.wait(60)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
             argv = [sys.executable, "-m", "xlvs.cli.main", "--instance", instance, "down"]
             subprocess.run([*pair.enter("b"), *argv], check=True)
 
