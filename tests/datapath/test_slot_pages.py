@@ -186,13 +186,11 @@ def test_pages_need_no_descriptor_each(pin_folder: Path) -> None:
         assert kernel.have().slot_pages == frozenset(range(200))
         kernel.write([DropSlotPages((0, 199))])
         assert kernel.have().slot_pages == frozenset(range(1, 199))
-        for view in kernel._views.values():
-            view.release()
-        kernel._views.clear()
+        # Maps that are mapped keep one each; pages that were looked at keep none.
+        assert len(os.listdir("/proc/self/fd")) < before + 20
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(os.listdir("/proc/self/fd")) == before
-    path.close()
+    kernel.close()
 
 
 def test_pages_that_cannot_be_made_are_a_problem(

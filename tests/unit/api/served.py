@@ -7,17 +7,15 @@ import asyncio
 import json
 from urllib.parse import quote
 
-from tests.unit.api.metrics.scraping import identity
+from tests.unit.api.metrics.scraping import scraper
 from tests.unit.datapath_plan.build import World, real
 
 from xlvs.api.app import application
 from xlvs.api.backend import Backend
 from xlvs.api.caller import STATE, Caller, Scope
-from xlvs.api.metrics.scrape import Scraper
 from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
 from xlvs.io.bus import Bus
-from xlvs.model.detail import Detail
 from xlvs.wire.explanation import Explanation, Layer, Packet
 
 ROOT = Caller("root (pid 1)", Scope.ROOT)
@@ -65,7 +63,7 @@ class InMemory:
                 apply=self.apply,
                 bus=self.bus,
                 refused_tokens=lambda: 3,
-                scraper=Scraper(self.world.director, None, identity(), Detail.DESTINATIONS),
+                scraper=scraper(self.world),
                 sync_roles=lambda: self.world.director.desired.sync,
             )
         )

@@ -10,20 +10,18 @@ import socket
 import stat
 
 import pytest
-from tests.unit.api.metrics.scraping import identity
+from tests.unit.api.metrics.scraping import scraper
 from tests.unit.datapath_plan.build import World, add_service, real
 from tests.unit.datapath_plan.fake import HZ
 
 from xlvs.api import server
 from xlvs.api.app import application
 from xlvs.api.backend import Backend
-from xlvs.api.metrics.scrape import Scraper
 from xlvs.api.views import Facts
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import DestinationLoad, Stats
 from xlvs.io.bus import Bus
-from xlvs.model.detail import Detail
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
@@ -111,7 +109,7 @@ class Served:
                 apply=self.apply,
                 bus=Bus(),
                 refused_tokens=lambda: 0,
-                scraper=Scraper(self.world.director, None, identity(), Detail.DESTINATIONS),
+                scraper=scraper(self.world),
                 sync_roles=lambda: self.world.director.desired.sync,
             )
             channel = server.listen(self.path)

@@ -31,18 +31,21 @@ def identity(**more):
     return Identity(**{**known, **more})
 
 
-async def scraped(scraper, accept=""):
+async def scraped(found, accept=""):
     """The text, as it is sent."""
     encode, content_type = choose_encoder(accept)
-    return [piece async for piece in pieces(scraper.metrics(), encode, content_type)]
+    return [piece async for piece in pieces(found.metrics(), encode, content_type)]
 
 
 NO_SYNC = SimpleNamespace(running=None, error="")
 
 
-def text(world: World, accept="", *, configured=None, syncing=NO_SYNC, detail=Detail.DESTINATIONS):
-    scraper = Scraper(world.director, configured, syncing, identity(), detail)
-    return b"".join(asyncio.run(scraped(scraper, accept))).decode()
+def scraper(world: World, *, configured=None, syncing=NO_SYNC, detail=Detail.DESTINATIONS):
+    return Scraper(world.director, configured, syncing, identity(), detail)
+
+
+def text(world: World, accept="", **more):
+    return b"".join(asyncio.run(scraped(scraper(world, **more), accept))).decode()
 
 
 def samples(found: str, accept=""):

@@ -10,20 +10,17 @@ from ipaddress import ip_address
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from tests.unit.api.metrics.scraping import NO_SYNC, identity
+from tests.unit.api.metrics.scraping import scraper
 from tests.unit.datapath_plan.build import World, add, add_service
 
 from xlvs.api import server
 from xlvs.api.metrics.app import application
-from xlvs.api.metrics.scrape import Scraper
-from xlvs.model.detail import Detail
 
 
 def asked(method, path, **headers):
     """One request to a listener that serves a director's metrics."""
     world = World()
     world.do(add_service(), add(1))
-    scraper = Scraper(world.director, None, NO_SYNC, identity(), Detail.DESTINATIONS)
 
     def ask(port):
         connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -35,7 +32,7 @@ def asked(method, path, **headers):
 
     async def main():
         channel = server.listen_tcp(ip_address("127.0.0.1"), 0)
-        serving = server.tcp_server(application(scraper), None)
+        serving = server.tcp_server(application(scraper(world)), None)
         task = asyncio.create_task(serving.serve(sockets=[channel]))
         try:
             return await asyncio.to_thread(ask, channel.getsockname()[1])

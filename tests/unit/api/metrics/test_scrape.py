@@ -10,18 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.api.metrics.scraping import (
-    NO_SYNC,
     OPENMETRICS,
-    identity,
     samples,
     scraped,
+    scraper,
     text,
     value,
 )
 from tests.unit.datapath_plan.build import KEY, World, add, add_service, drop, real
 
 from xlvs.api.metrics.catalogue import FAMILIES
-from xlvs.api.metrics.scrape import Scraper
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.datapath.records import DestinationLoad, Stats
@@ -157,9 +155,7 @@ def test_others_have_their_turn(world):
     """A service that goes while it is read does no harm."""
 
     async def main():
-        scraping = asyncio.create_task(
-            scraped(Scraper(world.director, None, NO_SYNC, identity(), Detail.DESTINATIONS))
-        )
+        scraping = asyncio.create_task(scraped(scraper(world)))
         await asyncio.sleep(0)
         assert not scraping.done()
         world.do(DeleteService(key=KEY))
