@@ -22,7 +22,7 @@ EACH_ONCE = {"rs1": 1, "rs2": 1, "rs3": 1}
 def test_kill_and_adoption_under_load(prepared: Lab, director: Director, hook: str) -> None:
     """Zero failed requests; the same connections, services and counters afterwards."""
     address = service(prepared, "nat", 4, "tcp", (1, 1, 1), scheduler="rr")
-    with Load(prepared.client, f"http://{address}/", seconds=5, connections=CONNECTIONS) as load:
+    with Load(prepared.client, f"http://{address}/", seconds=12, connections=CONNECTIONS) as load:
         load.wait_until(1)
         before = listed(established(director.ipvsadm("-Lnc").stdout))
         services = director.ipvsadm("-Sn").stdout

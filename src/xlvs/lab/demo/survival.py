@@ -10,7 +10,7 @@ from xlvs.lab.demo.show import Show
 from xlvs.lab.lab import Lab
 from xlvs.lab.load import Load
 
-SECONDS = 6
+SECONDS = 10
 CONNECTIONS = 24
 
 
