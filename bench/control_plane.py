@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,8 +27,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from bench.beside import Beside
 from bench.datapath import interrupt, machine, say
-from bench.scale import BAD, INTERRUPTED, Daemon, Wrong
+from bench.measure import Wrong
+from bench.scale import BAD, INTERRUPTED, Daemon
 from bench.world import network
 from xlvs.datapath import records
 from xlvs.datapath.btf import read
@@ -98,34 +99,19 @@ def rules(services: int) -> str:
     return "".join(lines)
 
 
-class Asking:
-    """Asks the daemon for its time-outs again and again; the longest answer, in seconds."""
+class Asking(Beside):
+    """Asks the daemon for its time-outs; the longest answer, in seconds."""
 
     def __init__(self, daemon: Daemon) -> None:
+        super().__init__(ASKED_EVERY)
         self.longest = 0.0
         self._daemon = daemon
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._failure: Exception | None = None
 
-    def __enter__(self) -> Asking:  # noqa: PYI034 - nobody inherits
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        if self._failure:
-            raise Wrong(f"while it was asked: {self._failure}") from self._failure
-
-    def _ask(self) -> None:
-        try:
-            while not self._end.wait(ASKED_EVERY):
-                begin = time.monotonic()
-                self._daemon.api.timeouts()
-                self.longest = max(self.longest, time.monotonic() - begin)
-        except Exception as error:  # noqa: BLE001 - told by who waits for it
-            self._failure = error
+    def once(self) -> None:
+        """One question."""
+        begin = time.monotonic()
+        self._daemon.api.timeouts()
+        self.longest = max(self.longest, time.monotonic() - begin)
 
 
 class Measuring:

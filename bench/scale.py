@@ -17,16 +17,17 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.beside import Beside
 from bench.datapath import interrupt, machine, say
 from bench.frames import ACK, CLIENTS4, SYN, Kind
 from bench.harness import Flows, Harness, compiled
+from bench.measure import Wrong
 from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
 from xlvs.client import Client, UnixSocket
 from xlvs.datapath import libbpf, pins
@@ -53,10 +54,6 @@ BAD, INTERRUPTED = 1, 130
 COUNTS = struct.Struct("=6Q")
 CLIENTS = 1 << 30  # addresses and ports, of which connections are some by chance
 HEAD_LINES = 2
-
-
-class Wrong(Exception):  # noqa: N818 - it is what bench.measure calls it
-    """Something was not as it has to be."""
 
 
 class Daemon:
@@ -301,36 +298,18 @@ class Sweep:
         self._object.close()
 
 
-class Meanwhile:
+class Meanwhile(Beside):
     """Other requests, one after the other, and the daemon's memory, until the end."""
 
     def __init__(self, daemon: Daemon) -> None:
+        super().__init__(ASKED_EVERY)
         self.slowest = {"services": 0.0, "status": 0.0, "ipvsadm -Ln": 0.0}
         self.bytes = 0
         self.asked = 0
         self._daemon = daemon
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._failure: BaseException | None = None
 
-    def __enter__(self) -> Meanwhile:  # noqa: PYI034 - nobody inherits
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        if self._failure:
-            raise Wrong(f"while connections were listed: {self._failure}") from self._failure
-
-    def _ask(self) -> None:
-        try:
-            while not self._end.wait(ASKED_EVERY):
-                self._round()
-        except Exception as error:  # noqa: BLE001 - told by who waits for it
-            self._failure = error
-
-    def _round(self) -> None:
+    def once(self) -> None:
+        """One of each."""
         self._took("services", self._daemon.api.services)
         self._took("status", self._daemon.api.status)
         self._took("ipvsadm -Ln", lambda: self._daemon.run("ipvsadm", "-Ln"))

@@ -20,13 +20,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from bench.beside import Beside
 from bench.datapath import say
 from bench.world import network
 
@@ -119,32 +119,29 @@ class Daemon:
         self._log.close()
 
 
-class Meanwhile:
+class Meanwhile(Beside):
     """Asks for something small all the time, and notes how long that took."""
 
     def __init__(self, daemon: Daemon) -> None:
+        super().__init__(ASKED_EVERY)
         self.waited: list[float] = []
         self.bytes_most = 0
         self._daemon = daemon
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+        self._api = daemon.api()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def once(self) -> None:
+        """One question."""
+        begin = time.monotonic()
+        self._api.request("GET", "/v1/timeouts")
+        self._api.getresponse().read()
+        self.waited.append(time.monotonic() - begin)
+        self.bytes_most = max(self.bytes_most, self._daemon.own_bytes())
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        with contextlib.closing(self._daemon.api()) as api:
-            while not self._stop.wait(ASKED_EVERY):
-                begin = time.monotonic()
-                api.request("GET", "/v1/timeouts")
-                api.getresponse().read()
-                self.waited.append(time.monotonic() - begin)
-                self.bytes_most = max(self.bytes_most, self._daemon.own_bytes())
+    def __exit__(self, *details: object) -> None:
+        try:
+            super().__exit__(*details)
+        finally:
+            self._api.close()
 
 
 def scrape(accept: str) -> tuple[float, int]:

@@ -20,6 +20,7 @@ ROWS = 500
 _TOTAL = "_total"
 
 T = TypeVar("T")
+Row_contra = TypeVar("Row_contra", contravariant=True)
 
 Sample = tuple[tuple[str, ...], float]
 """Labels' values, in the family's order, and the number."""
@@ -33,10 +34,10 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-class Column(NamedTuple, Generic[T]):
+class Column(NamedTuple, Generic[Row_contra]):
     """One sample of a row: its number, and the labels that it has besides the row's."""
 
-    number: Callable[[T], float]
+    number: Callable[[Row_contra], float]
     labels: tuple[tuple[str, str], ...] = ()
 
 

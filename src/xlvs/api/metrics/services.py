@@ -54,57 +54,36 @@ _ACTIVE, _INACTIVE, _PERSISTENT = (
     (("state", word),) for word in ("active", "inactive", "persistent")
 )
 
+# A service and a real server have the same numbers.
+_Row = Counted | Server
+_CONNECTIONS: Sequence[Column[_Row]] = [Column(lambda row: row.stats.connections)]
+_PACKETS: Sequence[Column[_Row]] = [
+    Column(lambda row: row.stats.in_packets, _IN),
+    Column(lambda row: row.stats.out_packets, _OUT),
+]
+_BYTES: Sequence[Column[_Row]] = [
+    Column(lambda row: row.stats.in_bytes, _IN),
+    Column(lambda row: row.stats.out_bytes, _OUT),
+]
+_CURRENT: Sequence[Column[_Row]] = [
+    Column(lambda row: row.load.active, _ACTIVE),
+    Column(lambda row: row.load.inactive, _INACTIVE),
+    Column(lambda row: row.load.persistent, _PERSISTENT),
+]
+
 _OF_SERVICES: Sequence[tuple[Family, Sequence[Column[Counted]]]] = (
-    (c.SERVICE_CONNECTIONS, [Column(lambda row: row.stats.connections)]),
-    (
-        c.SERVICE_PACKETS,
-        [
-            Column(lambda row: row.stats.in_packets, _IN),
-            Column(lambda row: row.stats.out_packets, _OUT),
-        ],
-    ),
-    (
-        c.SERVICE_BYTES,
-        [
-            Column(lambda row: row.stats.in_bytes, _IN),
-            Column(lambda row: row.stats.out_bytes, _OUT),
-        ],
-    ),
-    (
-        c.SERVICE_CURRENT,
-        [
-            Column(lambda row: row.load.active, _ACTIVE),
-            Column(lambda row: row.load.inactive, _INACTIVE),
-            Column(lambda row: row.load.persistent, _PERSISTENT),
-        ],
-    ),
+    (c.SERVICE_CONNECTIONS, _CONNECTIONS),
+    (c.SERVICE_PACKETS, _PACKETS),
+    (c.SERVICE_BYTES, _BYTES),
+    (c.SERVICE_CURRENT, _CURRENT),
     (c.SERVICE_USABLE, [Column(lambda row: row.usable)]),
 )
 
 _OF_SERVERS: Sequence[tuple[Family, Sequence[Column[Server]]]] = (
-    (c.DESTINATION_CONNECTIONS, [Column(lambda row: row.stats.connections)]),
-    (
-        c.DESTINATION_PACKETS,
-        [
-            Column(lambda row: row.stats.in_packets, _IN),
-            Column(lambda row: row.stats.out_packets, _OUT),
-        ],
-    ),
-    (
-        c.DESTINATION_BYTES,
-        [
-            Column(lambda row: row.stats.in_bytes, _IN),
-            Column(lambda row: row.stats.out_bytes, _OUT),
-        ],
-    ),
-    (
-        c.DESTINATION_CURRENT,
-        [
-            Column(lambda row: row.load.active, _ACTIVE),
-            Column(lambda row: row.load.inactive, _INACTIVE),
-            Column(lambda row: row.load.persistent, _PERSISTENT),
-        ],
-    ),
+    (c.DESTINATION_CONNECTIONS, _CONNECTIONS),
+    (c.DESTINATION_PACKETS, _PACKETS),
+    (c.DESTINATION_BYTES, _BYTES),
+    (c.DESTINATION_CURRENT, _CURRENT),
     (c.DESTINATION_WEIGHT, [Column(lambda row: row.weight)]),
 )
 
