@@ -15,6 +15,7 @@ off, and is cleared away.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import time
@@ -45,6 +46,9 @@ _LAYOUT_BYTES = 1 << 16
 _CLOCK_MONOTONIC_COARSE = 6  # its resolution is the kernel's tick
 _TICKS = 1 << 32  # as many as the maps tell apart
 _SECRET_BYTES = 8
+_START_ATTEMPTS = 100
+_START_PAUSE = 0.02  # s
+_ROOM_BYTES = 8 << 20
 
 CONNECTIONS_MAX = (1 << 32) // records.WAYS4 - records.CHAIN
 """A place in the table has a number of 32 bits."""
@@ -358,13 +362,21 @@ class DataPath:
         self.start(SWEEP_PROGRAM)
 
     def start(self, program: str) -> None:
-        """Run a control program that starts a timer, which does the work in a moment."""
-        with explained(f"running {program}"):
-            run = libbpf.test_run(self.programs[program], None, None, 0, 0)
-        if run.retval:
-            raise DataPathProblem(
-                Code.INTERNAL, f"{program} did not start (code {run.retval}): report it"
-            )
+        """Run a control program that starts a timer, which does the work in a moment.
+
+        The kernel takes a new timer's memory without waiting for any, so that a busy
+        machine may refuse one for a while. Memory that we take and give back makes it
+        reclaim some.
+        """
+        for _ in range(_START_ATTEMPTS):
+            with explained(f"running {program}"):
+                run = libbpf.test_run(self.programs[program], None, None, 0, 0)
+            if not run.retval:
+                return
+            _ = bytes(range(256)) * (_ROOM_BYTES // 256)  # each page is touched
+            time.sleep(_START_PAUSE)
+        reason = os.strerror(-ctypes.c_int32(run.retval).value)
+        raise DataPathProblem(Code.INTERNAL, f"{program} did not start ({reason}): report it")
 
     def ticks(self) -> int:
         """The present tick, to compare with the maps' times by difference."""
