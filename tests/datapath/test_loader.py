@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from xlvs.datapath import libbpf, loader, problems, records
+from xlvs.datapath.libbpf.runs import TestRun as Run
 from xlvs.datapath.loader import OBJECTS, DataPath, Sizes, exists, remove
 from xlvs.datapath.maps import map_info
 from xlvs.datapath.problems import DataPathProblem
@@ -279,6 +281,25 @@ def test_the_sweep_runs_once_however_often_it_is_started(data_path: DataPath) ->
     view.release()
     data_path.start_sweep()
     assert rate < 200
+
+
+def test_a_timer_without_memory_is_started_again(
+    data_path: DataPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes its memory without waiting, so that a busy machine may have none."""
+    answers = [errno.ENOMEM, errno.ENOMEM, 0]
+    monkeypatch.setattr(loader.time, "sleep", lambda _: None)
+    monkeypatch.setattr(
+        loader.libbpf, "test_run", lambda *_: Run((-answers.pop(0)) % 2**32, b"", b"", 0)
+    )
+    data_path.start_sweep()
+    assert not answers
+
+    monkeypatch.setattr(
+        loader.libbpf, "test_run", lambda *_: Run((-errno.ENOMEM) % 2**32, b"", b"", 0)
+    )
+    with pytest.raises(DataPathProblem, match=r"did not start \(Cannot allocate memory\)"):
+        data_path.start_sweep()
 
 
 def test_pins_are_the_machines_under_ip_netns_exec(namespace: str, pin_folder: Path) -> None:
