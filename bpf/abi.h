@@ -448,7 +448,7 @@ enum xlvs_connection_flags {
 	XLVS_CONNECTION_ON_DIRECTOR = 1 << 14, /* the real server is the director itself */
 	XLVS_CONNECTION_ANSWER = 1 << 15,   /* not a connection: leads answers of FULLNAT to one */
 	XLVS_CONNECTION_SHADOWED = 1 << 18, /* a newer one has the same packets from the server */
-	XLVS_CONNECTION_OWN_TIMEOUTS = 1 << 19, /* its service has time-outs of its own */
+	XLVS_CONNECTION_SPECIAL = 1 << 19,  /* its service says more, see SERVICE_SPECIAL */
 };
 #define XLVS_CONNECTION_STATE 0x1fu
 #define XLVS_CONNECTION_PROTOCOL_SHIFT 5
@@ -531,6 +531,15 @@ struct xlvs_template {
 };
 
 /* controlled: HASH by tenant (a connection), value: its template, a tenant. */
+
+/*
+ * streams: HASH by tenant, what a TCP connection whose segments are changed on their way
+ * says besides. Writer: packets and the sweep. Sequence numbers are in host order.
+ */
+struct xlvs_stream {
+	__u32 client_isn; /* of the client's SYN */
+	__u32 flags;
+};
 
 /* call_ids: HASH by tenant, of templates with a Call-ID; the listing's. */
 #define XLVS_CALL_ID_MAX 255 /* IPVS's IP_VS_PEDATA_MAXLEN */

@@ -66,6 +66,11 @@ static __always_inline __be16 extra_port(__u32 extra)
 /* What a template gets while connections live under it: IPVS's. */
 #define TEMPLATE_RENEWED_SECONDS 60
 
+/* Segments of these services' TCP connections are changed, and each has a struct xlvs_stream. */
+#define SERVICE_STREAM 0
+/* What connections have to ask their service for: they are XLVS_CONNECTION_SPECIAL. */
+#define SERVICE_SPECIAL (XLVS_SERVICE_OWN_TIMEOUTS | SERVICE_STREAM)
+
 #define FTP_PORT 21
 #define FTP_DATA_PORT 20
 

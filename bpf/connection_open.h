@@ -5,6 +5,7 @@
 
 #include "persistence.h"
 #include "state.h"
+#include "stream.h"
 #include "sync_tell.h"
 #include "table_open.h"
 #include "timeout.h"
@@ -75,8 +76,8 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	word = word_of_protocol(p->tuple.protocol);
 	if (unlikely(p->templated) && !p->one_packet)
 		word |= XLVS_CONNECTION_CONTROLLED;
-	if (unlikely(p->own_timeouts))
-		word |= XLVS_CONNECTION_OWN_TIMEOUTS;
+	if (unlikely(p->special))
+		word |= XLVS_CONNECTION_SPECIAL;
 	if (d->flags & XLVS_DESTINATION_LOCAL) {
 		word |= XLVS_CONNECTION_ON_DIRECTOR;
 		if (method == XLVS_METHOD_FULLNAT)
@@ -103,7 +104,7 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	p->c.word = word;
 	p->c.destination = destination;
 	timeout = settings->timeout[state];
-	if (unlikely(p->own_timeouts))
+	if (unlikely(p->special))
 		timeout = destination_timeout(d, state, timeout);
 	p->c.expires = p->now + (p->icmp_type ? CONNECTION_NEW_SECONDS * p->hz : timeout);
 	p->c.extra = 0;
@@ -115,6 +116,11 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	p->opened = 1;
 	mine = p->c.extra;
 	rc = p->one_packet ? TABLE_OPENED : table_open(p, p->family != AF_INET);
+	if (rc == TABLE_OPENED && unlikely(p->special & SERVICE_STREAM) && stream_open(p)) {
+		p->opened = 0;
+		table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
+		return XLVS_REASON_DROP_TABLE_FULL;
+	}
 	if (rc == TABLE_OPENED) {
 		if (unlikely(p->templated))
 			persistence_opened(p);

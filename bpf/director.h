@@ -15,7 +15,8 @@ static __always_inline int lean_open(hook_ctx *ctx, struct packet *p, struct xlv
 	why = pipeline_open(ctx, p, s);
 	if (why)
 		return finish(p, why);
-	if (likely(p->opened && !p->one_packet && !p->reply)) {
+	if (likely(p->opened && !p->one_packet && !p->reply &&
+		   !(p->c.word & XLVS_CONNECTION_SPECIAL))) {
 		verdict = lean_forward(ctx, p, s);
 		if (likely(verdict != LEAN_NOT))
 			return verdict;

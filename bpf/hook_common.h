@@ -36,6 +36,40 @@ static __always_inline void *hook_data_end(hook_ctx *ctx)
 #define LOOPBACK_IFINDEX 1
 #define LOOPBACK_DELIVERED 0x02 /* first byte: locally administered */
 
+enum hook_gap {
+	HOOK_GAP_MADE = 0,
+	HOOK_GAP_REFUSED = 1, /* the packet is as it was */
+	HOOK_GAP_BROKEN = -1, /* it is not, and has to be dropped */
+};
+
+/* Bytes on their way from one place of a frame to another; see packets for why it is a map. */
+struct scratch {
+	__u8 bytes[PACKET_HEADERS_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline struct scratch *scratch_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/* 1 to 256 in a way that kernel 6.1's verifier follows: it learns nothing from n != 0. */
+#define scratch_length(n)                     \
+	({                                    \
+		__u32 n_ = (n)-1;             \
+		n_ &= PACKET_HEADERS_MAX - 1; \
+		opaque(n_);                   \
+		n_ + 1;                       \
+	})
+
 /* What hook_reframe() makes room for: nothing, or a tunnel of one family and one kind. */
 enum hook_room {
 	HOOK_ROOM_PLAIN = 0,

@@ -211,6 +211,48 @@ static __always_inline void hook_set_delivered(hook_ctx *ctx)
 		eth->h_source[0] = LOOPBACK_DELIVERED;
 }
 
+struct gap {
+	hook_ctx *ctx;
+	__u32 at;
+	__u32 left; /* bytes behind `at` that are still to be moved, the last ones first */
+	__u32 length;
+	__u32 failed;
+};
+
+static long gap_step(__u32 i, void *data)
+{
+	struct gap *g = data;
+	struct scratch *s = scratch_get();
+	__u32 n = g->left < PACKET_HEADERS_MAX ? g->left : PACKET_HEADERS_MAX, from;
+
+	(void)i;
+	if (!n)
+		return 1;
+	from = g->at + g->left - n;
+	n = scratch_length(n);
+	if (!s || bpf_skb_load_bytes(g->ctx, from, s->bytes, n) ||
+	    bpf_skb_store_bytes(g->ctx, from + g->length, s->bytes, n, 0)) {
+		g->failed = 1;
+		return 1;
+	}
+	g->left -= n;
+	return 0;
+}
+
+/*
+ * At the tail, not in front as in XDP: where a checksum is still to be completed begins stays
+ * right, which no helper could correct. A device's sum of the frame is forgotten by that.
+ */
+static __always_inline int hook_make_gap(hook_ctx *ctx, __u32 at, __u32 end, __u32 length)
+{
+	struct gap g = { .ctx = ctx, .at = at, .left = end - at, .length = length };
+
+	if (ctx->gso_size || end < at || bpf_skb_change_tail(ctx, end + length, 0))
+		return HOOK_GAP_REFUSED;
+	bpf_loop(65536 / PACKET_HEADERS_MAX, gap_step, &g, 0);
+	return g.failed || g.left ? HOOK_GAP_BROKEN : HOOK_GAP_MADE;
+}
+
 static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 {
 	return len < ctx->len ? bpf_skb_change_tail(ctx, len, 0) : 0;

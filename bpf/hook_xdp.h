@@ -209,6 +209,20 @@ static __always_inline int hook_turn_around(hook_ctx *ctx, struct packet *p)
 	return 0;
 }
 
+/* Opens a gap of `length` bytes at `at`; `end` is the end of the IP packet. enum hook_gap. */
+static __always_inline int hook_make_gap(hook_ctx *ctx, __u32 at, __u32 end, __u32 length)
+{
+	struct scratch *s = scratch_get();
+
+	(void)end;
+	if (!s || !at || at > sizeof(s->bytes))
+		return HOOK_GAP_REFUSED;
+	at = scratch_length(at);
+	if (bpf_xdp_load_bytes(ctx, 0, s->bytes, at) || bpf_xdp_adjust_head(ctx, -(int)length))
+		return HOOK_GAP_REFUSED;
+	return bpf_xdp_store_bytes(ctx, 0, s->bytes, at) ? HOOK_GAP_BROKEN : HOOK_GAP_MADE;
+}
+
 /* Cuts the frame to `len` bytes. */
 static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 {

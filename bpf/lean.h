@@ -31,7 +31,7 @@
 #define LEAN_WORD                                                                                 \
 	(XLVS_CONNECTION_STATE | WORD_PROTOCOL | XLVS_CONNECTION_LIVE | XLVS_CONNECTION_CLAIMED | \
 	 XLVS_CONNECTION_HALF_OPEN | XLVS_CONNECTION_ON_DIRECTOR | XLVS_CONNECTION_ANSWER |       \
-	 XLVS_CONNECTION_OWN_TIMEOUTS)
+	 XLVS_CONNECTION_SPECIAL)
 
 enum lean_found {
 	LEAN_ABSENT, /* no connection */

@@ -107,6 +107,9 @@ XLVS_MAP_GROWING(templates, struct xlvs_tenant, struct xlvs_template, 524288);
 XLVS_MAP_GROWING(controlled, struct xlvs_tenant, struct xlvs_tenant, 524288);
 XLVS_MAP_GROWING(call_ids, struct xlvs_tenant, struct xlvs_call_id, 524288);
 
+/* TCP connections whose segments are changed. */
+XLVS_MAP_GROWING(streams, struct xlvs_tenant, struct xlvs_stream, 524288);
+
 /* Rules of marks, written by the daemon: two sets while one takes the other's place. */
 #define XLVS_MAP_PREFIXES(name, key_type, entries)    \
 	struct {                                      \

@@ -97,12 +97,12 @@ struct packet {
 	__u8 opened;        /* 1: this packet opened its connection */
 	__u8 stateless;     /* 1: sent by a stateless service's slot, without a connection */
 	__u8 one_packet;    /* 1: the connection is for this packet only, and in no table */
-	__u8 own_timeouts;  /* 1: of a service with XLVS_SERVICE_OWN_TIMEOUTS */
 	__u8 templated;     /* 1: packet_template() is the template that its server comes from */
 	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */
 	struct packet_wire wire; /* parse */
 	__u32 fragment_id;
+	__u32 special; /* flags of the service that opens, as SERVICE_SPECIAL keeps them */
 	/* pipeline: read once per packet */
 	__u32 now; /* tick, lib/clock.h */
 	__u32 hz;  /* ticks per second */

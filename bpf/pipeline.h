@@ -200,7 +200,7 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	/* IPVS: one-packet scheduling is for datagrams only. */
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET &&
 			p->tuple.protocol == IPPROTO_UDP;
-	p->own_timeouts = !!(service->flags & XLVS_SERVICE_OWN_TIMEOUTS);
+	p->special = service->flags & SERVICE_SPECIAL;
 	return connection_open(p, destination, s);
 }
 
@@ -222,6 +222,11 @@ static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
 		return why;
 	account_packet(p, d);
 	connection_advance(p, s);
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL)) {
+		why = stream_to_client(ctx, p);
+		if (why)
+			return why;
+	}
 	return nat_forward(ctx, p, XLVS_REASON_FWD_REPLY);
 }
 

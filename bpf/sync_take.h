@@ -44,7 +44,7 @@ static __always_inline __u32 sync_word(const struct xlvs_synced *r,
 	if (!state_is_active(r->state))
 		word |= XLVS_CONNECTION_INACTIVE;
 	if (sync_own_timeouts(d))
-		word |= XLVS_CONNECTION_OWN_TIMEOUTS;
+		word |= XLVS_CONNECTION_SPECIAL;
 	return word | method << XLVS_CONNECTION_METHOD_SHIFT;
 }
 

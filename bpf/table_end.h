@@ -4,6 +4,7 @@
 #define XLVS_TABLE_END_H
 
 #include "local_ports.h"
+#include "stream.h"
 #include "table.h"
 
 /*
@@ -209,6 +210,8 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 	}
 	if (unlikely(word & (WORD_TEMPLATE | XLVS_CONNECTION_CONTROLLED)))
 		template_end(v6, at, word);
+	if (unlikely(word & XLVS_CONNECTION_SPECIAL))
+		stream_end(v6, at, word);
 	table_count_connection(destination, word, true);
 	counts->ended++;
 	if (word & XLVS_CONNECTION_HALF_OPEN)

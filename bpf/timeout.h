@@ -32,7 +32,7 @@ static __always_inline __u32 connection_timeout(const struct packet *p,
 	opaque(state); /* kernel 6.1 loses a bound over a spill */
 	if (state >= XLVS_STATE_MAX)
 		return 0;
-	if (likely(!(p->c.word & XLVS_CONNECTION_OWN_TIMEOUTS)))
+	if (likely(!(p->c.word & XLVS_CONNECTION_SPECIAL)))
 		return s->timeout[state];
 	d = destination_get(p->c.destination);
 	return d ? destination_timeout(d, state, s->timeout[state]) : s->timeout[state];

@@ -59,6 +59,7 @@ enum xlvs_copied {
 	XLVS_COPIED_templates,
 	XLVS_COPIED_controlled,
 	XLVS_COPIED_call_ids,
+	XLVS_COPIED_streams,
 	XLVS_COPIED_localities,
 	XLVS_COPIED_locality_more,
 	XLVS_COPIED_locality_tables,
@@ -226,6 +227,7 @@ OVERLAY_ARRAY(reasons, struct xlvs_reason_stats)
 OVERLAY_HASH(templates, struct xlvs_tenant, struct xlvs_template)
 OVERLAY_HASH(controlled, struct xlvs_tenant, struct xlvs_tenant)
 OVERLAY_HASH(call_ids, struct xlvs_tenant, struct xlvs_call_id)
+OVERLAY_HASH(streams, struct xlvs_tenant, struct xlvs_stream)
 OVERLAY_HASH(localities, struct xlvs_locality_key, struct xlvs_locality)
 OVERLAY_HASH(locality_more, struct xlvs_locality_more_key, struct xlvs_locality_server)
 OVERLAY_HASH(fragments, struct xlvs_fragment_key, struct xlvs_fragment)
@@ -266,6 +268,7 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	OVERLAID(templates);
 	OVERLAID(controlled);
 	OVERLAID(call_ids);
+	OVERLAID(streams);
 	OVERLAID(fragments);
 	OVERLAID(localities);
 	OVERLAID(locality_more);
@@ -287,6 +290,8 @@ static __always_inline long overlay_update(void *map, const void *key, const voi
 		return overlay_update_controlled(key, value, flags);
 	if (map == &call_ids)
 		return overlay_update_call_ids(key, value, flags);
+	if (map == &streams)
+		return overlay_update_streams(key, value, flags);
 	if (map == &fragments)
 		return overlay_update_fragments(key, value, flags);
 	if (map == &localities)
@@ -304,6 +309,8 @@ static __always_inline long overlay_delete(void *map, const void *key)
 		return overlay_delete_controlled(key);
 	if (map == &call_ids)
 		return overlay_delete_call_ids(key);
+	if (map == &streams)
+		return overlay_delete_streams(key);
 	if (map == &localities)
 		return overlay_delete_localities(key);
 	if (map == &locality_more)

@@ -6,6 +6,7 @@
 #include "forward/dr.h"
 #include "forward/icmp_error.h"
 #include "forward/nat.h"
+#include "forward/stream.h"
 #include "forward/tun.h"
 #include "forward/way_back.h"
 
@@ -53,9 +54,16 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_des
 	}
 	switch (method) {
 	case XLVS_METHOD_NAT:
-		return nat_forward(ctx, p, XLVS_REASON_FWD_NAT);
 	case XLVS_METHOD_FULLNAT:
-		return nat_forward(ctx, p, XLVS_REASON_FWD_FULLNAT);
+		if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL)) {
+			int why = stream_to_server(ctx, p);
+
+			if (why)
+				return why;
+		}
+		return nat_forward(ctx, p,
+				   method == XLVS_METHOD_NAT ? XLVS_REASON_FWD_NAT :
+							       XLVS_REASON_FWD_FULLNAT);
 	case XLVS_METHOD_TUN:
 		return tun_forward(ctx, p, d);
 	default:

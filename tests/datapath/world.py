@@ -110,6 +110,7 @@ MAPS = (
     "templates",
     "controlled",
     "call_ids",
+    "streams",
     "load",
     "real_servers",
     "interfaces",

@@ -155,7 +155,7 @@ _CALL_IDS_MAX = 1 << 17
 
 
 def _templates(sizes: Sizes) -> int:
-    """Templates, and connections under them, that are kept account of.
+    """Templates, connections under them, and streams, that are kept account of.
 
     A hash takes 16 bytes for each possible entry at once, so there is an end to it: what
     is beyond lives by its time-out alone.
@@ -185,6 +185,7 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "regions6": lambda s: _regions(s.connections6),
     "templates": _templates,
     "controlled": _templates,
+    "streams": _templates,
     "call_ids": lambda s: min(_templates(s), _CALL_IDS_MAX),
 }
 """Map -> its size; maps not named here keep the size that C gives them."""

@@ -164,7 +164,7 @@ class ConnectionFlag(IntFlag):
     ON_DIRECTOR = 1 << 14
     ANSWER = 1 << 15
     SHADOWED = 1 << 18
-    OWN_TIMEOUTS = 1 << 19
+    SPECIAL = 1 << 19
 
 
 class AddressRole(IntFlag):

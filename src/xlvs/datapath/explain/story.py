@@ -45,7 +45,7 @@ _SHOWN_FLAGS = {
     ConnectionFlag.NO_OUTPUT: "no packet of the server's seen",
     ConnectionFlag.CONTROLLED: "under a template",
     ConnectionFlag.SHADOWED: "a newer one has its server's packets",
-    ConnectionFlag.OWN_TIMEOUTS: "its service's own time-outs",
+    ConnectionFlag.SPECIAL: "its service says more about it",
 }
 
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The life of what a TCP connection says besides, whose segments are changed on their way. */
+#ifndef XLVS_STREAM_H
+#define XLVS_STREAM_H
+
+#include "table.h"
+
+static __always_inline struct xlvs_stream *stream_get(const struct packet *p)
+{
+	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
+
+	return bpf_map_lookup_elem(&streams, &tenant);
+}
+
+/* The packet has opened p->c. Returns 0, or less if there is no room. */
+static __always_inline int stream_open(const struct packet *p)
+{
+	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
+	struct xlvs_stream stream = {};
+
+	if (p->protocol != IPPROTO_TCP)
+		return 0;
+	return bpf_map_update_elem(&streams, &tenant, &stream, BPF_ANY);
+}
+
+static __noinline int stream_end(bool v6, __u32 at, __u32 word)
+{
+	struct xlvs_tenant tenant = tenant_of(v6, at, word);
+
+	bpf_map_delete_elem(&streams, &tenant);
+	return 0;
+}
+
+#endif
