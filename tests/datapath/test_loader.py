@@ -19,6 +19,7 @@ from xlvs.datapath.libbpf.runs import TestRun as Run
 from xlvs.datapath.loader import OBJECTS, DataPath, Sizes, exists, remove
 from xlvs.datapath.maps import map_info
 from xlvs.datapath.problems import DataPathProblem
+from xlvs.datapath.programs import HOOK_PROGRAMS
 
 from .conftest import SMALL, forget_build
 
@@ -78,7 +79,11 @@ def test_a_fresh_start_pins_everything(data_path: DataPath, pin_folder: Path) ->
     assert not data_path.adopted
     assert data_path.sizes == SMALL
     assert {p.name for p in (pin_folder / "maps").iterdir()} >= MAPS
-    assert {p.name for p in (pin_folder / "progs").iterdir()} == PROGRAMS == set(data_path.programs)
+    assert set(data_path.programs) == PROGRAMS
+    pinned = {p.name for p in (pin_folder / "progs").iterdir()}
+    assert pinned == PROGRAMS - set(HOOK_PROGRAMS)
+    assert data_path.programs["xlvs_tc_egress"]
+    assert {p.name for p in (pin_folder / "progs").iterdir()} == pinned | {"xlvs_tc_egress"}
     assert exists(pin_folder)
 
 
@@ -135,7 +140,7 @@ def test_sizes_that_no_number_has_room_for(
 def test_adoption_keeps_maps_and_exchanges_programs(data_path: DataPath, pin_folder: Path) -> None:
     key = data_path.layout.pack(records.ServiceKey(port=80, protocol=6, family=2))
     data_path.map("services_by_key").update(key, (7).to_bytes(4, "little"))
-    before = pinned_program(pin_folder, "xlvs_xdp")
+    before = pinned_program(pin_folder, "xlvs_commit")
     data_path.close()
     forget_build(pin_folder)
 
@@ -144,7 +149,7 @@ def test_adoption_keeps_maps_and_exchanges_programs(data_path: DataPath, pin_fol
         assert again.adopted
         assert again.sizes == SMALL
         assert again.map("services_by_key").lookup(key) == b"\7\0\0\0"
-        assert pinned_program(pin_folder, "xlvs_xdp") != before
+        assert pinned_program(pin_folder, "xlvs_commit") != before
         assert not [p.name for p in (pin_folder / "progs").iterdir() if p.name.endswith("-new")]
     finally:
         again.close()
@@ -154,13 +159,16 @@ def test_a_restart_of_the_same_build_keeps_the_programs(
     data_path: DataPath, pin_folder: Path
 ) -> None:
     """A restart takes a third of the time when the verifier is not asked again."""
-    before = {name: pinned_program(pin_folder, name) for name in data_path.programs}
+    used = [*PROGRAMS - set(HOOK_PROGRAMS), "xlvs_xdp"]
+    assert data_path.programs["xlvs_xdp"]
+    before = {name: pinned_program(pin_folder, name) for name in used}
     maps = {each.name: each.info.id for each in data_path.maps()}
     data_path.close()
     again = DataPath.open(pin_folder, SMALL)
     try:
         assert again.adopted
-        assert {name: pinned_program(pin_folder, name) for name in again.programs} == before
+        assert {name: pinned_program(pin_folder, name) for name in used} == before
+        assert set(again.programs.loaded) == set(used)
         assert {each.name: each.info.id for each in again.maps()} == maps
         assert again.ticks() > 0
     finally:
@@ -174,12 +182,12 @@ def test_another_layout_is_refused_and_left_alone(data_path: DataPath, pin_folde
     wrong = text.replace(b'"XLVS_SCHED_RR":1', b'"XLVS_SCHED_RR":9')
     libbpf.map_update(fd, bytes(4), wrong)
     os.close(fd)
-    before = pinned_program(pin_folder, "xlvs_xdp")
+    before = pinned_program(pin_folder, "xlvs_commit")
     with pytest.raises(DataPathProblem) as refusal:
         DataPath.open(pin_folder, SMALL)
     assert "enums xlvs_scheduler XLVS_SCHED_RR is 9 in the pinned maps" in refusal.value.message
     assert "xlvs down" in refusal.value.message
-    assert pinned_program(pin_folder, "xlvs_xdp") == before
+    assert pinned_program(pin_folder, "xlvs_commit") == before
     assert data_path.map("table").lookup(0) is not None
 
 
@@ -193,14 +201,14 @@ def test_a_start_that_broke_off_is_cleared_away(data_path: DataPath, pin_folder:
     again.close()
 
 
-def test_a_refused_program_leaves_nothing(tmp_path: Path, pin_folder: Path) -> None:
-    """An object that reads behind the packet: the verifier's sentence comes through."""
-    for name in loader.OBJECT_FILES:
-        shutil.copy(OBJECTS / name, tmp_path)
-    source = tmp_path / "bad.bpf.c"
+def with_a_bad_program(folder: Path, name: str, program: str) -> None:
+    """The objects, but ``name`` is one whose program reads behind the packet."""
+    for each in loader.OBJECT_FILES:
+        shutil.copy(OBJECTS / each, folder)
+    source = folder / "bad.bpf.c"
     source.write_text(
         '#include "maps.h"\n'
-        'SEC("xdp") int xlvs_bad(struct xdp_md *ctx)\n'
+        f'SEC("xdp") int {program}(struct xdp_md *ctx)\n'
         "{ return *(int *)(long)ctx->data; }\n"
         'char _license[] SEC("license") = "Dual BSD/GPL";\n'
     )
@@ -209,13 +217,34 @@ def test_a_refused_program_leaves_nothing(tmp_path: Path, pin_folder: Path) -> N
         from hatch_build import compiler, flags  # noqa: PLC0415  # needs the path set above
     finally:
         sys.path.pop(0)
-    target = str(tmp_path / "tc.bpf.o")
-    subprocess.run([compiler(), *flags(), "-c", str(source), "-o", target], check=True)
+    command = [compiler(), *flags(), "-c", str(source), "-o", str(folder / name)]
+    subprocess.run(command, check=True)
+
+
+def test_a_refused_program_leaves_nothing(tmp_path: Path, pin_folder: Path) -> None:
+    """The verifier's sentence comes through."""
+    with_a_bad_program(tmp_path, "control.bpf.o", "xlvs_bad")
     with pytest.raises(DataPathProblem) as refusal:
         DataPath.open(pin_folder, SMALL, tmp_path)
     assert "the kernel's verifier refused xlvs_bad" in refusal.value.message
     assert "processed" in refusal.value.log
     assert not pin_folder.exists()
+
+
+def test_a_refused_program_of_a_hook(tmp_path: Path, pin_folder: Path) -> None:
+    """It is loaded when an interface needs it: what runs already goes on."""
+    with_a_bad_program(tmp_path, "tc.bpf.o", "xlvs_tc_ingress")
+    path = DataPath.open(pin_folder, SMALL, tmp_path)
+    try:
+        with pytest.raises(DataPathProblem, match="verifier refused xlvs_tc_ingress"):
+            path.attach("lo", "tc")
+        assert "xlvs_tc_ingress" not in path.programs.loaded
+        with pytest.raises(DataPathProblem, match="there is no program xlvs_tc_egress"):
+            path.programs["xlvs_tc_egress"]
+        assert path.ticks() > 0
+    finally:
+        path.close()
+        remove(pin_folder)
 
 
 def test_missing_objects_are_named(tmp_path: Path, pin_folder: Path) -> None:

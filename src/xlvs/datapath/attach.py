@@ -28,11 +28,10 @@ from typing import NamedTuple
 from xlvs.datapath import clsact, libbpf, links, tcx
 from xlvs.datapath.points import POINTS, PROGRAMS
 from xlvs.datapath.problems import DataPathProblem, explained
+from xlvs.datapath.programs import ANSWERS_PROGRAM, XDP_PROGRAM
 from xlvs.model.problem import Code
 
 HOOKS = ("xdp", "xdp-generic", "tc")
-XDP_PROGRAM = "xlvs_xdp"
-ANSWERS_PROGRAM = "xlvs_tc_answers"
 
 _XDP_FLAGS = {"xdp": libbpf.XDP_FLAGS_DRV_MODE, "xdp-generic": libbpf.XDP_FLAGS_SKB_MODE}
 

@@ -32,10 +32,12 @@ from xlvs.datapath.layout import Layout, LayoutError, difference
 from xlvs.datapath.maps import Map, map_info
 from xlvs.datapath.place import entered, here, remember, remembered
 from xlvs.datapath.problems import DataPathProblem, explained, no_privilege, privileged
+from xlvs.datapath.programs import HOOK_PROGRAMS, Programs
 from xlvs.model.problem import Code
 
 OBJECTS = Path(__file__).parent / "objects"
-OBJECT_FILES = ("xdp.bpf.o", "tc.bpf.o", "control.bpf.o")
+CONTROL_OBJECT = "control.bpf.o"
+OBJECT_FILES = (*dict.fromkeys(HOOK_PROGRAMS.values()), CONTROL_OBJECT)
 COMMIT_PROGRAM = "xlvs_commit"
 SWEEP_PROGRAM = "xlvs_start_sweep"
 NOW_PROGRAM = "xlvs_now"
@@ -216,7 +218,8 @@ class DataPath:
         pin_folder: Path,
         layout: Layout,
         maps: Mapping[str, Map],
-        programs: Mapping[str, int],
+        programs: dict[str, int],
+        objects: Path,
         *,
         adopted: bool,
     ) -> None:
@@ -224,8 +227,9 @@ class DataPath:
         self.layout = layout
         self.adopted = adopted
         """Whether it ran before: connections and counters were kept."""
-        self.programs = programs
+        self.programs = Programs(programs, self._load)
         """Program name -> descriptor."""
+        self._objects = objects
         self._maps = maps
         self.geometry = layout.unpack(records.Geometry, maps["geometry"].lookup(0) or b"")
         """The table's, and ``hz``: ticks per second."""
@@ -238,10 +242,10 @@ class DataPath:
     def open(
         cls, pin_folder: Path, sizes: Sizes | None = None, objects: Path = OBJECTS
     ) -> DataPath:
-        """Load the objects, on top of what is pinned there if its layout agrees.
+        """Load what interfaces do not run, on top of what is pinned there if its layout agrees.
 
-        Programs that are attached are exchanged for the new ones. Raises
-        DataPathProblem; a start that fails leaves nothing new behind.
+        What they run is loaded when one is attached: those that are attached get their new
+        ones now. Raises DataPathProblem; a start that fails leaves nothing new behind.
         """
         if not privileged():
             raise no_privilege("loading the data path")
@@ -265,7 +269,7 @@ class DataPath:
             if not adopted:
                 # Before anything is attached: it decides where connections are.
                 maps["geometry"].update(0, layout.pack(geometry(sizes)))
-            path = cls(place, layout, maps, programs, adopted=adopted)
+            path = cls(place, layout, maps, programs, objects, adopted=adopted)
             path._settle(build)
         except BaseException:
             if not adopted:
@@ -281,7 +285,7 @@ class DataPath:
         try:
             with explained(f"pinning in {self.pins}"):
                 (self.pins / "build").unlink(missing_ok=True)
-                for name, fd in self.programs.items():
+                for name, fd in self.programs.loaded.items():
                     pins.replace(fd, self.pins / "progs" / name)
                 remember(self.pins)
                 if not self.adopted:
@@ -289,10 +293,33 @@ class DataPath:
             for found in self.attachments():
                 self.attach(found.ifname, found.hook)
             with explained(f"pinning in {self.pins}"):
+                for pin in (self.pins / "progs").iterdir():
+                    if pin.name not in self.programs.loaded:
+                        pin.unlink()  # another build's, that no interface runs any more
                 _pin_text(self.pins / "build", build)
         except BaseException:
             self.close()
             raise
+
+    def _load(self, name: str) -> int:
+        """A program that interfaces run; pinned."""
+        path = self._objects / HOOK_PROGRAMS[name]
+        maps: dict[str, Map] = {}
+        loaded: dict[str, int] = {}
+        _load_object(path, self.pins / "maps", self.sizes, maps, loaded, only=name)
+        for each in maps.values():
+            each.close()
+        if name not in loaded:
+            raise DataPathProblem(
+                Code.INTERNAL, f"there is no program {name}: run script/bootstrap", str(path)
+            )
+        try:
+            with explained(f"pinning in {self.pins}"):
+                pins.replace(loaded[name], self.pins / "progs" / name)
+        except BaseException:
+            os.close(loaded[name])
+            raise
+        return loaded[name]
 
     def _settings(self) -> records.Settings:
         return self.layout.unpack(records.Settings, self._maps["settings"].lookup(0) or b"")
@@ -388,10 +415,7 @@ class DataPath:
 
     def close(self) -> None:
         """Close the descriptors; the data path goes on."""
-        for fd in self.programs.values():
-            with suppress(OSError):
-                os.close(fd)
-        self.programs = {}
+        self.programs.close()
         for each in self._maps.values():
             each.close()
 
@@ -537,8 +561,7 @@ def _gathered(
         if pinned:
             _open_pinned(place, maps, programs)
         else:
-            for name in OBJECT_FILES:
-                _load_object(objects / name, place / "maps", sizes, maps, programs)
+            _load_object(objects / CONTROL_OBJECT, place / "maps", sizes, maps, programs)
     except BaseException:
         for fd in programs.values():
             os.close(fd)
@@ -563,6 +586,8 @@ def _load_object(
     sizes: Sizes,
     maps: dict[str, Map],
     programs: dict[str, int],
+    *,
+    only: str = "",
 ) -> None:
     with libbpf.captured_log() as log, explained(f"loading {path.name}", str(path), log):
         loaded = libbpf.Object(str(path), str(map_pins))
@@ -572,6 +597,8 @@ def _load_object(
                 entries = _wanted_entries(map_pins / definition.name, definition.name, sizes)
                 if entries:
                     loaded.set_max_entries(definition, entries)
+            if only:
+                loaded.choose(only)
             loaded.load()
             fds = loaded.map_fds()
             for definition in pinned:

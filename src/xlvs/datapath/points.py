@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from xlvs.datapath.libbpf import TC_EGRESS, TC_INGRESS
+from xlvs.datapath.programs import EGRESS_PROGRAM, INGRESS_PROGRAM
 
 POINTS = (TC_INGRESS, TC_EGRESS)
 SIDES = {TC_INGRESS: "ingress", TC_EGRESS: "egress"}
-PROGRAMS = {TC_INGRESS: "xlvs_tc_ingress", TC_EGRESS: "xlvs_tc_egress"}
+PROGRAMS = {TC_INGRESS: INGRESS_PROGRAM, TC_EGRESS: EGRESS_PROGRAM}

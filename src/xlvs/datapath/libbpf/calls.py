@@ -30,6 +30,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__close": (None, (ptr,)),
     "bpf_object__next_map": (ptr, (ptr, ptr)),
     "bpf_object__next_program": (ptr, (ptr, ptr)),
+    "bpf_program__autoload": (ctypes.c_bool, (ptr,)),
+    "bpf_program__set_autoload": (_int, (ptr, ctypes.c_bool)),
     "bpf_map__name": (_text, (ptr,)),
     "bpf_map__fd": (_int, (ptr,)),
     "bpf_map__type": (_int, (ptr,)),

@@ -56,6 +56,12 @@ class Object:
         """Size a map; before load."""
         call("bpf_map__set_max_entries", definition.handle, entries)
 
+    def choose(self, wanted: str) -> None:
+        """Load this program and no other one; before load."""
+        for handle in self._each("bpf_object__next_program"):
+            name = library().bpf_program__name(handle).decode()
+            call("bpf_program__set_autoload", handle, name == wanted)
+
     def load(self) -> None:
         """Create or reuse the maps, and have the verifier accept the programs."""
         call("bpf_object__load", self._handle)
@@ -69,6 +75,7 @@ class Object:
         return {
             library().bpf_program__name(handle).decode(): call("bpf_program__fd", handle)
             for handle in self._each("bpf_object__next_program")
+            if library().bpf_program__autoload(handle)
         }
 
     def _each(self, function: str) -> Iterator[int]:
