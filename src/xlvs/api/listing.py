@@ -16,7 +16,7 @@ from xlvs.datapath.port import Totals
 from xlvs.engine import estimator
 from xlvs.io.director import Director
 from xlvs.io.ledger import Page
-from xlvs.model.desired import Entry
+from xlvs.model.listed import Entry
 from xlvs.model.mark import marked
 from xlvs.model.service import Destination, ServiceKey
 from xlvs.wire.messages import (

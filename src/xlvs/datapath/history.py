@@ -9,10 +9,10 @@ place of a server in rr's round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft, Entry
+from xlvs.model.desired import BOUNDLESS, Bounds, Desired, Draft
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
@@ -30,6 +30,7 @@ from xlvs.model.edit import (
     UndrainDestination,
     Zero,
 )
+from xlvs.model.listed import Listed
 from xlvs.model.problem import Problem
 from xlvs.model.service import DestinationKey, ServiceKey
 from xlvs.schedulers import wrr
@@ -77,8 +78,8 @@ def fold(
     changes = Changes()
     draft = Draft(desired, bounds)
     for position, edit in enumerate(edits):
-        before = draft.services
-        bound = _scheduler(before, edit)
+        bound = _scheduler(draft, edit)
+        cleared = list(draft.keys()) if isinstance(edit, Clear) else []
         try:
             draft.apply(edit)
         except Problem as problem:
@@ -87,11 +88,10 @@ def fold(
                 raise Problem(problem.code, problem.message, where) from problem
             results.append(problem)
             continue
-        _note(changes, draft.services, edit, bound)
-        if isinstance(edit, Clear):
-            for key in before:
-                changes.services[key] = None
-                _forget(changes, key)
+        _note(changes, draft, edit, bound)
+        for key in cleared:
+            changes.services[key] = None
+            _forget(changes, key)
         results.append(None)
     return draft.desired(), results, changes
 
@@ -103,7 +103,7 @@ def turned(keys: Iterable[ServiceKey], before: Desired, then: Desired) -> Change
         if key not in then.services:
             continue
         changes.services[key] = None
-        changes.weights[key] = [_numbers(then.services, key)]
+        changes.weights[key] = [wrr.numbers(each.weight for each in then.services[key][1])]
         if key in before.services:
             gone = _listed(before, key) - _listed(then, key)
             if gone:
@@ -131,39 +131,32 @@ def _listed(desired: Desired, key: ServiceKey) -> set[DestinationKey]:
     return {each.key for each in desired.services[key][1]}
 
 
-def _scheduler(services: Mapping[ServiceKey, Entry], edit: AnyEdit) -> str:
+def _scheduler(draft: Draft, edit: AnyEdit) -> str:
     """The scheduler that the service of this edit has now, "" if there is none."""
-    if isinstance(edit, EditService) and edit.service.key in services:
-        return services[edit.service.key][0].scheduler
-    return ""
+    service = draft.service(edit.service.key) if isinstance(edit, EditService) else None
+    return service.scheduler if service else ""
 
 
-def _note(
-    changes: Changes, services: Mapping[ServiceKey, Entry], edit: AnyEdit, bound: str
-) -> None:
+def _note(changes: Changes, draft: Draft, edit: AnyEdit, bound: str) -> None:
     match edit:
+        case (
+            AddDestination()
+            | EditDestination()
+            | DeleteDestination()
+            | DrainDestination()
+            | UndrainDestination()
+        ):
+            _note_destination(changes, draft.listed(edit.service), edit)
         case AddService(service=service):
             changes.services.pop(service.key, None)
             changes.services[service.key] = None
             changes.begun.add(service.key)
-            changes.weights[service.key] = [_numbers(services, service.key)]
+            changes.weights[service.key] = [wrr.NO_SERVERS]
         case EditService(service=service):
             changes.services[service.key] = None
             if bound != service.scheduler:
                 changes.rebound.add(service.key)
-                changes.weights[service.key] = [_numbers(services, service.key)]
-        case (
-            AddDestination(service=key)
-            | EditDestination(service=key)
-            | DrainDestination(service=key)
-            | UndrainDestination(service=key)
-        ):
-            changes.services[key] = None
-            changes.weights.setdefault(key, []).append(_numbers(services, key))
-        case DeleteDestination(service=key, destination=destination):
-            changes.services[key] = None
-            changes.weights.setdefault(key, []).append(_numbers(services, key))
-            changes.deleted.setdefault(key, set()).add(destination)
+                changes.weights[service.key] = [_numbers(draft.listed(service.key))]
         case DeleteService(key=key):
             changes.services[key] = None
             _forget(changes, key)
@@ -177,6 +170,21 @@ def _note(
             changes.everything = True
 
 
+def _note_destination(changes: Changes, listed: Listed, edit: AnyEdit) -> None:
+    key = listed.service.key
+    numbers = changes.weights.get(key)
+    if numbers is None:
+        changes.services[key] = None
+        numbers = changes.weights[key] = []
+    if isinstance(edit, AddDestination) and numbers:
+        # A restored service comes server by server: nobody looks at the others each time.
+        numbers.append(wrr.with_another(numbers[-1], edit.destination.weight))
+    else:
+        numbers.append(_numbers(listed))
+    if isinstance(edit, DeleteDestination):
+        changes.deleted.setdefault(key, set()).add(edit.destination)
+
+
 def _forget(changes: Changes, key: ServiceKey) -> None:
     changes.weights.pop(key, None)
     changes.deleted.pop(key, None)
@@ -184,5 +192,5 @@ def _forget(changes: Changes, key: ServiceKey) -> None:
     changes.begun.discard(key)
 
 
-def _numbers(services: Mapping[ServiceKey, Entry], key: ServiceKey) -> tuple[int, int]:
-    return wrr.numbers([each.weight for each in services[key][1]])
+def _numbers(listed: Listed) -> wrr.Numbers:
+    return wrr.numbers(listed.weights())

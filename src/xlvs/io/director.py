@@ -36,9 +36,10 @@ from xlvs.io.ledger import Ledger
 from xlvs.io.notebook import Notebook, Store
 from xlvs.model import service as model
 from xlvs.model import settings
-from xlvs.model.desired import Bounds, Desired, Entry
+from xlvs.model.desired import Bounds, Desired
 from xlvs.model.drain import Drained, due
 from xlvs.model.edit import AnyEdit, DeleteDestination
+from xlvs.model.listed import Entry
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
 

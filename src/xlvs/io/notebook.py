@@ -10,7 +10,8 @@ from typing import Protocol
 from xlvs.datapath.history import Changes
 from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved, SavedChange, SavedDrain, SavedService
-from xlvs.model.desired import Desired, Entry
+from xlvs.model.desired import Desired
+from xlvs.model.listed import Entry
 from xlvs.model.problem import Code, Problem
 
 MANY = 1024

@@ -225,7 +225,7 @@ def settled(service: Service, wanted: Destination) -> Destination:
     """
     check_stateless_destination(service, wanted)
     address = wanted.key.address
-    if address.version != _version(service.key) and wanted.method is not Method.TUN:
+    if wanted.method is not Method.TUN and address.version != _version(service.key):
         raise Problem(
             Code.INVALID,
             f"{address} is of another family than the service: only tun forwards across",
@@ -237,6 +237,19 @@ def settled(service: Service, wanted: Destination) -> Destination:
         raise Problem(
             Code.OUT_OF_RANGE, f"the weight must be 0 to {WEIGHT_MAX}", "/destination/weight"
         )
+    if wanted.upper_threshold or wanted.lower_threshold:
+        _check_thresholds(wanted)
+    untranslated = wanted.method in (Method.DR, Method.TUN)
+    by_address = service.key.protocol is not Protocol.FWM
+    if untranslated and by_address and wanted.key.port != service.key.port:
+        key = msgspec.structs.replace(wanted.key, port=service.key.port)
+        wanted = msgspec.structs.replace(wanted, key=key)
+    if wanted.weight and wanted.weight_before:
+        wanted = msgspec.structs.replace(wanted, weight_before=0)
+    return wanted
+
+
+def _check_thresholds(wanted: Destination) -> None:
     for name in ("upper_threshold", "lower_threshold"):
         if not 0 <= getattr(wanted, name) <= THRESHOLD_MAX:
             raise Problem(
@@ -250,14 +263,6 @@ def settled(service: Service, wanted: Destination) -> Destination:
             "the lower threshold must not be above the upper one",
             "/destination/lower_threshold",
         )
-    untranslated = wanted.method in (Method.DR, Method.TUN)
-    by_address = service.key.protocol is not Protocol.FWM
-    if untranslated and by_address and wanted.key.port != service.key.port:
-        key = msgspec.structs.replace(wanted.key, port=service.key.port)
-        wanted = msgspec.structs.replace(wanted, key=key)
-    if wanted.weight and wanted.weight_before:
-        wanted = msgspec.structs.replace(wanted, weight_before=0)
-    return wanted
 
 
 def _version(key: ServiceKey) -> int:

@@ -9,7 +9,7 @@ and whatever is refused leaves everything as it was.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -45,12 +45,12 @@ from xlvs.model.edit import (
     UndrainDestination,
     Zero,
 )
+from xlvs.model.listed import Entry, Listed
 from xlvs.model.mark import MarkRule, add_mark, delete_mark
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import (
     Address,
     Destination,
-    DestinationKey,
     Service,
     ServiceKey,
 )
@@ -65,10 +65,6 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     tcp: int = 900
     tcp_fin: int = 120
     udp: int = 300
-
-
-Entry = tuple[Service, tuple[Destination, ...]]
-"""A service and its destinations, newest first."""
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +150,10 @@ class Draft:
 
     def __init__(self, desired: Desired, bounds: Bounds = BOUNDLESS) -> None:
         self._bounds = bounds
-        self.services: dict[ServiceKey, Entry] = copied(desired.services)
+        self._services: dict[ServiceKey, Entry] = copied(desired.services)
+        self._listed: dict[ServiceKey, Listed] = {}  # instead of what ``_services`` says
+        self._last: Listed | None = None
+        self._unicast: set[Address] = set()  # addresses that were looked at
         listed = bounds.listed
         if listed is None:
             listed = sum(len(entry[1]) for entry in desired.services.values())
@@ -168,8 +167,9 @@ class Draft:
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
+        self._services.update((key, each.entry()) for key, each in self._listed.items())
         return Desired(
-            services=self.services,
+            services=self._services,
             timeouts=self.timeouts,
             marks=tuple(self._marks),
             settings=self.settings,
@@ -177,15 +177,35 @@ class Draft:
             sync=self.sync,
         )
 
+    def keys(self) -> Collection[ServiceKey]:
+        """Of all services."""
+        return self._services.keys()
+
+    def service(self, key: ServiceKey) -> Service | None:
+        """The service, if there is one."""
+        found = self._services.get(key)
+        return None if found is None else found[0]
+
+    def listed(self, key: ServiceKey) -> Listed:
+        """Its destinations, to be changed. Raises Problem."""
+        # Edits that follow one another are mostly of one service.
+        found = self._last
+        if found is None or found.service.key != key:
+            found = self._listed.get(key)
+            if found is None:
+                found = self._listed[key] = Listed(*self._entry(key))
+            self._last = found
+        return found
+
     def apply(self, edit: AnyEdit) -> None:  # noqa: C901, PLR0912  # one case for each edit
         """Make one edit. Raises Problem, and then nothing has changed."""
         match edit:
             case AddService(service=service):
-                if service.key in self.services:
+                if service.key in self._services:
                     raise Problem(Code.SERVICE_EXISTS, "Service already exists", "/service/key")
                 check_service(service)
-                _check_room(len(self.services), self._bounds.services, "services")
-                self.services[service.key] = (service, ())
+                _check_room(len(self._services), self._bounds.services, "services")
+                self._services[service.key] = (service, ())
             case EditService(service=service):
                 before, destinations = self._entry(service.key)
                 if edit.keep_local_addresses:
@@ -195,10 +215,10 @@ class Draft:
                 check_service(service)
                 for each in destinations:
                     check_stateless_destination(service, each)
-                self.services[service.key] = (service, destinations)
+                self._services[service.key] = (service, destinations)
             case DeleteService(key=key):
                 self._destinations -= len(self._entry(key)[1])
-                del self.services[key]
+                del self._services[key]
                 self._end_drains(key)
             case AddDestination() | EditDestination() | DeleteDestination():
                 self._edit_destinations(edit)
@@ -207,7 +227,9 @@ class Draft:
             case AddLocalAddress() | DeleteLocalAddress():
                 self._edit_local_addresses(edit)
             case Clear():
-                self.services = {}
+                self._services = {}
+                self._listed = {}
+                self._last = None
                 self.drains = {}
                 self._destinations = 0
             case SetTimeouts():
@@ -223,8 +245,12 @@ class Draft:
                     self._entry(named)
 
     def _entry(self, key: ServiceKey) -> Entry:
+        listed = self._listed.pop(key, None)
+        if listed is not None:
+            self._last = None
+            self._services[key] = listed.entry()
         try:
-            return self.services[key]
+            return self._services[key]
         except KeyError:
             raise Problem(Code.NO_SUCH_SERVICE, "No such service") from None
 
@@ -252,46 +278,43 @@ class Draft:
     def _edit_destinations(
         self, edit: AddDestination | EditDestination | DeleteDestination
     ) -> None:
-        service, listed = self._entry(edit.service)
+        listed = self.listed(edit.service)
         match edit:
             case AddDestination(destination=wanted):
-                wanted = settled(service, wanted)
-                if any(each.key == wanted.key for each in listed):
-                    raise Problem(
-                        Code.DESTINATION_EXISTS, "Destination already exists", "/destination/key"
-                    )
-                check_unicast(wanted.key.address, self._bounds.is_broadcast)
+                wanted = settled(listed.service, wanted)
+                listed.check_new(wanted.key)
+                self._check_unicast(wanted.key.address)
                 _check_room(self._destinations, self._bounds.destinations, "destinations")
-                listed = (wanted, *listed)
+                listed.put(wanted)
                 self._destinations += 1
             case EditDestination(destination=wanted):
-                wanted = settled(service, wanted)
-                at = _index(listed, wanted.key)
-                wanted = _remembering(wanted, listed[at])
-                listed = (*listed[:at], wanted, *listed[at + 1 :])
+                wanted = settled(listed.service, wanted)
+                listed.put(_remembering(wanted, listed.find(wanted.key)))
                 if wanted.weight:
                     self.drains.pop(Drained(edit.service, wanted.key), None)
             case DeleteDestination(destination=gone):
-                at = _index(listed, gone)
-                listed = listed[:at] + listed[at + 1 :]
+                listed.remove(gone)
                 self.drains.pop(Drained(edit.service, gone), None)
                 self._destinations -= 1
-        self.services[edit.service] = (service, listed)
+
+    def _check_unicast(self, address: Address) -> None:
+        if address not in self._unicast:
+            check_unicast(address, self._bounds.is_broadcast)
+            self._unicast.add(address)
 
     def _drain(self, edit: DrainDestination | UndrainDestination) -> None:
-        service, listed = self._entry(edit.service)
-        at = _index(listed, edit.destination)
+        listed = self.listed(edit.service)
+        before = listed.find(edit.destination)
         drained = Drained(edit.service, edit.destination)
         if isinstance(edit, DrainDestination):
             seconds = edit.seconds
             if seconds is None:
                 seconds = settings.numbers(self.settings)["xlvs.drain_seconds"]
             self.drains[drained] = drain(self._bounds.now, seconds)
-            wanted = emptied(listed[at])
+            listed.put(emptied(before))
         else:
-            wanted = refilled(listed[at], draining=drained in self.drains)
+            listed.put(refilled(before, draining=drained in self.drains))
             self.drains.pop(drained, None)
-        self.services[edit.service] = (service, (*listed[:at], wanted, *listed[at + 1 :]))
 
     def _end_drains(self, service: ServiceKey) -> None:
         """Those of a service that is gone."""
@@ -311,7 +334,7 @@ class Draft:
             addresses = tuple(each for each in service.local_addresses if each != edit.address)
         service = msgspec.structs.replace(service, local_addresses=addresses)
         check_service(service)
-        self.services[edit.service] = (service, destinations)
+        self._services[edit.service] = (service, destinations)
 
 
 def _remembering(wanted: Destination, before: Destination) -> Destination:
@@ -324,13 +347,6 @@ def _remembering(wanted: Destination, before: Destination) -> Destination:
 def _check_room(there: int, most: int, what: str) -> None:
     if there >= most:
         raise Problem(Code.NO_SPACE, f"there is no room for more than {most} {what}")
-
-
-def _index(destinations: tuple[Destination, ...], key: DestinationKey) -> int:
-    for at, each in enumerate(destinations):
-        if each.key == key:
-            return at
-    raise Problem(Code.NO_SUCH_DESTINATION, "No such destination", "/destination")
 
 
 def _settings(now: settings.Values, values: Mapping[str, str]) -> settings.Values:

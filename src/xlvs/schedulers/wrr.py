@@ -10,14 +10,28 @@ from math import gcd
 Numbers = tuple[int, int]
 """The weights' greatest common divisor, and the greatest current weight."""
 
+NO_SERVERS: Numbers = (1, 0)
+
 
 def numbers(weights: Iterable[int]) -> Numbers:
     """Of a service whose servers have these weights, as the kernel computes them (ip_vs_wrr.c)."""
     above = [weight for weight in weights if weight > 0]
     if not above:
-        return 1, 0
+        return NO_SERVERS
     divisor = gcd(*above)
     return divisor, max(above) - (divisor - 1)
+
+
+def with_another(before: Numbers, weight: int) -> Numbers:
+    """Of a service that had these numbers, and has one more server of this weight."""
+    divisor, most = before
+    if weight <= 0:
+        return before
+    if not most:
+        return weight, 1  # the first that has a weight
+    greatest = max(most + (divisor - 1), weight)
+    divisor = gcd(divisor, weight)
+    return divisor, greatest - (divisor - 1)
 
 
 def after_change(weight: int, then: Numbers) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlvs.schedulers.wrr import after_change, numbers, telling
+from xlvs.schedulers.wrr import after_change, numbers, telling, with_another
 
 changes = st.lists(
     st.lists(st.sampled_from([0, 1, 2, 3, 4, 6, 9, 100, 65535]), max_size=4).map(numbers),
@@ -46,3 +46,11 @@ def test_numbers_of_weights():
     assert numbers([]) == numbers([0]) == (1, 0)
     assert numbers([4, 0, 6]) == (2, 5)
     assert numbers([3]) == (3, 1)
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 4, 6, 9, 100, 65535]) | st.integers(0, 2**31 - 1)))
+def test_numbers_of_one_more(weights):
+    found = numbers([])
+    for at, weight in enumerate(weights, 1):
+        found = with_another(found, weight)
+        assert found == numbers(weights[:at])

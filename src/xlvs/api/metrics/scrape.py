@@ -31,8 +31,8 @@ from xlvs.io.director import Director
 from xlvs.io.health import HealthChecks
 from xlvs.io.ledger import counters
 from xlvs.io.syncing import Syncing
-from xlvs.model.desired import Entry
 from xlvs.model.detail import Detail
+from xlvs.model.listed import Entry
 from xlvs.model.mark import Marked, marked
 from xlvs.model.service import ServiceKey
 

@@ -9,7 +9,8 @@ import msgspec
 
 from xlvs.engine.health.standing import AS_ASKED, OUT, Standing
 from xlvs.model.copied import copied
-from xlvs.model.desired import Desired, Entry
+from xlvs.model.desired import Desired
+from xlvs.model.listed import Entry
 from xlvs.model.service import Destination, DestinationKey, ServiceKey
 
 _NOTHING = Standing()

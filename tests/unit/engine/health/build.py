@@ -21,7 +21,8 @@ from xlvs.engine.health.outcome import Heard
 from xlvs.engine.health.rotation import Rotation, rotate
 from xlvs.engine.health.state import Alerts
 from xlvs.model.checker import MiscCheck, RealServer, VirtualService
-from xlvs.model.desired import Desired, Entry
+from xlvs.model.desired import Desired
+from xlvs.model.listed import Entry
 from xlvs.model.notification import Command
 from xlvs.model.service import (
     Destination,
