@@ -12,6 +12,8 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from socket import htonl, htons, ntohl, ntohs
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_type_hints
 
 from xlvs.datapath import records
@@ -20,7 +22,8 @@ from xlvs.datapath.btf import Btf, Kind, Member, Type
 R = TypeVar("R", bound=tuple[Any, ...])
 
 _ADDRESS = "xlvs_addr"
-_BIG_ENDIAN = frozenset({"__be16", "__be32", "__be64"})
+_BIG_ENDIAN = {"__be16": (htons, ntohs), "__be32": (htonl, ntohl)}
+"""To the network's byte order and back."""
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _PADDING = re.compile(r"pad\d*")
 
@@ -59,13 +62,12 @@ class Codec(Generic[R]):
         if not self._special:
             return self._struct.pack(*record)
         flat = list(record)
-        for place, (_, width, encode, _) in reversed(self._special):
-            value = flat[place]
-            converted = value if encode is None else encode(value)
+        for place, (_, width, encode, _) in self._special[::-1]:
+            value = flat[place] if encode is None else encode(flat[place])
             if width == 1:
-                flat[place] = converted
+                flat[place] = value
             else:
-                flat[place : place + 1] = converted
+                flat[place : place + 1] = value
         return self._struct.pack(*flat)
 
     def unpack(self, data: bytes | memoryview, offset: int = 0) -> R:
@@ -207,7 +209,9 @@ class Layout:
             case Kind.STRUCT:
                 nested = self.codec(cast("type[tuple[Any, ...]]", hint))
                 fits = records.STRUCTS.get(cast("Any", hint)) == found.name
-                return fits, _Field(f"{nested.size}s", 1, nested.pack, nested.unpack)
+                # Many destinations have the same next hop.
+                pack = lru_cache(maxsize=256)(nested.pack)
+                return fits, _Field(f"{nested.size}s", 1, pack, nested.unpack)
             case Kind.ARRAY:
                 return self._convert_array(found, hint)
             case _:
@@ -257,17 +261,9 @@ class Layout:
 
 
 def _number(found: Type, typedef: str) -> _Field:
-    if typedef in _BIG_ENDIAN:
-        size = found.size
-
-        def encode(value: int) -> bytes:
-            return value.to_bytes(size, "big")
-
-        def decode(value: bytes) -> int:
-            return int.from_bytes(value, "big")
-
-        return _Field(f"{size}s", 1, encode, decode)
     code = _CODES[found.size]
+    if typedef in _BIG_ENDIAN:
+        return _Field(code, 1, *_BIG_ENDIAN[typedef])
     return _plain(code.lower() if found.signed else code)
 
 

@@ -7,8 +7,8 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from xlvs.datapath import libbpf
@@ -82,15 +82,27 @@ class Map:
 
     def update_many(self, pairs: Iterable[tuple[Key, bytes]]) -> int:
         """Write many entries with few system calls; returns how many."""
-        pairs, total = iter(pairs), 0
-        while batch := list(islice(pairs, _BATCH)):
-            keys = b"".join([_key(key) for key, _ in batch])
-            values = b"".join([value for _, value in batch])
-            if self._percpu:
-                values = b"".join([self._widened(value) for _, value in batch])
-            libbpf.map_update_batch(self.fd, keys, values, len(batch))
-            total += len(batch)
-        return total
+        found = [(_key(key), self._widened(value)) for key, value in pairs]
+        keys, values = b"".join(key for key, _ in found), b"".join(value for _, value in found)
+        return self.update_all(keys, values)
+
+    def update_numbered(self, numbers: Iterable[int], values: Iterable[bytes]) -> int:
+        """The same, of a map whose key is a number."""
+        return self.update_all(_numbers(numbers), b"".join(map(self._widened, values)))
+
+    def fill(self, numbers: Sequence[int], value: bytes) -> int:
+        """The same, with one value for all."""
+        return self.update_all(_numbers(numbers), self._widened(value) * len(numbers))
+
+    def update_all(self, keys: bytes, values: bytes) -> int:
+        """The same; keys and values lie one behind the other as the kernel takes them."""
+        key, value = self.info.key_size, self._value_bytes
+        count = len(keys) // key
+        for first in range(0, count, _BATCH):
+            last = min(first + _BATCH, count)
+            some = keys[first * key : last * key], values[first * value : last * value]
+            libbpf.map_update_batch(self.fd, *some, last - first)
+        return count
 
     def delete(self, key: Key) -> bool:
         """Remove an entry; False if there was none."""
@@ -177,6 +189,10 @@ class Map:
 
     def _widened(self, value: bytes) -> bytes:
         return value.ljust(self.stride, b"\0") * self.cpus if self._percpu else value
+
+
+def _numbers(numbers: Iterable[int]) -> bytes:
+    return array("I", numbers).tobytes()
 
 
 def _key(key: Key) -> bytes:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
 
 from xlvs.datapath.marks import Marks
 from xlvs.datapath.records import (
@@ -205,3 +207,18 @@ Write = (
     | WriteSlots
     | Commit
 )
+
+W = TypeVar("W", bound=Write)
+
+
+class ByKind:
+    """Writes by their kind, in their order: of a great table each kind is asked for by itself."""
+
+    def __init__(self, writes: Iterable[Write]) -> None:
+        self._found: dict[type, list[Any]] = {}
+        for kind, some in groupby(writes, type):
+            self._found.setdefault(kind, []).extend(some)
+
+    def of(self, kind: type[W]) -> list[W]:
+        """Those of that kind."""
+        return self._found.get(kind, [])

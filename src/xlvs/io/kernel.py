@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 from itertools import groupby, starmap
 from typing import Any, TypeVar, cast
@@ -36,19 +38,6 @@ _COUNTER_BYTES = 8
 _GAP = 64  # counters that nobody asked for are read along, rather than in two calls
 _NO_REGIONS = (Region(0, 0), Region(0, 0))
 
-_PLAIN: Mapping[type, str] = {
-    w.PutService: "services",
-    w.PutDestination: "destinations",
-    w.PutPortBlock: "port_blocks",
-    w.PutInterface: "interfaces",
-}
-"""Writes of a number and a record -> the map."""
-
-_ENTRIES = frozenset(
-    (*_PLAIN, w.PutKey, w.PutRealServer, w.WriteList, w.ClearService, w.ClearDestination)
-)
-"""Writes that are entries of maps and nothing else: there may be a hundred thousand."""
-
 R = TypeVar("R", bound=tuple[Any, ...])
 
 log = logging.getLogger(__name__)
@@ -67,6 +56,18 @@ class Kernel:
         self._connections = ConnectionMaps(path)
         self._no_stats = self._layout.pack(records.Stats())
         self._no_load = self._layout.pack(records.DestinationLoad())
+        # Writes that are entries of maps and nothing else: there may be a hundred thousand.
+        self._together: Mapping[type, Callable[[Sequence[Any]], None]] = {
+            w.PutService: partial(self._put_records, "services"),
+            w.PutDestination: partial(self._put_records, "destinations"),
+            w.PutPortBlock: partial(self._put_records, "port_blocks"),
+            w.PutInterface: partial(self._put_records, "interfaces"),
+            w.PutKey: self._put_keys,
+            w.PutRealServer: self._put_real_servers,
+            w.WriteList: self._write_lists,
+            w.ClearService: self._clear_services,
+            w.ClearDestination: self._clear_destinations,
+        }
 
     @property
     def adopted(self) -> bool:
@@ -283,42 +284,46 @@ class Kernel:
                     self._put_egress(on=cast("w.PutEgress", write).on)
                 continue
             with explained("writing the maps"):
-                if kind in _ENTRIES:
-                    self._put_all(kind, run)
+                together = self._together.get(kind)
+                if together is not None:
+                    together(list(run))
                 else:
                     for write in run:
                         self._write(write)
 
-    def _put_all(self, kind: type, writes: Iterable[w.Write]) -> None:
-        """Entries of all these, which are of one kind, with few system calls."""
-        name = _PLAIN.get(kind)
-        if name is not None:
-            pack = self._layout.pack
-            plain = cast("Iterable[tuple[int, tuple[Any, ...]]]", writes)
-            self._path.map(name).update_many((id_, pack(value)) for id_, value in plain)
-            return
+    def _put_records(self, name: str, writes: Sequence[tuple[int, tuple[Any, ...]]]) -> None:
+        numbers, values = zip(*writes, strict=True)
+        pack = self._layout.codec(type(values[0])).pack
+        self._path.map(name).update_numbered(numbers, map(pack, values))
+
+    def _put_keys(self, writes: Sequence[w.PutKey]) -> None:
         by_map: dict[str, list[tuple[Key, bytes]]] = defaultdict(list)
-        for write in writes:
-            for name, key, value in self._entries_of(write):
-                by_map[name].append((key, value))
+        for key, service in writes:
+            name, raw = self._place_of_key(key)
+            by_map[name].append((raw, _number(service)))
         for name, entries in by_map.items():
             self._path.map(name).update_many(entries)
 
-    def _entries_of(self, write: w.Write) -> Iterator[tuple[str, Key, bytes]]:
-        match write:
-            case w.PutKey(key, service):
-                yield *self._place_of_key(key), _number(service)
-            case w.PutRealServer(key, id_):
-                yield "real_servers", self._layout.pack(key), _number(id_)
-            case w.WriteList(region, ids):
-                for place, id_ in enumerate(ids, region.base):
-                    yield "service_destinations", place, _number(id_)
-            case w.ClearService(id_):
-                yield "service_stats", id_, self._no_stats
-            case w.ClearDestination(id_, load):
-                yield "destination_stats", id_, self._no_stats
-                if load:
-                    yield "destination_load", id_, self._no_load
+    def _put_real_servers(self, writes: Sequence[w.PutRealServer]) -> None:
+        pack = self._layout.codec(records.ServiceKey).pack
+        entries = ((pack(write.key), _number(write.destination)) for write in writes)
+        self._path.map("real_servers").update_many(entries)
+
+    def _write_lists(self, writes: Sequence[w.WriteList]) -> None:
+        places, ids = array("I"), array("I")
+        for write in writes:
+            base = write.region.base
+            places.extend(range(base, base + len(write.ids)))
+            ids.extend(write.ids)
+        self._path.map("service_destinations").update_all(places.tobytes(), ids.tobytes())
+
+    def _clear_services(self, writes: Sequence[w.ClearService]) -> None:
+        self._path.map("service_stats").fill([write.id for write in writes], self._no_stats)
+
+    def _clear_destinations(self, writes: Sequence[w.ClearDestination]) -> None:
+        self._path.map("destination_stats").fill([write.id for write in writes], self._no_stats)
+        unused = [write.id for write in writes if write.load]
+        self._path.map("destination_load").fill(unused, self._no_load)
 
     def _write(self, write: w.Write) -> None:  # noqa: C901 - one case for each write
         match write:

@@ -20,6 +20,7 @@ from xlvs.datapath.records import (
 )
 from xlvs.datapath.tables import Tables
 from xlvs.datapath.writes import (
+    ByKind,
     ClearDestination,
     ClearService,
     PutDestination,
@@ -81,21 +82,6 @@ class Page:
         return self.estimator.rates(ids)
 
 
-class _Followed:
-    """What writes say of ids."""
-
-    def __init__(self) -> None:
-        self.begun: list[int] = []
-        self.runs: dict[int, bool] = {}
-        self.gone: list[int] = []
-
-    def put(self, id_: int, *, runs: bool, gone: bool) -> None:
-        """It is wanted, or not any more, or nobody's: the last write of an id tells."""
-        self.runs[id_] = runs
-        if gone:
-            self.gone.append(id_)
-
-
 class Ledger:
     """Estimates and baselines of one director."""
 
@@ -127,25 +113,31 @@ class Ledger:
 
     def follow(self, writes: Iterable[Write]) -> None:
         """Ids began anew, came, or went."""
-        services, destinations = _Followed(), _Followed()
-        for write in writes:
-            match write:
-                case ClearService(id_):
-                    services.begun.append(id_)
-                case ClearDestination(id_, _):
-                    destinations.begun.append(id_)
-                case PutService(id_, value):
-                    services.put(id_, runs=bool(value.flags & _USED), gone=value == _NO_SERVICE)
-                case PutDestination(id_, value):
-                    runs = bool(value.flags & _AVAILABLE)
-                    destinations.put(id_, runs=runs, gone=not runs and value == _NO_DESTINATION)
-        self._follow(self.services, services)
-        self._follow(self.destinations, destinations)
+        kinds = ByKind(writes)
+        # Of an id the last write tells.
+        services = dict(kinds.of(PutService))
+        self._follow(
+            self.services,
+            [each.id for each in kinds.of(ClearService)],
+            {id_: bool(each.flags & _USED) for id_, each in services.items()},
+            [id_ for id_, each in services.items() if each == _NO_SERVICE],
+        )
+        destinations = dict(kinds.of(PutDestination))
+        runs = {id_: bool(each.flags & _AVAILABLE) for id_, each in destinations.items()}
+        self._follow(
+            self.destinations,
+            [each.id for each in kinds.of(ClearDestination)],
+            runs,
+            [id_ for id_, run in runs.items() if not run and destinations[id_] == _NO_DESTINATION],
+        )
 
-    def _follow(self, page: Page, followed: _Followed) -> None:
-        page.estimator.begin(followed.begun)
-        page.estimator.turn(followed.runs)
-        if page.forget([*followed.begun, *followed.gone]):
+    def _follow(
+        self, page: Page, begun: Sequence[int], runs: Mapping[int, bool], gone: Iterable[int]
+    ) -> None:
+        """``runs``: whether ids are wanted, or not any more; ``gone``: they are nobody's."""
+        page.estimator.begin(begun)
+        page.estimator.turn(runs)
+        if page.forget([*begun, *gone]):
             self.revision += 1
 
     @contextmanager
@@ -154,8 +146,10 @@ class Ledger:
     ) -> Iterator[None]:
         """While these are written: what they make ``services`` forget is kept in ``retired``."""
         before = self.retired
-        gone = [id_ for id_ in dict.fromkeys(map(_forgotten, writes)) if id_ in services]
-        last = port.service_stats(id_ for id_ in gone if id_ is not None)
+        kinds = ByKind(writes)
+        forgotten = [each.id for each in kinds.of(ClearService)]
+        forgotten += [id_ for id_, value in kinds.of(PutService) if value == _NO_SERVICE]
+        last = port.service_stats(dict.fromkeys(id_ for id_ in forgotten if id_ in services))
         if last:
             self.retired = total([before, *map(counters, last.values())])
         try:
@@ -180,16 +174,6 @@ class Ledger:
         self.revision += 1
         self.services.zero(port.service_stats(services))
         self.destinations.zero(port.destination_stats(destinations))
-
-
-def _forgotten(write: Write) -> int | None:
-    match write:
-        case ClearService(id_):
-            return id_
-        case PutService(id_, value) if value == Service():
-            return id_
-        case _:
-            return None
 
 
 def counters(stats: Stats) -> Counters:
