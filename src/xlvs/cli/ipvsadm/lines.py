@@ -3,25 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 PROGRAM = "ipvsadm"
 
 _BLANKS = str.maketrans("\t\r", "  ")
 """What separates words besides the space. Form feeds and the like are parts of words."""
 
 
-def words_of_lines(text: str) -> Iterator[list[str]]:
-    """The words of each line that has any, without the program's name before them."""
-    plain = text.translate(_BLANKS)
-    for line in plain.split("\n"):
-        words = list(filter(None, line.split(" ")))
-        if "\0" in line:  # it ends a word for C, whatever follows up to the next blank
-            words = [word.partition("\0")[0] for word in words]
-        while words and words[0] == PROGRAM:
-            del words[0]
-        if words:
-            yield words
+def lines(text: str) -> list[str]:
+    """The lines, with spaces alone between words."""
+    return text.translate(_BLANKS).split("\n")
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line without the program's name before them; it may have none."""
+    found = list(filter(None, line.split(" ")))
+    if "\0" in line:  # it ends a word for C, whatever follows up to the next blank
+        found = [word.partition("\0")[0] for word in found]
+    while found and found[0] == PROGRAM:
+        del found[0]
+    return found
 
 
 def without_comments(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, Protocol, TextIO
 
 from xlvs.cli.ipvsadm import arguments, connections, listing, saving, usage
+from xlvs.cli.ipvsadm.alike import Alike
 from xlvs.cli.ipvsadm.edits import edits, key
 from xlvs.cli.ipvsadm.errors import (
     FAILURE,
@@ -16,7 +17,7 @@ from xlvs.cli.ipvsadm.errors import (
     Refused,
     kernel_text,
 )
-from xlvs.cli.ipvsadm.lines import without_comments, words_of_lines
+from xlvs.cli.ipvsadm.lines import lines, without_comments, words_of
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.options import Verb
 from xlvs.cli.ipvsadm.request import Request
@@ -115,9 +116,15 @@ class Program:
     def _lines(self, text: str) -> int:
         """Line by line, but edits that follow one another travel together."""
         status = 0
-        for words in words_of_lines(text):
+        alike = Alike(self._names)
+        for line in lines(text):
             try:
-                status = self._line(words)
+                edit = alike.edit(line)
+                if edit is not None:
+                    self._waiting.append(edit)
+                    status = 0
+                else:
+                    status = self._line(line, alike, status)
             except Refused as error:
                 self._send()
                 self._complain(error.text)
@@ -128,10 +135,15 @@ class Program:
         # The status is the last line's, which may just have been sent.
         return status if self._send() else FAILURE
 
-    def _line(self, words: Sequence[str]) -> int:
-        request = arguments.parse(words, self._names)
+    def _line(self, line: str, alike: Alike, status: int) -> int:
+        """The exit status then; ``status`` if there is nothing in the line."""
+        found = words_of(line)
+        if not found:
+            return status
+        request = arguments.parse(found, self._names)
         wanted = edits(request)
         if wanted:
+            alike.learn(line, wanted[0])
             self._waiting += wanted
             return 0
         self._send()

@@ -63,8 +63,8 @@ def endpoint(text: str, protocol: Protocol | None, names: Names) -> Endpoint | N
 
     The port may be a service's name if the protocol is known. In brackets only IPv6
     keeps its port: that is ipvsadm's way, as is the oddity that a word of digits alone
-    is no address although ``10:80`` has one. What was read is remembered: of saved rules each
-    line says its service again.
+    is no address although ``10:80`` has one. What was read is remembered: lines say their
+    service again.
     """
     if not text or (text.isascii() and text.isdigit()):
         return None
@@ -76,7 +76,7 @@ def endpoint(text: str, protocol: Protocol | None, names: Names) -> Endpoint | N
         port = behind[1:]
     else:
         host = text
-    address: Address | None = _ipv6(host)
+    address: Address | None = _ipv6(host) if host.count(":") > 1 else None
     if address is None:
         host, colon, behind = host.rpartition(":") if ":" in host else (host, "", "")
         port = behind if colon else None
@@ -91,6 +91,7 @@ def endpoint(text: str, protocol: Protocol | None, names: Names) -> Endpoint | N
     return None if value is None else Endpoint(address, value)
 
 
+@lru_cache(maxsize=4096)
 def ipv4(text: str, names: Names) -> IPv4Address | None:
     """An IPv4 address in any of C's spellings, or the address of a host."""
     if not text:

@@ -14,7 +14,7 @@ from tests.oracle.desired_director import DesiredDirector, Run, TableNames
 
 from xlvs.cli.ipvsadm import arguments
 from xlvs.cli.ipvsadm.errors import NOT_LISTED, Fatal, Refused
-from xlvs.cli.ipvsadm.lines import words_of_lines
+from xlvs.cli.ipvsadm.lines import lines, words_of
 from xlvs.cli.ipvsadm.options import OPTIONS, Takes, Verb
 from xlvs.model.edit import AnyEdit
 from xlvs.wire import codec
@@ -141,7 +141,7 @@ def test_rules_together_are_rules_one_by_one(text: str) -> None:
     together, single = _director(), _director()
     run = Run(together, ["-R"], text)
     status, out, err = 0, "", ""
-    for words in words_of_lines(text):
+    for words in filter(None, map(words_of, lines(text))):
         one = Run(single, ["-R"], " ".join(words))
         status, out, err = one.status, out + one.out, err + one.err
         if _ends(words, status):

@@ -7,7 +7,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from xlvs.cli.ipvsadm.lines import without_comments, words_of_lines
+from xlvs.cli.ipvsadm.lines import lines, without_comments, words_of
+
+
+def words_of_lines(text: str) -> list[list[str]]:
+    return [words for words in map(words_of, lines(text)) if words]
 
 
 @pytest.mark.parametrize(
@@ -24,13 +28,13 @@ from xlvs.cli.ipvsadm.lines import without_comments, words_of_lines
     ],
 )
 def test_words(text, words) -> None:
-    assert list(words_of_lines(text)) == words
+    assert words_of_lines(text) == words
 
 
 @hypothesis.given(st.text())
 def test_any_text_is_lines(text) -> None:
-    for words in words_of_lines(text):
-        assert words
+    assert len(lines(text)) == 1 + text.count("\n")
+    words_of_lines(text)
 
 
 def test_comments_are_lines_that_begin_with_one() -> None:
