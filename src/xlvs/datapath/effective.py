@@ -91,6 +91,8 @@ _RESOLVED = int(DestinationFlag.RESOLVED)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
 _FTP = int(DestinationFlag.FTP)
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
+_METHODS = {method: int(number) for method, number in support.METHODS.items()}
+_TUNNELS = {tunnel: int(number) for tunnel, number in support.TUNNELS.items()}
 NOTHING_RELEASED = Release()
 _SPREAD_MAX = 32  # packets change an address's last word only
 
@@ -271,6 +273,7 @@ class _Work:
         self._destinations: dict[int, Destination] = {}
         self._port_blocks: dict[int, bytes] = {}
         self._ways: dict[Address, Way] = {}
+        self._places: dict[Address, Destination] = {}
         self._service_ids: dict[model.ServiceKey, int] = {}
         self._destination_ids: dict[model.ServiceKey, tuple[int, ...]] = {}
         self.servers: dict[int, Servers] = {}
@@ -329,47 +332,58 @@ class _Work:
         pool: tuple[bytes, ...],
         wanted: model.Destination,
     ) -> int:
-        address, port = wanted.key.address, wanted.key.port
-        raw = packed(address)
-        id_ = self._ids.destination((service, family(address), raw, port))
-        way = self._ways.get(address)
-        if way is None:
-            way = self._ways[address] = way_to(self._observed, address)
-        flags = _AVAILABLE
-        if way.local:
-            flags |= _LOCAL
-        if way.hop is not None:
-            flags |= _RESOLVED
+        port, method = wanted.key.port, wanted.method
+        at = self._place(wanted.key.address)
+        id_ = self._ids.destination((service, at.family, at.address, port))
+        flags = at.flags
         if support.keeps_port(owner, wanted):
             flags |= _CLIENT_PORT
             if key.port == support.FTP_PORT and port:
                 flags |= _FTP
         block = 0
-        if wanted.method is model.Method.FULLNAT:
+        if method is model.Method.FULLNAT:
             asked = 0 if flags & _CLIENT_PORT else port
-            block = self._ids.blocks([BlockKey(a, raw, asked, key.protocol) for a in pool])
+            block = self._ids.blocks([BlockKey(a, at.address, asked, key.protocol) for a in pool])
             self._port_blocks.update(enumerate(pool, block))
         self._destinations[id_] = Destination(
-            address=raw,
-            gateway=packed(way.gateway) if way.gateway is not None else NO_ADDRESS,
-            tunnel_source=packed(way.source) if way.source is not None else NO_ADDRESS,
-            next_hop=way.hop or NextHop(),
+            address=at.address,
+            gateway=at.gateway,
+            tunnel_source=at.tunnel_source,
+            next_hop=at.next_hop,
             flags=flags,
             weight=wanted.weight,
             service=service,
             port_block=block,
             port=port,
-            method=int(support.METHODS[wanted.method]),
-            family=family(address),
-            route_ifindex=way.ifindex,
+            method=_METHODS[method],
+            family=at.family,
+            route_ifindex=at.route_ifindex,
             upper_threshold=wanted.upper_threshold,
             lower_threshold=wanted.lower_threshold,
             overload_epoch=self._overload_epoch(id_, wanted.upper_threshold),
             tunnel_port=wanted.tunnel_port,
-            tunnel_type=int(support.TUNNELS[wanted.tunnel_type]),
+            tunnel_type=_TUNNELS[wanted.tunnel_type],
             tunnel_flags=wanted.tunnel_flags,
         )
         return id_
+
+    def _place(self, address: Address) -> Destination:
+        """What all destinations at an address have in common."""
+        found = self._places.get(address)
+        if found is None:
+            way = self._ways[address] = way_to(self._observed, address)
+            local = _LOCAL if way.local else 0
+            resolved = 0 if way.hop is None else _RESOLVED
+            found = self._places[address] = Destination(
+                address=packed(address),
+                gateway=packed(way.gateway) if way.gateway is not None else NO_ADDRESS,
+                tunnel_source=packed(way.source) if way.source is not None else NO_ADDRESS,
+                next_hop=way.hop or NextHop(),
+                flags=_AVAILABLE | local | resolved,
+                family=family(address),
+                route_ifindex=way.ifindex,
+            )
+        return found
 
     def _overload_epoch(self, id_: int, upper: int) -> int:
         """A higher threshold ends an overload at once (the kernel's __ip_vs_update_dest).

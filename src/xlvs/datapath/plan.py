@@ -30,6 +30,7 @@ from xlvs.datapath.slots import Moment
 from xlvs.datapath.space import NOWHERE, Space, page_of, slots_read
 from xlvs.datapath.tables import EMPTY, Capacity, Have, Region, Servers, Tables
 from xlvs.datapath.writes import (
+    ByKind,
     ClearBlock,
     ClearDestination,
     ClearService,
@@ -105,11 +106,11 @@ def diff(
     and ``want`` are everything. Raises Problem when the lists do not fit.
     """
     found = shared or _shared(have, want, capacity)
-    writes = tuple(_Plan(have, want, capacity, renewal, found).writes())
+    plan = _Plan(have, want, capacity, renewal, found)
+    writes = tuple(plan.writes())
     # All at once, because the kernel waits a moment for each time; and first, because this
     # is where memory may be short.
-    regions = {write.region for write in writes if isinstance(write, WriteSlots)}
-    pages = {page_of(region) for region in regions} - have.slot_pages
+    pages = plan.pages - have.slot_pages
     return (PutSlotPages(tuple(sorted(pages))), *writes) if pages else writes
 
 
@@ -142,22 +143,22 @@ def after(have: Have, want: Tables, writes: Sequence[Write]) -> Have:
     pages = have.slot_pages
     roles: bytearray | None = None
     written: dict[Region, slots.Pasts] = {NOWHERE: EMPTY}
-    for write in writes:
-        if isinstance(write, WriteSlots):
-            written[write.region] = write.pasts
-        elif isinstance(write, PutSlotPages):
-            pages |= frozenset(write.numbers)
-        elif isinstance(write, Commit):
-            current, _ = regions.get(write.service, (NOWHERE, NOWHERE))
-            regions[write.service] = (write.region, current)
-            current, _ = slot_regions.get(write.service, (NOWHERE, NOWHERE))
-            slot_regions[write.service] = (write.slots, current)
-            committed[write.service] = have.now
-            pasts[write.service] = written.get(write.slots, pasts.get(write.service, EMPTY))
-        elif isinstance(write, PutRoles):
-            roles = roles or bytearray(have.roles)
-            for at, role in write.slots:
-                roles[at] = role
+    kinds = ByKind(writes)
+    for slots_write in kinds.of(WriteSlots):
+        written[slots_write.region] = slots_write.pasts
+    for put in kinds.of(PutSlotPages):
+        pages |= frozenset(put.numbers)
+    for commit in kinds.of(Commit):
+        current, _ = regions.get(commit.service, (NOWHERE, NOWHERE))
+        regions[commit.service] = (commit.region, current)
+        current, _ = slot_regions.get(commit.service, (NOWHERE, NOWHERE))
+        slot_regions[commit.service] = (commit.slots, current)
+        committed[commit.service] = have.now
+        pasts[commit.service] = written.get(commit.slots, pasts.get(commit.service, EMPTY))
+    for change in kinds.of(PutRoles):
+        roles = roles or bytearray(have.roles)
+        for at, role in change.slots:
+            roles[at] = role
     return have._replace(
         tables=want,
         regions=regions,
@@ -235,6 +236,8 @@ class _Plan:
             page=SLOT_PAGE,
         )
         self._suspended: set[int] = set()
+        self.pages: set[int] = set()
+        """Pages of slots that writes name."""
         # New to packets: the key is not there, or it was deleted in between.
         self._new = {
             id_
@@ -465,6 +468,7 @@ class _Plan:
             slots_region = slots_region if self._stops_hashing(id_) else NOWHERE
         elif old.owners != new.owners or forgets:
             slots_region = self._slot_space.take(len(new.owners))
+            self.pages.add(page_of(slots_region))
             yield WriteSlots(slots_region, new.owners, self._pasts(id_, old, new))
         moved = () if reset else remap(old.ids, new.ids, self._renewal.deleted)
         for step, (gcd, max_weight) in enumerate(steps):

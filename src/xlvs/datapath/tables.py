@@ -51,6 +51,7 @@ _STATELESS_ROLE = int(AddressRole.STATELESS)
 _LOCAL = int(DestinationFlag.LOCAL)
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
+_NAT = int(Method.NAT)
 _PROTOCOLS = (6, 17, 132)
 _UNTRANSLATED = frozenset({int(Method.DR), int(Method.TUN)})
 
@@ -199,11 +200,17 @@ class Tables(NamedTuple):
             found[key] = min(id_, found.get(key, id_))
         return found
 
-    def answering(self) -> Iterator[tuple[ServiceKey, int]]:
-        """Where each NAT server's packets come from; a mark's by each protocol."""
-        for id_, d in self.destinations.items():
+    def answering(
+        self, destinations: Mapping[int, Destination] | None = None
+    ) -> Iterator[tuple[ServiceKey, int]]:
+        """Where each NAT server's packets come from; a mark's by each protocol.
+
+        ``destinations``: only of these.
+        """
+        listed = self.destinations if destinations is None else destinations
+        for id_, d in listed.items():
             service = self.services.get(d.service)
-            if d.method != Method.NAT or not d.flags & _AVAILABLE or service is None or not d.port:
+            if d.method != _NAT or not d.flags & _AVAILABLE or service is None or not d.port:
                 continue
             protocols = _PROTOCOLS if service.key.fwmark else (service.key.protocol,)
             for protocol in protocols:

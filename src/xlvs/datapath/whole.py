@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from xlvs.datapath.addresses import unpacked
@@ -18,10 +19,16 @@ from xlvs.datapath.effective import Effective, service_key
 from xlvs.datapath.identity import Free, FreeIds
 from xlvs.datapath.observed import Way
 from xlvs.datapath.plan import Shared, after, lists_space
-from xlvs.datapath.records import ADDRESS_SLOTS, AddressRole, DestinationFlag, ServiceKey
+from xlvs.datapath.records import (
+    ADDRESS_SLOTS,
+    AddressRole,
+    Destination,
+    DestinationFlag,
+    ServiceKey,
+)
 from xlvs.datapath.space import NOWHERE
 from xlvs.datapath.tables import EMPTY, EVERYWHERE, Capacity, Have, Tables
-from xlvs.datapath.writes import Commit, Write
+from xlvs.datapath.writes import ByKind, Commit, Write
 from xlvs.model import service as model
 from xlvs.model.copied import copied
 from xlvs.model.service import Address
@@ -97,21 +104,20 @@ class Whole:
 
     def shared(self, part: Have, want: Tables) -> Shared:
         """What a part's change does to what services have in common."""
-        there, wanted = set(part.tables.answering()), set(want.answering())
-        gone, come = there - wanted, wanted - there
+        gone = list(part.tables.answering(_others(part.tables, want)))
+        come = list(want.answering(_others(want, part.tables)))
+        keys = {key for key, _ in chain(gone, come)}
+        before = self._first(keys)
         answering = self._answering
-        known = {key for key, _ in gone}
-        known.update(key for key, _ in come if key in answering)
-        before = self._first(known)
         for key, id_ in gone:
             answering[key].discard(id_)
-        then: dict[ServiceKey, int] = {}
         for key, id_ in come:
-            answering.setdefault(key, set()).add(id_)
-            if key not in known:
-                then[key] = min(id_, then.get(key, id_))
-        then.update(self._first(known))
-        return Shared(self._roles(part.tables, want), before, then, self.space)
+            there = answering.get(key)
+            if there is None:
+                answering[key] = {id_}
+            else:
+                there.add(id_)
+        return Shared(self._roles(part.tables, want), before, self._first(keys), self.space)
 
     def _first(self, keys: Iterable[ServiceKey]) -> dict[ServiceKey, int]:
         return {key: min(self._answering[key]) for key in keys if self._answering.get(key)}
@@ -168,7 +174,7 @@ class Whole:
 
     def _give_back(self, writes: Sequence[Write]) -> None:
         """Lists that were the ones before until now."""
-        commits = [write for write in writes if isinstance(write, Commit)]
+        commits = ByKind(writes).of(Commit)
         regions = _only(self.have.regions, {commit.service for commit in commits})
         for commit in commits:
             current, before = regions.get(commit.service, (NOWHERE, NOWHERE))
@@ -202,6 +208,12 @@ class Whole:
         self._towards.subtract(gone)
         self._listed += come.total() - gone.total()
         return gone.keys() - come.keys()
+
+
+def _others(one: Tables, other: Tables) -> dict[int, Destination]:
+    """Destinations that the other tables do not have, or have otherwise."""
+    there = other.destinations
+    return {id_: each for id_, each in one.destinations.items() if there.get(id_) != each}
 
 
 def _wanted(tables: Tables) -> Counter[bytes]:

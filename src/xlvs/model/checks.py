@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
@@ -205,7 +204,6 @@ def check_unicast(address: Address, is_broadcast: Callable[[Address], bool]) -> 
         )
 
 
-@lru_cache(1 << 16)
 def _is_unicast(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return not (address in _NO_UNICAST or address.is_multicast)
