@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from xlvs.model.problem import Code, Problem
@@ -61,6 +61,11 @@ async def _http(_request: Request, error: Exception) -> Response:
     return json(refusal, error.status_code, error.headers)
 
 
+async def _broken_off(_request: Request, _error: Exception) -> Response:
+    """Whoever asked has gone in the middle of it, and reads nothing."""
+    return Response(None, 400)
+
+
 async def _unexpected(_request: Request, error: Exception) -> Response:
     log.error("a request failed unexpectedly: %r", error)
     message = "xlvsd failed on this request; its log says more"
@@ -72,6 +77,7 @@ ON_ERROR: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Resp
     msgspec.ValidationError: _malformed,
     msgspec.DecodeError: _malformed,
     HTTPException: _http,
+    ClientDisconnect: _broken_off,
     Exception: _unexpected,
 }
 """What an endpoint may raise, and who answers then."""

@@ -22,10 +22,15 @@ def check_content(request: Request, media_types: Sequence[str]) -> None:
 
     What says nothing is refused as well: a browser can be made to send that from any page.
     """
-    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    said = content_type(request)
     if said not in media_types:
         words = f"Content-Type must be {' or '.join(media_types)}, not {said or 'left out'}"
         raise HTTPException(415, words)
+
+
+def content_type(request: Request) -> str:
+    """The type of what was sent, as it is said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _accepts(accepted: str, media_type: str) -> bool:

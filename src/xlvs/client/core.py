@@ -10,11 +10,11 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import msgspec
 
-from xlvs.client.http import Answer, HttpError, ask
+from xlvs.client.http import Answer, HttpError, Sending, ask
 from xlvs.model.edit import AnyEdit
 from xlvs.model.problem import Code, Problem
 from xlvs.wire import codec
@@ -31,6 +31,9 @@ from xlvs.wire.messages import (
     SyncDaemons,
     Timeouts,
 )
+
+if TYPE_CHECKING:
+    from xlvs.client.batch import Batch
 
 PATIENCE = 120.0
 """Seconds that the daemon may take for one answer; the longest is a restore of a great table."""
@@ -107,6 +110,12 @@ class Core:
         request = EditRequest(edits=list(edits), on_error=on_error)
         return self.decode(self.ask("POST", "/v1/edits", request)[1], EditResponse).results
 
+    def batch(self, on_error: Literal["abort", "continue"]) -> Batch:
+        """To make so many edits that it saves time to send them while others are thought of."""
+        from xlvs.client.batch import Batch  # noqa: PLC0415 - few commands have so many
+
+        return Batch(self, on_error)
+
     def services(self) -> ServiceList:
         """Services and destinations with their counters."""
         return self.get("/v1/services", ServiceList)
@@ -142,7 +151,7 @@ class Core:
         try:
             yield from answer.blocks()
         except (OSError, HttpError) as error:
-            raise self._broken(error) from error
+            raise self.broken(error) from error
         finally:
             answer.close()
 
@@ -163,7 +172,7 @@ class Core:
         try:
             return answer, answer.read()
         except (OSError, HttpError) as error:
-            raise self._broken(error) from error
+            raise self.broken(error) from error
         finally:
             answer.close()
 
@@ -174,14 +183,25 @@ class Core:
         try:
             channel = self._way.connect(self._patience)
             answer = ask(channel, method, target, {**self._way.head, **kind, **head}, body)
-            if answer.status in _DONE:
-                return answer
-            try:
-                content = answer.read()
-            finally:
-                answer.close()
         except (OSError, HttpError) as error:
-            raise self._broken(error) from error
+            raise self.broken(error) from error
+        return self.accepted(answer)
+
+    def begin(self, method: str, target: str, head: Mapping[str, str]) -> Sending:
+        """A request whose body follows piece by piece. Raises Problem and OSError."""
+        channel = self._way.connect(self._patience)
+        return Sending(channel, method, target, {**self._way.head, **head})
+
+    def accepted(self, answer: Answer) -> Answer:
+        """The answer, if it is no refusal."""
+        if answer.status in _DONE:
+            return answer
+        try:
+            content = answer.read()
+        except (OSError, HttpError) as error:
+            raise self.broken(error) from error
+        finally:
+            answer.close()
         refusal = self.decode(content, ErrorBody)
         try:
             code = Code(refusal.code)
@@ -209,7 +229,8 @@ class Core:
             f"restart it ({error})",
         )
 
-    def _broken(self, error: Exception) -> Problem:
+    def broken(self, error: Exception) -> Problem:
+        """What is said if no answer came."""
         return Problem(
             Code.INTERNAL,
             f"no answer from xlvsd ({self._way.name}): {error!r}; see its log",

@@ -115,6 +115,33 @@ def _number(text: bytes, base: int) -> int:
     return number
 
 
+class Sending:
+    """A request whose body is sent piece by piece. Close it, or its answer."""
+
+    def __init__(
+        self, channel: socket.socket, method: str, target: str, head: Mapping[str, str]
+    ) -> None:
+        self._channel = channel
+        self._head = _head(method, target, {**head, "Transfer-Encoding": "chunked"})
+
+    def send(self, piece: bytes) -> None:
+        """More of the body. Raises OSError."""
+        self._channel.sendall(self._head + b"%x\r\n%b\r\n" % (len(piece), piece))
+        self._head = b""
+
+    def end(self) -> None:
+        """That was all of it. Raises OSError."""
+        self._channel.sendall(self._head + b"0\r\n\r\n")
+
+    def answer(self) -> Answer:
+        """What came back. Who refuses a request does not wait for its end. Raises as ``ask``."""
+        return Answer(self._channel)
+
+    def close(self) -> None:
+        """Let go of the connection: what was sent is no request without its end."""
+        self._channel.close()
+
+
 def ask(
     channel: socket.socket, method: str, target: str, head: Mapping[str, str], body: bytes | None
 ) -> Answer:
@@ -122,16 +149,20 @@ def ask(
 
     Raises OSError and HttpError.
     """
+    if body is not None:
+        head = {**head, "Content-Length": str(len(body))}
     try:
-        lines = [
-            f"{method} {target} HTTP/1.1",
-            *(f"{name}: {value}" for name, value in head.items()),
-        ]
-        if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
-        lines += ["Connection: close", "", ""]
-        channel.sendall("\r\n".join(lines).encode() + (body or b""))
+        channel.sendall(_head(method, target, head) + (body or b""))
         return Answer(channel)
     except BaseException:
         channel.close()
         raise
+
+
+def _head(method: str, target: str, head: Mapping[str, str]) -> bytes:
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in head.items()),
+        "Connection: close",
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

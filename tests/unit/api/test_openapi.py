@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 
 import schemathesis
@@ -38,6 +39,11 @@ STATUSES = defaultdict(set)
 
 FILES = "^/v1/(plan|apply)$"
 """These take all that a configuration file may say: to make that up takes half a minute each."""
+
+
+@schemathesis.serializer("application/x-ndjson")
+def one_line(_context, value):
+    return json.dumps(value).encode()
 
 
 @SCHEMA.hook

@@ -15,6 +15,7 @@ from tests.unit.datapath_plan.build import KEY, destination
 
 from xlvs.client import Client, UnixSocket, connect, from_environment
 from xlvs.model.configuration import Configuration
+from xlvs.model.edit import AddDestination
 from xlvs.model.mark import MarkRule
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Protocol
@@ -65,6 +66,61 @@ def test_services_and_real_servers(served):
         with pytest.raises(Problem) as caught:
             client.service(KEY)
         assert caught.value.code is Code.NO_SUCH_SERVICE
+
+    served(conversation)
+
+
+def edits(*numbers):
+    return [AddDestination(service=KEY, destination=destination(n)) for n in numbers]
+
+
+def test_edits_that_are_sent_piece_by_piece(served):
+    def conversation(client):
+        client.put_service(replace(WEB, destinations=()))
+        batch = client.batch("continue")
+        for _ in range(2):
+            batch.more(edits(1, 2))
+        assert not client.service(KEY).value.destinations  # all at the end
+        codes = [each and each.code for each in batch.results()]
+        assert codes == [None, None, "destination_exists", "destination_exists"]
+        batch = client.batch("abort")
+        batch.more(edits(3))
+        batch.more(edits(1))
+        with pytest.raises(Problem) as caught:
+            batch.results()
+        assert caught.value.where.startswith("/edits/1/")
+        batch = client.batch("abort")
+        batch.more(edits(3))
+        batch.close()  # whoever goes away has changed nothing
+        assert client.batch("abort").results() == []
+        assert [each.key for each in client.service(KEY).value.destinations] == [
+            destination(2).key,
+            ONE,
+        ]
+
+    served(conversation)
+
+
+def test_pieces_for_nobody(tmp_path):
+    batch = Client(UnixSocket("x", str(tmp_path))).batch("continue")
+    for _ in range(2):
+        batch.more(edits(1))
+    with pytest.raises(Problem, match="xlvsd is not running"):
+        batch.results()
+
+
+def test_more_than_is_taken(monkeypatch, request):
+    """Who refuses has not read everything."""
+    monkeypatch.setattr("xlvs.api.app.BODY_MAX", 1 << 16)
+    served = request.getfixturevalue("served")
+
+    def conversation(client):
+        batch = client.batch("continue")
+        for _ in range(100):
+            batch.more(edits(*range(1, 100)))
+        with pytest.raises(Problem) as caught:
+            batch.results()
+        assert caught.value.code in {Code.NO_SPACE, Code.INTERNAL}
 
     served(conversation)
 

@@ -34,6 +34,19 @@ from xlvs.wire.messages import (
     Timeouts,
 )
 
+_AT_ONCE = 2048
+"""Edits that are sent while more lines are read."""
+
+
+class Batch(Protocol):
+    """Edits on their way to the director (``xlvs.client.batch``)."""
+
+    def more(self, edits: Sequence[AnyEdit]) -> None:
+        """Send some."""
+
+    def results(self) -> list[ErrorBody | None]:
+        """Make all that were sent. Raises Problem."""
+
 
 class Director(Protocol):
     """What ipvsadm needs of a director; ``xlvs.client.core`` has it. All raise Problem."""
@@ -42,6 +55,9 @@ class Director(Protocol):
         self, edits: Sequence[AnyEdit], on_error: Literal["abort", "continue"] = "abort"
     ) -> list[ErrorBody | None]:
         """Make edits."""
+
+    def batch(self, on_error: Literal["abort", "continue"]) -> Batch:
+        """Many edits that are to be made together."""
 
     def listing(self, numbers: Numbers = "") -> Listing:
         """Services, with those counters."""
@@ -72,6 +88,8 @@ class Program:
         self._names = names
         self._streams = streams
         self._waiting: list[AnyEdit] = []
+        self._batch: Batch | None = None
+        self._sent = 0  # of those that wait, to the batch
 
     def run(self, words: Sequence[str]) -> int:
         """``ipvsadm WORDS``; the exit status."""
@@ -121,7 +139,7 @@ class Program:
             try:
                 edit = alike.edit(line)
                 if edit is not None:
-                    self._waiting.append(edit)
+                    self._wait([edit])
                     status = 0
                 else:
                     status = self._line(line, alike, status)
@@ -144,12 +162,20 @@ class Program:
         wanted = edits(request)
         if wanted:
             alike.learn(line, wanted[0])
-            self._waiting += wanted
+            self._wait(wanted)
             return 0
         self._send()
         if request.verb is Verb.RESTORE:
             raise Fatal(TRY_HELP, FAILURE)
         return self._do(request)
+
+    def _wait(self, edits: Sequence[AnyEdit]) -> None:
+        """They will be made with those that follow; when there are many, they set out already."""
+        self._waiting += edits
+        if len(self._waiting) - self._sent >= _AT_ONCE:
+            self._batch = self._batch or self._director.batch("continue")
+            self._batch.more(self._waiting[self._sent :])
+            self._sent = len(self._waiting)
 
     def _send(self) -> bool:
         """Make the waiting edits; whether the last one was made."""
@@ -157,13 +183,21 @@ class Program:
         if not waiting:
             return True
         try:
-            results = self._director.edit(waiting, "continue")
+            results = self._results(waiting)
         except Problem as problem:
             raise Refused(kernel_text(waiting[-1], problem.code, problem.message)) from problem
         for edit, error in zip(waiting, results, strict=True):
             if error is not None:
                 self._complain(kernel_text(edit, error.code, error.message))
         return results[-1] is None
+
+    def _results(self, waiting: list[AnyEdit]) -> list[ErrorBody | None]:
+        batch, self._batch = self._batch, None
+        sent, self._sent = self._sent, 0
+        if batch is None:
+            return self._director.edit(waiting, "continue")
+        batch.more(waiting[sent:])
+        return batch.results()
 
     def _do(self, request: Request) -> int:
         wanted = edits(request)

@@ -48,6 +48,42 @@ def test_lines_between_listings_travel_together() -> None:
     assert len(director.desired.services) == 3
 
 
+class Batching(DesiredDirector):
+    """Its batches come as one request."""
+
+    def batch(self, on_error):
+        self.pieces = []
+        return Batch(self, on_error)
+
+
+class Batch:
+    def __init__(self, director, on_error):
+        self.director = director
+        self.on_error = on_error
+        self.edits = []
+
+    def more(self, edits):
+        self.director.pieces.append(len(edits))
+        self.edits += edits
+
+    def results(self):
+        return self.director.edit(self.edits, self.on_error)
+
+
+@pytest.mark.parametrize("last", ["-A -f 3", "-A -f x", "-A", "-L"])
+def test_many_lines_set_out_before_the_last_one_is_read(last, monkeypatch) -> None:
+    monkeypatch.setattr("xlvs.cli.ipvsadm.program._AT_ONCE", 2)
+    text = f"-A -f 1\n-A -f 1\n-A -f 2\n-D -f 9\n{last}\n-A -f 4\n"
+    one, other = Batching(), DesiredDirector()
+    run = Run(one, ["-R"], text)
+    monkeypatch.undo()
+    alone = Run(other, ["-R"], text)
+    assert (run.status, run.out, run.err) == (alone.status, alone.out, alone.err)
+    assert one.desired == other.desired
+    assert one.requests == other.requests
+    assert one.pieces[:2] == [2, 2]
+
+
 def test_a_line_that_ends_the_program_leaves_the_earlier_ones() -> None:
     director = DesiredDirector()
     run = Run(director, ["-R"], "-A -f 1\n-A -f 1\n-A -f x\n-A -f 2\n")
