@@ -10,8 +10,15 @@ from xlvs.model.service import Address, Destination, DestinationKey, Service, Se
 from xlvs.model.syncing import SyncChannel, SyncRole
 
 
-class Edit(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", forbid_unknown_fields=True):
-    """Base of all edits; ``op`` in JSON names the kind."""
+class Edit(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="op",
+    forbid_unknown_fields=True,
+    gc=False,
+):
+    """Base of all edits; ``op`` in JSON names the kind. As of services, there may be very many."""
 
 
 class AddService(Edit, frozen=True, tag="service.add"):
