@@ -157,6 +157,21 @@ enum xlvs_reason {
 	XLVS_REASON_MAX,
 };
 
+/*
+ * What is done to segments besides sending them on, and what could not be done: not reasons, for
+ * such a packet has its own. Named everywhere as reasons are.
+ */
+enum xlvs_stream_event {
+	XLVS_STREAM_EVENT_TOA = 0,     /* TOA was put in */
+	XLVS_STREAM_EVENT_TOA_NO_ROOM, /* not: a header has no room for so many options */
+	XLVS_STREAM_EVENT_TOA_MTU,     /* not: the packet would be too big for the way */
+	XLVS_STREAM_EVENT_TOA_GSO,     /* not: a frame of many segments */
+	XLVS_STREAM_EVENT_TOA_REFUSED, /* not: the kernel did not make the frame longer */
+	XLVS_STREAM_EVENT_TOA_FORGED,  /* the client had sent one: it was taken out */
+
+	XLVS_STREAM_EVENT_MAX,
+};
+
 /* ---- services ---------------------------------------------------------- */
 
 struct xlvs_addr {
@@ -217,6 +232,8 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_SIP = 1 << 6,         /* persistence by the SIP Call-ID (--pe sip) */
 	XLVS_SERVICE_OWN_TIMEOUTS = 1 << 7,
 	XLVS_SERVICE_STANDBY = 1 << 8, /* its address is another director's: no role tells it */
+	XLVS_SERVICE_TOA = 1
+			   << 9, /* FULLNAT: an option of TCP tells servers the client's address */
 };
 
 /*
@@ -538,8 +555,16 @@ struct xlvs_template {
  */
 struct xlvs_stream {
 	__u32 client_isn; /* of the client's SYN */
-	__u32 flags;
+	__u32 flags;      /* enum xlvs_service_flags, when it began; enum xlvs_stream_flags */
+	__u32 toa;        /* segments that had TOA */
 };
+
+enum xlvs_stream_flags {
+	XLVS_STREAM_MET = 1u
+			  << 31, /* the server has shown that it has the client's first segment */
+};
+
+/* stream_counts: PERCPU_ARRAY of __u64 by enum xlvs_stream_event. Writer: packets. */
 
 /* call_ids: HASH by tenant, of templates with a Call-ID; the listing's. */
 #define XLVS_CALL_ID_MAX 255 /* IPVS's IP_VS_PEDATA_MAXLEN */
@@ -665,6 +690,8 @@ struct xlvs_settings {
 	__u32 spread6;       /* the same, IPv6; of the last word */
 	__u32 local_clients; /* 1: clients on the director itself, by the device lo */
 	__u32 sync;          /* 1: changes of connections are told to the daemon */
+	__u32 toa_kind;      /* kind of TOA's option */
+	__u32 pad;
 	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
 	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */

@@ -67,7 +67,7 @@ static __always_inline __be16 extra_port(__u32 extra)
 #define TEMPLATE_RENEWED_SECONDS 60
 
 /* Segments of these services' TCP connections are changed, and each has a struct xlvs_stream. */
-#define SERVICE_STREAM 0
+#define SERVICE_STREAM XLVS_SERVICE_TOA
 /* What connections have to ask their service for: they are XLVS_CONNECTION_SPECIAL. */
 #define SERVICE_SPECIAL (XLVS_SERVICE_OWN_TIMEOUTS | SERVICE_STREAM)
 

@@ -58,6 +58,15 @@ static __always_inline int hook_store(hook_ctx *ctx, __u32 off, void *from, __u3
 	return bpf_skb_store_bytes(ctx, off, from, len, BPF_F_RECOMPUTE_CSUM);
 }
 
+/*
+ * For bytes that the transport checksum, which has taken up their change, covers: skb->csum,
+ * the sum of both, stays as it is.
+ */
+static __always_inline int hook_overwrite(hook_ctx *ctx, __u32 off, void *from, __u32 len)
+{
+	return bpf_skb_store_bytes(ctx, off, from, len, 0);
+}
+
 /* A whole header. */
 #define hook_put(ctx, off, header) hook_store(ctx, off, header, sizeof(*(header)))
 

@@ -47,6 +47,12 @@ static __always_inline int hook_store(hook_ctx *ctx, __u32 off, void *from, __u3
 	return bpf_xdp_store_bytes(ctx, off, from, len);
 }
 
+/* For bytes that the transport checksum, which has taken up their change, covers. */
+static __always_inline int hook_overwrite(hook_ctx *ctx, __u32 off, void *from, __u32 len)
+{
+	return bpf_xdp_store_bytes(ctx, off, from, len);
+}
+
 /* A whole header; the helper would cost as much as all other writes. */
 #define hook_put(ctx, off, header)                                              \
 	({                                                                      \

@@ -109,6 +109,7 @@ XLVS_MAP_GROWING(call_ids, struct xlvs_tenant, struct xlvs_call_id, 524288);
 
 /* TCP connections whose segments are changed. */
 XLVS_MAP_GROWING(streams, struct xlvs_tenant, struct xlvs_stream, 524288);
+XLVS_MAP_PERCPU(stream_counts, __u64, XLVS_STREAM_EVENT_MAX);
 
 /* Rules of marks, written by the daemon: two sets while one takes the other's place. */
 #define XLVS_MAP_PREFIXES(name, key_type, entries)    \
@@ -186,6 +187,8 @@ struct xlvs_anchor {
 	enum xlvs_synced_flags synced_flags;
 	enum xlvs_synced_result synced_result;
 	enum xlvs_closing_result closing_result;
+	enum xlvs_stream_event stream_event;
+	enum xlvs_stream_flags stream_flags;
 	struct xlvs_hash_slot hash_slot;
 };
 const volatile struct xlvs_anchor xlvs_abi_anchor = {};

@@ -12,6 +12,8 @@
 /* Headers are read within this many bytes; what reaches further is passed. */
 #define PACKET_HEADERS_MAX 256
 
+#define TCP_OPTIONS_MAX 40 /* a data offset of 15 words, less the fixed header */
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -71,6 +73,9 @@ struct packet {
 	/* forward: where it goes */
 	struct xlvs_next_hop next_hop;
 	struct xlvs_addr neighbour;
+	/* lib/tcp_options.h; a byte more than there are, for the length of the last kind */
+	__u8 options[TCP_OPTIONS_MAX + 4];
+	__u8 options_seen[TCP_OPTIONS_MAX];
 	__u32 young_since; /* table_open: half-open connections that began later are young */
 
 	/* What is above is written before it is read; from here on it begins as 0. */

@@ -60,6 +60,7 @@ enum xlvs_copied {
 	XLVS_COPIED_controlled,
 	XLVS_COPIED_call_ids,
 	XLVS_COPIED_streams,
+	XLVS_COPIED_stream_counts,
 	XLVS_COPIED_localities,
 	XLVS_COPIED_locality_more,
 	XLVS_COPIED_locality_tables,
@@ -224,6 +225,7 @@ OVERLAY_ARRAY(locality_rounds, struct xlvs_locality_rounds)
 OVERLAY_ARRAY(load, struct xlvs_load)
 OVERLAY_ARRAY(answers, struct xlvs_answers)
 OVERLAY_ARRAY(reasons, struct xlvs_reason_stats)
+OVERLAY_ARRAY(stream_counts, __u64)
 OVERLAY_HASH(templates, struct xlvs_tenant, struct xlvs_template)
 OVERLAY_HASH(controlled, struct xlvs_tenant, struct xlvs_tenant)
 OVERLAY_HASH(call_ids, struct xlvs_tenant, struct xlvs_call_id)
@@ -269,6 +271,7 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	OVERLAID(controlled);
 	OVERLAID(call_ids);
 	OVERLAID(streams);
+	OVERLAID(stream_counts);
 	OVERLAID(fragments);
 	OVERLAID(localities);
 	OVERLAID(locality_more);

@@ -3,8 +3,8 @@
 #ifndef XLVS_FORWARD_STREAM_H
 #define XLVS_FORWARD_STREAM_H
 
-#include "forward/insert.h"
-#include "stream.h"
+#include "forward/toa.h"
+#include "../stream.h"
 
 /* A client's segment, p->to is filled. XLVS_REASON_NONE, or the packet's end. */
 subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
@@ -22,24 +22,22 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (tcp->syn)
 		stream->client_isn = bpf_ntohl(tcp->seq);
-	return XLVS_REASON_NONE;
+	return stream->flags & XLVS_SERVICE_TOA ? toa_to_server(ctx, p, stream) : XLVS_REASON_NONE;
 }
 
 /* A server's segment, p->to is filled. */
 subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_stream *stream;
-	struct tcphdr *tcp;
 
 	if (!p || p->protocol != IPPROTO_TCP || p->fragment)
 		return XLVS_REASON_NONE;
 	stream = stream_get(p);
 	if (!stream)
 		return XLVS_REASON_NONE;
-	tcp = view(ctx, p->l4, struct tcphdr);
-	if (!tcp)
-		return XLVS_REASON_DROP_INTERNAL;
-	return XLVS_REASON_NONE;
+	return (stream->flags & (XLVS_SERVICE_TOA | XLVS_STREAM_MET)) == XLVS_SERVICE_TOA ?
+		       toa_to_client(ctx, p, stream) :
+		       XLVS_REASON_NONE;
 }
 
 #endif

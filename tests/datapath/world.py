@@ -111,6 +111,7 @@ MAPS = (
     "controlled",
     "call_ids",
     "streams",
+    "stream_counts",
     "load",
     "real_servers",
     "interfaces",
@@ -437,6 +438,15 @@ class World:
             for i, name in names.items()
             if name != "max"
         }
+
+    def streams(self) -> dict[str, int]:
+        """Packets by what was done to their streams, where that is any."""
+        table = self.path.map("stream_counts")
+        counted = {
+            name: sum(int.from_bytes(v, "little") for v in table.lookup_percpu(i))
+            for i, name in self.layout.stream_events.items()
+        }
+        return {name: packets for name, packets in counted.items() if packets}
 
     def connections(self) -> list[Connection]:
         """All that are in the table, also what is over and waits for the sweep."""

@@ -126,6 +126,7 @@ def status(director: Director, facts: Facts) -> Status:
         interfaces=interfaces,
         table=table,
         reasons=reasons(port),
+        streams=dict(port.streams()),
         local_ports=ports,
         local_addresses=list(director.options.local_addresses),
         services=services,

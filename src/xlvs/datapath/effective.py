@@ -462,6 +462,7 @@ class _Work:
             reset=values["xlvs.reset"],
             reschedule=values["xlvs.reschedule"],
             answer_rate=values["xlvs.icmp_answers_per_second"],
+            toa_kind=values["xlvs.toa_kind"],
             spread4=spread4,
             spread6=spread6,
             sync=int(self._options.sync),

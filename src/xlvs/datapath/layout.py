@@ -95,6 +95,10 @@ class Layout:
             self._check_enum(name, prefix, known)
         self.reasons: Mapping[int, str] = self.enum_names("xlvs_reason", "XLVS_REASON_")
         """Index of a reason's counter -> its name (``fwd_nat``)."""
+        self.stream_events: Mapping[int, str] = self.enum_names(
+            "xlvs_stream_event", "XLVS_STREAM_EVENT_"
+        )
+        """Index of a counter of streams -> its name (``toa``)."""
 
     def codec(self, record: type[R]) -> Codec[R]:
         """The codec of a record type of ``records``; kept."""

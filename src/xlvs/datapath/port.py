@@ -184,6 +184,9 @@ class Port(Protocol):
     def reasons(self) -> Mapping[str, ReasonStats]:
         """Packets by what became of them."""
 
+    def streams(self) -> Mapping[str, int]:
+        """Packets by what was done to the stream that they are of, besides being sent on."""
+
     def table(self) -> TableUse:
         """How full the connection table is."""
 

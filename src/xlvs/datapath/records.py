@@ -140,6 +140,7 @@ class ServiceFlag(IntFlag):
     SIP = 64
     OWN_TIMEOUTS = 128
     STANDBY = 256
+    TOA = 512
 
 
 class DestinationFlag(IntFlag):
@@ -602,6 +603,7 @@ class Settings(NamedTuple):
     spread6: int = 0
     local_clients: int = 0
     sync: int = 0
+    toa_kind: int = 0
     spread_source4: bytes = NO_ADDRESS
     spread_source6: bytes = NO_ADDRESS
     timeout: tuple[int, ...] = (0,) * len(State)

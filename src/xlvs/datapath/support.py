@@ -90,6 +90,8 @@ def flags(service: model.Service) -> ServiceFlag:
             found |= ServiceFlag.SIP
     if service.timeouts != model.NO_TIMEOUTS:
         found |= ServiceFlag.OWN_TIMEOUTS
+    if service.toa:
+        found |= ServiceFlag.TOA
     return found
 
 

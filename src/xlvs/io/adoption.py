@@ -145,4 +145,5 @@ def _service(record: Service, pool: tuple[bytes, ...], hz: int) -> model.Service
         )
         if own
         else model.NO_TIMEOUTS,
+        toa=bool(record.flags & ServiceFlag.TOA),
     )

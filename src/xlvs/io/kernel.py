@@ -233,6 +233,14 @@ class Kernel:
             for index, name in self._layout.reasons.items()
         }
 
+    def streams(self) -> dict[str, int]:
+        """Packets by what was done to the stream that they are of, besides being sent on."""
+        counts = self._path.map("stream_counts")
+        return {
+            name: sum(int.from_bytes(each, "little") for each in counts.lookup_percpu(index))
+            for index, name in self._layout.stream_events.items()
+        }
+
     def table(self) -> TableUse:
         """How full the connection table is."""
         seen = self._at("table", records.Table, 0)

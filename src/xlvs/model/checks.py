@@ -101,6 +101,8 @@ def check_service(service: Service) -> None:
         _check_timeouts(service)
     if service.stateless:
         _check_stateless(service)
+    if service.toa:
+        _check_toa(service)
 
 
 def _check_timeouts(service: Service) -> None:
@@ -150,8 +152,34 @@ def _check_stateless(service: Service) -> None:
         )
 
 
-def check_stateless_destination(service: Service, destination: Destination) -> None:
-    """Raises Problem for a destination that a stateless service cannot have."""
+_OF_TCP = frozenset((Protocol.TCP, Protocol.FWM))
+"""Services that may have TCP connections: a mark may be of any protocol."""
+
+
+def _check_toa(service: Service) -> None:
+    if service.key.protocol not in _OF_TCP:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            f"toa is an option of TCP: {service.key.protocol} has none",
+            "/service/toa",
+        )
+    if service.stateless:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            "toa goes with fullnat, and a stateless service forwards by dr and tun only",
+            "/service/toa",
+        )
+
+
+def check_fits(service: Service, destination: Destination) -> None:
+    """Raises Problem for a destination that the service cannot have by what it asks for."""
+    if service.toa and destination.method is not Method.FULLNAT:
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            f"toa is for fullnat: by {destination.method.value} {destination.key.address} sees "
+            "the client's address anyway",
+            "/destination/method",
+        )
     if service.stateless and destination.method not in (Method.DR, Method.TUN):
         raise Problem(
             Code.NOT_SUPPORTED,
@@ -221,7 +249,7 @@ def settled(service: Service, wanted: Destination) -> Destination:
     DR and TUN do not translate ports: the port is the service's whatever is asked.
     A mark service has no port, so there the destination keeps its own.
     """
-    check_stateless_destination(service, wanted)
+    check_fits(service, wanted)
     address = wanted.key.address
     if wanted.method is not Method.TUN and address.version != _version(service.key):
         raise Problem(

@@ -16,8 +16,8 @@ import msgspec
 
 from xlvs.model import settings, syncing
 from xlvs.model.checks import (
+    check_fits,
     check_service,
-    check_stateless_destination,
     check_unicast,
     settled,
 )
@@ -214,7 +214,7 @@ class Draft:
                     )
                 check_service(service)
                 for each in destinations:
-                    check_stateless_destination(service, each)
+                    check_fits(service, each)
                 self._services[service.key] = (service, destinations)
             case DeleteService(key=key):
                 self._destinations -= len(self._entry(key)[1])

@@ -120,7 +120,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     in dotted form or an IPv6 prefix length as text, as ipvsadm takes it; empty:
     host mask. ``flags`` are the raw sched-flags bits (1, 2, 4: flag-1..3).
     ``stateless``: the scheduler's hash says of every packet where it goes, and no
-    connections are kept; ours, IPVS has none of it. So are ``timeouts``.
+    connections are kept; ours, IPVS has none of it. So are ``timeouts`` and ``toa``: real
+    servers by FULLNAT are told the client's address by an option of TCP.
     """
 
     key: ServiceKey
@@ -133,6 +134,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     stateless: bool = False
     local_addresses: tuple[Address, ...] = ()
     timeouts: ServiceTimeouts = NO_TIMEOUTS
+    toa: bool = False
 
 
 class DestinationKey(

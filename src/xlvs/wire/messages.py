@@ -279,6 +279,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: list[InterfaceView]
     table: TableView
     reasons: dict[str, dict[str, int]]  # reason -> {"packets": n, "bytes": n}
+    streams: dict[str, int]  # packets by what was done to their stream besides sending them on
     local_ports: list[LocalPorts]
     local_addresses: list[Address]
     services: list[ServiceView]

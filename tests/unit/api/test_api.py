@@ -318,6 +318,7 @@ def test_status_tells_all(served):
     assert (shown["instance"], shown["version"], shown["pid"]) == ("edge", "1.2", 7)
     assert [each["attached"] for each in shown["interfaces"]] == [True, False]
     assert shown["reasons"] == {"fwd_nat": {"packets": 3, "bytes": 180}}
+    assert shown["streams"] == {"toa": 5, "toa_no_room": 1, "toa_mtu": 0}
     (ports,) = shown["local_ports"]
     assert (ports["used"], ports["free"], ports["exhausted"]) == (12, 64500, 3)
     assert (shown["table"]["used"], shown["table"]["expired"]) == (1000, 1000)

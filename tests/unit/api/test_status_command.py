@@ -56,6 +56,7 @@ def shown(**more):
             "fwd_nat": {"packets": 10, "bytes": 900},
             "drop_table_full": {"packets": 2000, "bytes": 90},
         },
+        streams={"toa": 12345, "toa_no_room": 3, "toa_mtu": 0},
         local_ports=[
             LocalPorts(
                 local=ip_address("192.168.200.100"),
@@ -181,8 +182,17 @@ def test_flags_are_shown_also_without_remarks():
     assert row_of(text, "tcp 10.0.0.1:80")[2:4] == ["rr", "ops"]
 
 
+def test_telling_servers_of_clients_is_counted():
+    text = shown(services=[service(scheduler="rr", toa=True)], problems=[])
+    assert row_of(text, "tcp 10.0.0.1:80")[2:4] == ["rr", "toa"]
+    assert row_of(text, "toa ")[-1] == "12.3K"
+    assert row_of(text, "toa_no_room")[-1] == "3"
+    assert "toa_mtu" not in text, "nothing happened"
+
+
 def test_an_empty_director():
-    text = shown(services=[], local_ports=[], reasons={}, problems=[])
+    text = shown(services=[], local_ports=[], reasons={}, streams={}, problems=[])
+    assert "Client's address" not in text
     assert "no services: ipvsadm -A adds one" in text
     assert "No problems." in text
 

@@ -393,6 +393,9 @@ class FakePort:
     def reasons(self) -> dict[str, ReasonStats]:
         return {"fwd_nat": ReasonStats(3, 180), "drop_no_next_hop": ReasonStats()}
 
+    def streams(self) -> dict[str, int]:
+        return {"toa": 5, "toa_no_room": 1, "toa_mtu": 0}
+
     def table(self) -> TableUse:
         self.sweeps += 1
         return self.table_now._replace(sweeps=self.sweeps)

@@ -229,6 +229,37 @@ def test_a_stateless_service_forwards_what_needs_no_table(method: Method) -> Non
         assert caught.value.code is Code.NOT_SUPPORTED
 
 
+TOA = Service(key=WEB, toa=True)
+
+
+def test_toa_is_an_option_of_tcp() -> None:
+    for refused, why in (
+        (
+            Service(key=ServiceKey(protocol=Protocol.UDP, address=WEB.address, port=53), toa=True),
+            "udp has none",
+        ),
+        (msgspec.structs.replace(STATELESS, toa=True), "by dr and tun only"),
+    ):
+        with pytest.raises(Problem, match=why) as caught:
+            apply(Desired(), AddService(service=refused))
+        assert (caught.value.code, caught.value.where) == (Code.NOT_SUPPORTED, "/service/toa")
+    assert wanted(AddService(service=Service(key=MARK, toa=True))).services
+
+
+@pytest.mark.parametrize("method", Method)
+def test_toa_is_for_fullnat(method: Method) -> None:
+    added = AddDestination(service=WEB, destination=server("192.168.0.1", method=method))
+    asked = wanted(AddService(service=TOA))
+    plain = wanted(AddService(service=Service(key=WEB)), added)
+    if method is Method.FULLNAT:
+        assert apply(asked, added).services == apply(plain, EditService(service=TOA)).services
+        return
+    for before, edit in ((asked, added), (plain, EditService(service=TOA))):
+        with pytest.raises(Problem, match=f"by {method.value} 192.168.0.1 sees") as caught:
+            apply(before, edit)
+        assert caught.value.code is Code.NOT_SUPPORTED
+
+
 def test_a_weight_of_zero_remembers_what_it_was() -> None:
     def edited(desired: Desired, **more) -> Desired:
         return apply(desired, EditDestination(service=WEB, destination=server("1.1.1.1", **more)))

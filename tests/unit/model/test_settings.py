@@ -84,6 +84,7 @@ def test_spellings_of_names():
         ("net.xlvs.profile", "fast", "net.xlvs.profile must be ipvs or modern, not 'fast'"),
         ("net.xlvs.profile", "1", "must be ipvs or modern"),
         ("net.xlvs.icmp_answers_per_second", "-1", "must be 0 to 2147483647, not -1"),
+        ("net.xlvs.toa_kind", "251", "must be 252 to 254, not 251"),
     ],
 )
 def test_what_is_refused(name, value, message):

@@ -62,6 +62,11 @@ PACKETS: Final = counter(
 BYTES: Final = counter(
     "xlvs_bytes_total", ("reason",), "IP bytes of packets that arrived, by what became of them."
 )
+STREAM_PACKETS: Final = counter(
+    "xlvs_stream_packets_total",
+    ("what",),
+    "Packets by what telling real servers who the client is did to them (docs/how-to/fullnat.md).",
+)
 
 # ---- the connection table and other maps
 

@@ -112,6 +112,7 @@ class Scraper:
             version=identity.version,
             director=identity.director,
             reasons=port.reasons(),
+            streams=port.streams(),
             table=table,
             table_size=port.connections_size,
             maps={

@@ -26,6 +26,7 @@ class DirectorState(NamedTuple):
     version: str
     director: str
     reasons: Mapping[str, ReasonStats]
+    streams: Mapping[str, int]
     table: TableUse
     table_size: int
     maps: Mapping[str, tuple[int, int]]
@@ -47,6 +48,7 @@ def families(state: DirectorState) -> Iterator[Metric]:
     yield c.INTERFACE.of(((i.name, i.hook), i.attached) for i in state.interfaces)
     yield c.PACKETS.of(((name,), each.packets) for name, each in state.reasons.items())
     yield c.BYTES.of(((name,), each.bytes) for name, each in state.reasons.items())
+    yield c.STREAM_PACKETS.of(((name,), packets) for name, packets in state.streams.items())
     yield c.TABLE_SIZE.one(state.table_size)
     yield c.TABLE_USED.one(table.used)
     yield c.TABLE_HIGH.one(table.high_water)

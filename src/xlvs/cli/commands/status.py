@@ -70,7 +70,7 @@ def show(status: Status, console: Console) -> None:
         following.show(status.file, console)
     if status.sync is not None:
         following.show_sync(status.sync, console)
-    for part in (_local_ports(status), _reasons(status)):
+    for part in (_local_ports(status), _reasons(status), _streams(status)):
         if part is not None:
             console.print(part)
     if status.problems:
@@ -170,6 +170,7 @@ def _scheduler(view: ServiceView) -> str:
     extra = f" {service.persistence_timeout} s" if service.persistence_timeout else ""
     extra += " ops" if service.one_packet else ""
     extra += " stateless" if service.stateless else ""
+    extra += " toa" if service.toa else ""
     words = service.scheduler + extra
     return f"[yellow]{words} (!)[/]" if view.remarks else words
 
@@ -205,6 +206,20 @@ def _reasons(status: Status) -> RenderableType | None:
         kind = name.split("_")[0]
         colour = {"drop": "red", "reply": "yellow", "fwd": "green"}.get(kind, "dim")
         table.add_row(f"[{colour}]{name}[/]", scaled(counted["packets"]), scaled(counted["bytes"]))
+    return table
+
+
+_MISSED = ("toa_no_room", "toa_mtu", "toa_gso")
+"""What keeps a real server from learning who the client is."""
+
+
+def _streams(status: Status) -> RenderableType | None:
+    counted = {name: packets for name, packets in status.streams.items() if packets}
+    if not counted:
+        return None
+    table = _table("Client's address", right=("Packets",))
+    for name, packets in counted.items():
+        table.add_row(f"[yellow]{name}[/]" if name in _MISSED else name, scaled(packets))
     return table
 
 

@@ -256,6 +256,11 @@ def _read_own_timeout(request: Request, option: Option, text: str, _names: Names
     request.own_timeouts[option.name] = _seconds(text, 0)
 
 
+def _read_toa(request: Request, option: Option, _text: str, _names: Names) -> None:
+    _give(request, option.name)
+    request.toa = True
+
+
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text not in rules.TUNNELS:
@@ -322,6 +327,7 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "tcp-timeout": _read_own_timeout,
     "tcpfin-timeout": _read_own_timeout,
     "udp-timeout": _read_own_timeout,
+    "toa": _read_toa,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

@@ -69,6 +69,7 @@ def _service(request: Request) -> Service:
             tcp_fin=request.own_timeouts.get("tcpfin-timeout", 0),
             udp=request.own_timeouts.get("udp-timeout", 0),
         ),
+        toa=request.toa,
     )
 
 

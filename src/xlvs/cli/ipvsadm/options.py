@@ -118,6 +118,8 @@ OPTIONS = (
     Option("tcp-timeout", "", Takes.VALUE),
     Option("tcpfin-timeout", "", Takes.VALUE),
     Option("udp-timeout", "", Takes.VALUE),
+    # Ours: how FULLNAT's real servers learn who the client is, see docs/how-to/fullnat.md.
+    Option("toa"),
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),

@@ -37,6 +37,7 @@ class Request(msgspec.Struct, kw_only=True):
     flags: int = 0
     stateless: bool = False
     own_timeouts: dict[str, int] = {}
+    toa: bool = False
     server: Address | None = None
     server_port: int = 0
     method: Method = Method.DR

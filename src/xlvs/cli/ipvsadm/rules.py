@@ -50,6 +50,7 @@ ORDER = (
     "tcp-timeout",
     "tcpfin-timeout",
     "udp-timeout",
+    "toa",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
 
@@ -68,7 +69,7 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
 
 _SERVICE = (
     "scheduler persistent netmask ops pe sched-flags local-address stateless "
-    "tcp-timeout tcpfin-timeout udp-timeout"
+    "tcp-timeout tcpfin-timeout udp-timeout toa"
 )
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "

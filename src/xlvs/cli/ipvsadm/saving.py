@@ -57,6 +57,8 @@ def _service(service: Service, name: str) -> str:
         words.append("--stateless")
     for option, seconds in text.own_timeouts(service):
         words += [f"--{option}", seconds]
+    if service.toa:
+        words.append("--toa")
     if service.local_addresses:
         words += ["--local-address", ",".join(map(address_text, service.local_addresses))]
     return " ".join(words) + "\n"

@@ -19,8 +19,8 @@ from xlvs.config.keepalived.table import Values
 from xlvs.config.keepalived.tree import Node
 from xlvs.model.checker import AnyCheck, RealServer, VirtualService
 from xlvs.model.checks import (
+    check_fits,
     check_service,
-    check_stateless_destination,
     check_unicast,
 )
 from xlvs.model.problem import Problem
@@ -104,8 +104,10 @@ def _services(reading: Reading, node: Node, values: Values) -> Iterator[VirtualS
     for member in members:
         service = _service(reading, values, member, protocol, family, flags)
         real_servers, sorry = by_port[_port_key(member)]
-        for each in real_servers if service.stateless else ():
-            _model(partial(check_stateless_destination, service, each.destination))
+        for each in real_servers:
+            _model(partial(check_fits, service, each.destination))
+        if sorry is not None:
+            _model(partial(check_fits, service, sorry))
         yield VirtualService(
             name=values["name"],
             service=service,
@@ -412,6 +414,7 @@ def _service(  # noqa: PLR0917  # what a service is made of
         stateless=values.get("stateless", False),
         local_addresses=reading.local_addresses.get(values.get("laddr_group_name", ""), ()),
         timeouts=_timeouts(values),
+        toa=values.get("toa", False),
     )
     _model(partial(check_service, service))
     return service

@@ -172,6 +172,7 @@ _VIRTUAL = table(
     refused("whtlst_addr_gname", "of a fork; allow with nftables"),
     refused("syn_proxy", "SYN cookies of the real server's own kernel do the same"),
     value("stateless", boolean, "[BOOL]", note="ours: no connection table; mh with DR or TUN"),
+    value("toa", boolean, "[BOOL]", note="ours: FULLNAT's servers are told the client's address"),
     *also(value("timeout_tcp", _TIMEOUT, "seconds", note="ours"), "establish_timeout"),
     value("timeout_tcp_fin", _TIMEOUT, "seconds", note="ours"),
     value("timeout_udp", _TIMEOUT, "seconds", note="ours"),

@@ -105,6 +105,8 @@ def test_the_director_itself(world):
     assert value(found, "xlvs_packets_total", reason="drop_no_next_hop") == 0, "rates need it"
     assert value(found, "xlvs_interface_attached", interface="eth0", hook="tc") == 1
     assert value(found, "xlvs_interface_attached", interface="eth1", hook="tc") == 0
+    assert value(found, "xlvs_stream_packets_total", what="toa_no_room") == 1
+    assert value(found, "xlvs_stream_packets_total", what="toa_mtu") == 0, "rates need it"
     assert value(found, "xlvs_table_connections") == 7
     assert value(found, "xlvs_table_full_total") == 1
     assert value(found, "xlvs_sync_changes_lost_total") == 6

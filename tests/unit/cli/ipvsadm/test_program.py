@@ -199,6 +199,45 @@ def test_what_a_stateless_service_cannot_be_is_said(line, said) -> None:
     assert director.desired == before
 
 
+TOA = """\
+-A -t 10.0.0.1:80 -s rr --toa --local-address 10.8.0.1
+-a -t 10.0.0.1:80 -r 10.3.0.1:80 --fullnat -w 1
+-A -f 7 -s rr --toa
+"""
+
+
+def test_toa_is_saved_and_listed() -> None:
+    director = DesiredDirector()
+    assert Run(director, ["-R"], TOA).status == 0
+    saved = Run(director, ["-Sn"]).out
+    assert sorted(saved.splitlines()) == sorted(TOA.splitlines())
+    again = DesiredDirector()
+    assert Run(again, ["-R"], saved).status == 0
+    assert again.desired == director.desired
+    assert "TCP  10.0.0.1:80 rr toa\n" in Run(director, ["-Ln"]).out
+    # As all else that an edit does not name, it is gone then.
+    assert Run(director, ["-E", "-t", "10.0.0.1:80", "-s", "rr"]).status == 0
+    assert "TCP  10.0.0.1:80 rr\n" in Run(director, ["-Ln"]).out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-A -u 10.0.0.2:80 --toa", "toa is an option of TCP: udp has none"),
+        ("-a -t 10.0.0.1:80 -r 10.3.0.3:80 -m", "toa is for fullnat: by nat 10.3.0.3 sees"),
+        ("-e -t 10.0.0.1:80 -r 10.3.0.1:80 -g", "toa is for fullnat: by dr 10.3.0.1 sees"),
+    ],
+)
+def test_where_toa_cannot_be_is_said(line, said) -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], TOA)
+    before = director.desired
+    run = Run(director, line.split())
+    assert said in run.err
+    assert run.status == 255
+    assert director.desired == before
+
+
 TIMEOUTS = """\
 -A -t 10.0.0.1:80 -s rr --tcp-timeout 60 --tcpfin-timeout 5
 -A -u 10.0.0.1:53 -s rr -o --udp-timeout 10

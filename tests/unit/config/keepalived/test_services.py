@@ -272,6 +272,14 @@ def test_stateless_services_are_ours():
     assert "forwards by dr and tun only" in problems(text.replace("lb_kind DR", "lb_kind NAT"))[0]
 
 
+def test_toa_is_ours():
+    text = with_service("    lb_kind FNAT\n    laddr_group_name L\n    toa\n")
+    text = "local_address_group L {\n    10.8.0.1\n}\n" + text
+    assert read(text).services[0].service.toa
+    assert not read(text.replace("toa\n", "toa no\n")).services[0].service.toa
+    assert "toa is for fullnat: by nat" in problems(text.replace("FNAT", "NAT"))[0]
+
+
 def test_flags_of_a_scheduler_count_wherever_they_stand():
     assert service("    sh-port\n    lvs_sched sh").service.flags == 2
     text = with_service("    sh-port\n    flag-3")
