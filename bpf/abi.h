@@ -153,6 +153,7 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_NO_CALL_ID,         /* pe sip: a datagram without a Call-ID */
 	XLVS_REASON_DROP_NO_CONNECTION,      /* nat_icmp_send: a RST that nobody waits for */
 	XLVS_REASON_DROP_ANSWER_RATE,        /* an ICMP error too many in this second */
+	XLVS_REASON_DROP_SYN_DATA, /* data in a SYN, where the PROXY protocol's header is to be first */
 
 	XLVS_REASON_MAX,
 };
@@ -168,6 +169,8 @@ enum xlvs_stream_event {
 	XLVS_STREAM_EVENT_TOA_GSO,     /* not: a frame of many segments */
 	XLVS_STREAM_EVENT_TOA_REFUSED, /* not: the kernel did not make the frame longer */
 	XLVS_STREAM_EVENT_TOA_FORGED,  /* the client had sent one: it was taken out */
+	XLVS_STREAM_EVENT_PROXY,       /* the PROXY protocol's header was put in front */
+	XLVS_STREAM_EVENT_PROXY_GSO,   /* not: a frame of many segments */
 
 	XLVS_STREAM_EVENT_MAX,
 };
@@ -232,8 +235,13 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_SIP = 1 << 6,         /* persistence by the SIP Call-ID (--pe sip) */
 	XLVS_SERVICE_OWN_TIMEOUTS = 1 << 7,
 	XLVS_SERVICE_STANDBY = 1 << 8, /* its address is another director's: no role tells it */
-	XLVS_SERVICE_TOA = 1
-			   << 9, /* FULLNAT: an option of TCP tells servers the client's address */
+	/* FULLNAT: an option of TCP tells servers the client's address. */
+	XLVS_SERVICE_TOA = 1 << 9,
+	/* NAT, FULLNAT: a header in front of the client's stream does, of one version. */
+	XLVS_SERVICE_PROXY_V1 = 1 << 16,
+	XLVS_SERVICE_PROXY_V2 = 1 << 17,
+	XLVS_SERVICE_PROXY_MARK = 1 << 18, /* v2: with the service's mark */
+	XLVS_SERVICE_PROXY_ID = 1 << 19,   /* v2: with a unique id of the connection */
 };
 
 /*
@@ -557,9 +565,14 @@ struct xlvs_stream {
 	__u32 client_isn; /* of the client's SYN */
 	__u32 flags;      /* enum xlvs_service_flags, when it began; enum xlvs_stream_flags */
 	__u32 toa;        /* segments that had TOA */
+	__u32 next_isn;   /* of the last SYN, which counts when the server answers it */
+	__u32 begun;      /* tick */
+	__u32 header;     /* length of the PROXY protocol's; 0: nothing is shifted */
 };
 
 enum xlvs_stream_flags {
+	XLVS_STREAM_FAR = 1u << 29,    /* numbers may be near the first ones again: they wrap */
+	XLVS_STREAM_HEADED = 1u << 30, /* the server has acknowledged the PROXY protocol's header */
 	XLVS_STREAM_MET = 1u
 			  << 31, /* the server has shown that it has the client's first segment */
 };

@@ -26,7 +26,7 @@ static __always_inline void stream_count(const struct packet *p, enum xlvs_strea
 static __always_inline int stream_open(const struct packet *p)
 {
 	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
-	struct xlvs_stream stream = { .flags = p->special };
+	struct xlvs_stream stream = { .flags = p->special, .begun = p->now };
 
 	if (p->protocol != IPPROTO_TCP)
 		return 0;

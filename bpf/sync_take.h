@@ -12,12 +12,12 @@
 #include "timeout.h"
 #include "timer.h"
 
-static __always_inline bool sync_own_timeouts(const struct xlvs_destination *d)
+static __always_inline __u32 sync_service_flags(const struct xlvs_destination *d)
 {
 	__u32 id = d->service;
 	struct xlvs_service *s = bpf_map_lookup_elem(&services, &id);
 
-	return s && s->flags & XLVS_SERVICE_OWN_TIMEOUTS;
+	return s ? s->flags : 0;
 }
 
 static __always_inline __u32 sync_word(const struct xlvs_synced *r,
@@ -43,7 +43,7 @@ static __always_inline __u32 sync_word(const struct xlvs_synced *r,
 		word |= XLVS_CONNECTION_NO_OUTPUT;
 	if (!state_is_active(r->state))
 		word |= XLVS_CONNECTION_INACTIVE;
-	if (sync_own_timeouts(d))
+	if (sync_service_flags(d) & XLVS_SERVICE_OWN_TIMEOUTS)
 		word |= XLVS_CONNECTION_SPECIAL;
 	return word | method << XLVS_CONNECTION_METHOD_SHIFT;
 }
@@ -111,6 +111,10 @@ static __noinline __u32 sync_open(struct packet *p, struct xlvs_synced *r)
 	wanted = r->destination;
 	d = destination_get(wanted);
 	if (!d)
+		return XLVS_SYNCED_UNKNOWN;
+	/* Nobody tells by how much its numbers are shifted: its ends are better off without. */
+	if (sync_service_flags(d) & SERVICE_PROXY && r->protocol == IPPROTO_TCP &&
+	    !(r->flags & XLVS_SYNCED_TEMPLATE))
 		return XLVS_SYNCED_UNKNOWN;
 	p->c.word = sync_word(r, d);
 	p->c.destination = wanted;

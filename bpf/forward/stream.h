@@ -3,6 +3,7 @@
 #ifndef XLVS_FORWARD_STREAM_H
 #define XLVS_FORWARD_STREAM_H
 
+#include "forward/proxy_header.h"
 #include "forward/toa.h"
 #include "../stream.h"
 
@@ -11,6 +12,7 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_stream *stream;
 	struct tcphdr *tcp;
+	int why;
 
 	if (!p || p->protocol != IPPROTO_TCP || p->fragment)
 		return XLVS_REASON_NONE;
@@ -20,8 +22,17 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 	tcp = view(ctx, p->l4, struct tcphdr);
 	if (!tcp)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (tcp->syn)
-		stream->client_isn = bpf_ntohl(tcp->seq);
+	/* Anybody may send a SYN: it changes nothing in the stream before the server answers it. */
+	if (tcp->syn) {
+		stream->next_isn = bpf_ntohl(tcp->seq);
+		if (p->opened)
+			stream->client_isn = stream->next_isn;
+	}
+	if (stream->flags & SERVICE_PROXY) {
+		why = proxy_to_server(ctx, p, stream);
+		if (why)
+			return why;
+	}
 	return stream->flags & XLVS_SERVICE_TOA ? toa_to_server(ctx, p, stream) : XLVS_REASON_NONE;
 }
 
@@ -29,15 +40,31 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 {
 	struct xlvs_stream *stream;
+	struct tcphdr *tcp;
+	int why;
 
 	if (!p || p->protocol != IPPROTO_TCP || p->fragment)
 		return XLVS_REASON_NONE;
 	stream = stream_get(p);
 	if (!stream)
 		return XLVS_REASON_NONE;
-	return (stream->flags & (XLVS_SERVICE_TOA | XLVS_STREAM_MET)) == XLVS_SERVICE_TOA ?
-		       toa_to_client(ctx, p, stream) :
-		       XLVS_REASON_NONE;
+	tcp = view(ctx, p->l4, struct tcphdr);
+	if (!tcp)
+		return XLVS_REASON_DROP_INTERNAL;
+	if (unlikely(tcp->syn && bpf_ntohl(tcp->ack_seq) == stream->next_isn + 1 &&
+		     stream->next_isn != stream->client_isn)) {
+		/* The client has begun anew on its old ports, and the server with it. */
+		stream->client_isn = stream->next_isn;
+		stream->toa = 0;
+		__sync_fetch_and_and(&stream->flags,
+				     ~(XLVS_STREAM_MET | XLVS_STREAM_HEADED | XLVS_STREAM_FAR));
+	}
+	if ((stream->flags & (XLVS_SERVICE_TOA | XLVS_STREAM_MET)) == XLVS_SERVICE_TOA) {
+		why = toa_to_client(ctx, p, stream);
+		if (why)
+			return why;
+	}
+	return stream->flags & SERVICE_PROXY ? proxy_to_client(ctx, p, stream) : XLVS_REASON_NONE;
 }
 
 #endif

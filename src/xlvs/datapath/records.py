@@ -141,6 +141,10 @@ class ServiceFlag(IntFlag):
     OWN_TIMEOUTS = 128
     STANDBY = 256
     TOA = 512
+    PROXY_V1 = 1 << 16
+    PROXY_V2 = 1 << 17
+    PROXY_MARK = 1 << 18
+    PROXY_ID = 1 << 19
 
 
 class DestinationFlag(IntFlag):

@@ -49,6 +49,15 @@ PROTOCOLS = {
     model.Protocol.FWM: 0,
 }
 
+PROXY = {
+    model.ProxyProtocol.V1: ServiceFlag.PROXY_V1,
+    model.ProxyProtocol.V2: ServiceFlag.PROXY_V2,
+}
+
+PROXY_TLVS = {
+    model.ProxyTlv.MARK: ServiceFlag.PROXY_MARK,
+    model.ProxyTlv.ID: ServiceFlag.PROXY_ID,
+}
 
 SIP = "sip"
 """The persistence engine of the Call-ID."""
@@ -92,6 +101,10 @@ def flags(service: model.Service) -> ServiceFlag:
         found |= ServiceFlag.OWN_TIMEOUTS
     if service.toa:
         found |= ServiceFlag.TOA
+    if service.proxy_protocol:
+        found |= PROXY[service.proxy_protocol]
+    for each in service.proxy_tlvs:
+        found |= PROXY_TLVS[each]
     return found
 
 

@@ -69,6 +69,8 @@ SENTENCES = {
     "drop_no_connection": "dropped: a reset that nobody waits for (nat_icmp_send)",
     "drop_answer_rate": "dropped: it would be answered with an ICMP error, of which there were "
     "too many in this second",
+    "drop_syn_data": "dropped: a SYN with data, which would come before the PROXY protocol's "
+    "header",
 }
 
 

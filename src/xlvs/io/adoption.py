@@ -146,4 +146,9 @@ def _service(record: Service, pool: tuple[bytes, ...], hz: int) -> model.Service
         if own
         else model.NO_TIMEOUTS,
         toa=bool(record.flags & ServiceFlag.TOA),
+        proxy_protocol=next(
+            (name for name, bit in support.PROXY.items() if record.flags & bit),
+            model.ProxyProtocol.OFF,
+        ),
+        proxy_tlvs=tuple(name for name, bit in support.PROXY_TLVS.items() if record.flags & bit),
     )

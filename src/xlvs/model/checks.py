@@ -16,6 +16,8 @@ from xlvs.model.service import (
     Family,
     Method,
     Protocol,
+    ProxyProtocol,
+    ProxyTlv,
     Service,
     ServiceKey,
 )
@@ -101,8 +103,7 @@ def check_service(service: Service) -> None:
         _check_timeouts(service)
     if service.stateless:
         _check_stateless(service)
-    if service.toa:
-        _check_toa(service)
+    _check_telling(service)
 
 
 def _check_timeouts(service: Service) -> None:
@@ -156,6 +157,14 @@ _OF_TCP = frozenset((Protocol.TCP, Protocol.FWM))
 """Services that may have TCP connections: a mark may be of any protocol."""
 
 
+def _check_telling(service: Service) -> None:
+    """How servers are told who the client is."""
+    if service.toa:
+        _check_toa(service)
+    if service.proxy_protocol or service.proxy_tlvs:
+        _check_proxy(service)
+
+
 def _check_toa(service: Service) -> None:
     if service.key.protocol not in _OF_TCP:
         raise Problem(
@@ -171,8 +180,39 @@ def _check_toa(service: Service) -> None:
         )
 
 
+def _check_proxy(service: Service) -> None:
+    def refuse(field: str, why: str) -> Problem:
+        return Problem(Code.NOT_SUPPORTED, why, f"/service/{field}")
+
+    if service.key.protocol not in _OF_TCP:
+        raise refuse(
+            "proxy_protocol",
+            f"the PROXY protocol's header is for streams of TCP: {service.key.protocol} has none",
+        )
+    if service.stateless:
+        raise refuse(
+            "proxy_protocol",
+            "the PROXY protocol goes with nat and fullnat, and a stateless service forwards by dr "
+            "and tun only",
+        )
+    tlvs = service.proxy_tlvs
+    if tlvs and service.proxy_protocol is not ProxyProtocol.V2:
+        raise refuse("proxy_tlvs", "only version 2 of the PROXY protocol says more than addresses")
+    if len(set(tlvs)) < len(tlvs):
+        raise refuse("proxy_tlvs", "each may be named once")
+    if ProxyTlv.MARK in tlvs and service.key.protocol is not Protocol.FWM:
+        raise refuse("proxy_tlvs", "only a mark service has a mark to tell")
+
+
 def check_fits(service: Service, destination: Destination) -> None:
     """Raises Problem for a destination that the service cannot have by what it asks for."""
+    if service.proxy_protocol and destination.method not in (Method.NAT, Method.FULLNAT):
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            f"the PROXY protocol is for nat and fullnat: by {destination.method.value} the answers "
+            f"of {destination.key.address} do not pass the director",
+            "/destination/method",
+        )
     if service.toa and destination.method is not Method.FULLNAT:
         raise Problem(
             Code.NOT_SUPPORTED,

@@ -113,6 +113,21 @@ class ServiceTimeouts(
 NO_TIMEOUTS = ServiceTimeouts()
 
 
+class ProxyProtocol(StrEnum):
+    """The header that tells real servers the client's address, in front of its stream."""
+
+    OFF = ""
+    V1 = "v1"
+    V2 = "v2"
+
+
+class ProxyTlv(StrEnum):
+    """What version 2 of it may say besides: the service's mark, an id of the connection."""
+
+    MARK = "mark"
+    ID = "id"
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A virtual service without its destinations.
 
@@ -121,7 +136,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host mask. ``flags`` are the raw sched-flags bits (1, 2, 4: flag-1..3).
     ``stateless``: the scheduler's hash says of every packet where it goes, and no
     connections are kept; ours, IPVS has none of it. So are ``timeouts`` and ``toa``: real
-    servers by FULLNAT are told the client's address by an option of TCP.
+    servers by FULLNAT are told the client's address by an option of TCP; and
+    ``proxy_protocol`` with ``proxy_tlvs``: they are by a header, by NAT too.
     """
 
     key: ServiceKey
@@ -135,6 +151,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     local_addresses: tuple[Address, ...] = ()
     timeouts: ServiceTimeouts = NO_TIMEOUTS
     toa: bool = False
+    proxy_protocol: ProxyProtocol = ProxyProtocol.OFF
+    proxy_tlvs: tuple[ProxyTlv, ...] = ()
 
 
 class DestinationKey(

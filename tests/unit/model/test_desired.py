@@ -32,6 +32,8 @@ from xlvs.model.service import (
     Family,
     Method,
     Protocol,
+    ProxyProtocol,
+    ProxyTlv,
     Service,
     ServiceKey,
 )
@@ -258,6 +260,49 @@ def test_toa_is_for_fullnat(method: Method) -> None:
         with pytest.raises(Problem, match=f"by {method.value} 192.168.0.1 sees") as caught:
             apply(before, edit)
         assert caught.value.code is Code.NOT_SUPPORTED
+
+
+PROXY = Service(key=WEB, proxy_protocol=ProxyProtocol.V2)
+UDP = ServiceKey(protocol=Protocol.UDP, address=WEB.address, port=53)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "why"),
+    [
+        ({"key": UDP}, "/service/proxy_protocol", "is for streams of TCP: udp has none"),
+        ({"scheduler": "mh", "stateless": True}, "/service/proxy_protocol", "by dr and tun only"),
+        (
+            {"proxy_protocol": ProxyProtocol.V1, "proxy_tlvs": (ProxyTlv.ID,)},
+            "/service/proxy_tlvs",
+            "only version 2",
+        ),
+        (
+            {"proxy_protocol": ProxyProtocol.OFF, "proxy_tlvs": (ProxyTlv.ID,)},
+            "/service/proxy_tlvs",
+            "only version 2",
+        ),
+        ({"proxy_tlvs": (ProxyTlv.ID, ProxyTlv.ID)}, "/service/proxy_tlvs", "named once"),
+        ({"proxy_tlvs": (ProxyTlv.MARK,)}, "/service/proxy_tlvs", "only a mark service"),
+    ],
+)
+def test_where_the_proxy_protocol_cannot_be(change: dict, where: str, why: str) -> None:
+    refused = msgspec.structs.replace(PROXY, **change)
+    with pytest.raises(Problem, match=why) as caught:
+        apply(Desired(), AddService(service=refused))
+    assert (caught.value.code, caught.value.where) == (Code.NOT_SUPPORTED, where)
+
+
+@pytest.mark.parametrize("method", Method)
+def test_the_proxy_protocol_is_for_nat_and_fullnat(method: Method) -> None:
+    added = AddDestination(service=WEB, destination=server("192.168.0.1", method=method))
+    asked = wanted(AddService(service=PROXY))
+    plain = wanted(AddService(service=Service(key=WEB)), added)
+    if method in (Method.NAT, Method.FULLNAT):
+        assert apply(asked, added).services == apply(plain, EditService(service=PROXY)).services
+        return
+    for before, edit in ((asked, added), (plain, EditService(service=PROXY))):
+        with pytest.raises(Problem, match=f"by {method.value} the answers of 192.168.0.1"):
+            apply(before, edit)
 
 
 def test_a_weight_of_zero_remembers_what_it_was() -> None:

@@ -171,6 +171,7 @@ def _scheduler(view: ServiceView) -> str:
     extra += " ops" if service.one_packet else ""
     extra += " stateless" if service.stateless else ""
     extra += " toa" if service.toa else ""
+    extra += f" proxy {service.proxy_protocol.value}" if service.proxy_protocol else ""
     words = service.scheduler + extra
     return f"[yellow]{words} (!)[/]" if view.remarks else words
 

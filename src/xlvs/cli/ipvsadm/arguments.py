@@ -13,7 +13,7 @@ from xlvs.cli.ipvsadm.errors import FAILURE, TRY_HELP, Fatal, Refused
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.options import Option, OptionError, Verb, Words
 from xlvs.cli.ipvsadm.request import HOST_PREFIX, Request
-from xlvs.model.service import Method, Protocol, TunnelType
+from xlvs.model.service import Method, Protocol, ProxyProtocol, ProxyTlv, TunnelType
 from xlvs.model.syncing import SyncRole
 
 INT_MAX = 2**31 - 1
@@ -261,6 +261,21 @@ def _read_toa(request: Request, option: Option, _text: str, _names: Names) -> No
     request.toa = True
 
 
+def _read_proxy_protocol(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    if text not in set(ProxyProtocol) - {ProxyProtocol.OFF}:
+        raise Fatal("illegal proxy-protocol specified: it is v1 or v2")
+    request.proxy_protocol = ProxyProtocol(text)
+
+
+def _read_proxy_tlvs(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    words = text.split(",")
+    if not set(words) <= set(ProxyTlv):
+        raise Fatal(f"illegal proxy-tlv specified: {', '.join(ProxyTlv)}")
+    request.proxy_tlvs = tuple(map(ProxyTlv, words))
+
+
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text not in rules.TUNNELS:
@@ -328,6 +343,8 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "tcpfin-timeout": _read_own_timeout,
     "udp-timeout": _read_own_timeout,
     "toa": _read_toa,
+    "proxy-protocol": _read_proxy_protocol,
+    "proxy-tlv": _read_proxy_tlvs,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

@@ -70,6 +70,8 @@ def _service(request: Request) -> Service:
             udp=request.own_timeouts.get("udp-timeout", 0),
         ),
         toa=request.toa,
+        proxy_protocol=request.proxy_protocol,
+        proxy_tlvs=request.proxy_tlvs,
     )
 
 

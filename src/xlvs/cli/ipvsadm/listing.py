@@ -119,8 +119,7 @@ def _properties(service: Service) -> str:
     if service.one_packet:
         words.append("ops")
     words += [" ".join(each) for each in text.own_timeouts(service)]
-    if service.toa:
-        words.append("toa")
+    words += [" ".join(each) for each in text.telling(service)]
     return "".join(f" {word}" for word in words)
 
 

@@ -120,6 +120,8 @@ OPTIONS = (
     Option("udp-timeout", "", Takes.VALUE),
     # Ours: how FULLNAT's real servers learn who the client is, see docs/how-to/fullnat.md.
     Option("toa"),
+    Option("proxy-protocol", "", Takes.VALUE),
+    Option("proxy-tlv", "", Takes.VALUE),
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),

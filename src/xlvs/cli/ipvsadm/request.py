@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from xlvs.cli.ipvsadm.options import Verb
-from xlvs.model.service import Address, Method, Protocol, TunnelType
+from xlvs.model.service import Address, Method, Protocol, ProxyProtocol, ProxyTlv, TunnelType
 from xlvs.model.syncing import SyncChannel, SyncRole
 
 HOST_MASK = "255.255.255.255"
@@ -38,6 +38,8 @@ class Request(msgspec.Struct, kw_only=True):
     stateless: bool = False
     own_timeouts: dict[str, int] = {}
     toa: bool = False
+    proxy_protocol: ProxyProtocol = ProxyProtocol.OFF
+    proxy_tlvs: tuple[ProxyTlv, ...] = ()
     server: Address | None = None
     server_port: int = 0
     method: Method = Method.DR

@@ -51,6 +51,8 @@ ORDER = (
     "tcpfin-timeout",
     "udp-timeout",
     "toa",
+    "proxy-protocol",
+    "proxy-tlv",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
 
@@ -69,7 +71,7 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
 
 _SERVICE = (
     "scheduler persistent netmask ops pe sched-flags local-address stateless "
-    "tcp-timeout tcpfin-timeout udp-timeout toa"
+    "tcp-timeout tcpfin-timeout udp-timeout toa proxy-protocol proxy-tlv"
 )
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "

@@ -57,8 +57,8 @@ def _service(service: Service, name: str) -> str:
         words.append("--stateless")
     for option, seconds in text.own_timeouts(service):
         words += [f"--{option}", seconds]
-    if service.toa:
-        words.append("--toa")
+    for option, *says in text.telling(service):
+        words += [f"--{option}", *says]
     if service.local_addresses:
         words += ["--local-address", ",".join(map(address_text, service.local_addresses))]
     return " ".join(words) + "\n"

@@ -93,6 +93,16 @@ def own_timeouts(service: Service) -> Iterator[tuple[str, str]]:
             yield name, str(seconds)
 
 
+def telling(service: Service) -> Iterator[tuple[str, ...]]:
+    """How servers are told who the client is: options by name, each with its value if any."""
+    if service.toa:
+        yield ("toa",)
+    if service.proxy_protocol:
+        yield "proxy-protocol", service.proxy_protocol.value
+    if service.proxy_tlvs:
+        yield "proxy-tlv", ",".join(service.proxy_tlvs)
+
+
 def tunnel_options(destination: Destination) -> list[str]:
     """The options of a tunnel, as saved."""
     words = ["--tun-type", destination.tunnel_type.value]

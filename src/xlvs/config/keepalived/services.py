@@ -32,6 +32,7 @@ from xlvs.model.service import (
     Family,
     Method,
     Protocol,
+    ProxyProtocol,
     Service,
     ServiceKey,
     ServiceTimeouts,
@@ -415,6 +416,8 @@ def _service(  # noqa: PLR0917  # what a service is made of
         local_addresses=reading.local_addresses.get(values.get("laddr_group_name", ""), ()),
         timeouts=_timeouts(values),
         toa=values.get("toa", False),
+        proxy_protocol=values.get("proxy_protocol", ProxyProtocol.OFF),
+        proxy_tlvs=values.get("proxy_tlvs", ()),
     )
     _model(partial(check_service, service))
     return service

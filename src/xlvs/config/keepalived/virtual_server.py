@@ -42,7 +42,7 @@ from xlvs.model.checks import (
     THRESHOLD_MAX,
     WEIGHT_MAX,
 )
-from xlvs.model.service import Protocol
+from xlvs.model.service import Protocol, ProxyProtocol, ProxyTlv
 
 PERSISTENT = 360
 """Seconds of ``persistence_timeout`` when none is said (IPVS_SVC_PERSISTENT_TIMEOUT)."""
@@ -127,6 +127,15 @@ def _local_addresses(reading: Reading, node: Node, values: Values) -> None:
     reading.refer("local_address_group", node.words[1], node.place(1), node.words[0])
 
 
+_PROXY = {"v1": ProxyProtocol.V1, "v2": ProxyProtocol.V2, "disable": ProxyProtocol.OFF}
+
+
+def _proxy_protocol(_reading: Reading, node: Node, values: Values) -> None:
+    values["proxy_protocol"] = choice(_PROXY)(node.words, 1)
+    tlv = choice({each.value: each for each in ProxyTlv})
+    values["proxy_tlvs"] = tuple(tlv(node.words, at) for at in range(2, len(node.words)))
+
+
 _PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
 
 _TIMEOUT = number(1, SERVICE_TIMEOUT_MAX)
@@ -173,6 +182,12 @@ _VIRTUAL = table(
     refused("syn_proxy", "SYN cookies of the real server's own kernel do the same"),
     value("stateless", boolean, "[BOOL]", note="ours: no connection table; mh with DR or TUN"),
     value("toa", boolean, "[BOOL]", note="ours: FULLNAT's servers are told the client's address"),
+    Keyword(
+        "proxy_protocol",
+        _proxy_protocol,
+        "v1|v2|disable [mark] [id]",
+        note="of forks, what follows the version is ours; NAT and FULLNAT",
+    ),
     *also(value("timeout_tcp", _TIMEOUT, "seconds", note="ours"), "establish_timeout"),
     value("timeout_tcp_fin", _TIMEOUT, "seconds", note="ours"),
     value("timeout_udp", _TIMEOUT, "seconds", note="ours"),

@@ -238,6 +238,49 @@ def test_where_toa_cannot_be_is_said(line, said) -> None:
     assert director.desired == before
 
 
+PROXY = """\
+-A -t 10.0.0.1:80 -s rr --proxy-protocol v1
+-a -t 10.0.0.1:80 -r 10.3.0.1:80 -m -w 1
+-A -f 7 -s rr --toa --proxy-protocol v2 --proxy-tlv mark,id
+"""
+
+
+def test_the_proxy_protocol_is_saved_and_listed() -> None:
+    director = DesiredDirector()
+    assert Run(director, ["-R"], PROXY).status == 0
+    saved = Run(director, ["-Sn"]).out
+    assert sorted(saved.splitlines()) == sorted(PROXY.splitlines())
+    again = DesiredDirector()
+    assert Run(again, ["-R"], saved).status == 0
+    assert again.desired == director.desired
+    listed = Run(director, ["-Ln"]).out
+    assert "TCP  10.0.0.1:80 rr proxy-protocol v1\n" in listed
+    assert "FWM  7 rr toa proxy-protocol v2 proxy-tlv mark,id\n" in listed
+    assert Run(director, ["-E", "-t", "10.0.0.1:80", "-s", "rr"]).status == 0
+    assert "TCP  10.0.0.1:80 rr\n" in Run(director, ["-Ln"]).out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-A -t 10.0.0.2:80 --proxy-protocol v3", "illegal proxy-protocol specified: it is v1 or"),
+        ("-A -t 10.0.0.2:80 --proxy-protocol=", "illegal proxy-protocol specified: it is v1 or"),
+        ("-A -t 10.0.0.2:80 --proxy-tlv id,x", "illegal proxy-tlv specified: mark, id"),
+        ("-A -t 10.0.0.2:80 --proxy-tlv id", "only version 2 of the PROXY protocol"),
+        ("-A -u 10.0.0.2:80 --proxy-protocol v2", "is for streams of TCP: udp has none"),
+        ("-a -t 10.0.0.1:80 -r 10.3.0.3:80 -g", "for nat and fullnat: by dr the answers of 10.3"),
+    ],
+)
+def test_where_the_proxy_protocol_cannot_be_is_said(line, said) -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], PROXY)
+    before = director.desired
+    run = Run(director, line.split())
+    assert said in run.err
+    assert run.status
+    assert director.desired == before
+
+
 TIMEOUTS = """\
 -A -t 10.0.0.1:80 -s rr --tcp-timeout 60 --tcpfin-timeout 5
 -A -u 10.0.0.1:53 -s rr -o --udp-timeout 10

@@ -280,6 +280,20 @@ def test_toa_is_ours():
     assert "toa is for fullnat: by nat" in problems(text.replace("FNAT", "NAT"))[0]
 
 
+def test_the_proxy_protocol():
+    found = service("    lb_kind NAT\n    proxy_protocol v2 id\n").service
+    assert (found.proxy_protocol.value, found.proxy_tlvs) == ("v2", ("id",))
+    assert service("    lb_kind NAT\n    proxy_protocol v1\n").service.proxy_protocol.value == "v1"
+    assert not service("    lb_kind NAT\n    proxy_protocol disable\n").service.proxy_protocol
+    assert (
+        "by dr the answers" in problems(with_service("    lb_kind DR\n    proxy_protocol v1\n"))[0]
+    )
+    wrong = problems(with_service("    lb_kind NAT\n    proxy_protocol v3\n"))[0]
+    assert "v1" in wrong
+    assert "v3" in wrong
+    assert "mark" in problems(with_service("    lb_kind NAT\n    proxy_protocol v2 marks\n"))[0]
+
+
 def test_flags_of_a_scheduler_count_wherever_they_stand():
     assert service("    sh-port\n    lvs_sched sh").service.flags == 2
     text = with_service("    sh-port\n    flag-3")
