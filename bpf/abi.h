@@ -252,7 +252,6 @@ enum xlvs_service_flags {
 struct xlvs_service {
 	__u32 flags;       /* enum xlvs_service_flags */
 	__u32 scheduler;   /* enum xlvs_scheduler */
-	__u32 local_count; /* FULLNAT: number of local addresses, and of blocks per destination */
 	__u32 persistence; /* ticks that a template lives; 0: not persistent */
 	struct xlvs_service_key key;
 	struct xlvs_addr mask; /* of a client's address in a template; IPv4: the last word */
@@ -271,6 +270,8 @@ struct xlvs_service {
 struct xlvs_schedule {
 	__u64 word;
 	struct xlvs_server_list list[2];
+	__u32 portless_until; /* as of destination_load, of any of the service's servers */
+	__u32 pad;
 };
 #define XLVS_CURSOR_HEAD 0xffffu /* before the first server */
 
@@ -373,7 +374,7 @@ struct xlvs_destination {
 	__u32 flags; /* enum xlvs_destination_flags */
 	__s32 weight;
 	__u32 service;    /* service id */
-	__u32 port_block; /* FULLNAT: block (port_blocks, local_ports) of the first local address */
+	__u32 port_row;   /* FULLNAT: its place in port_rows; 0: none */
 	__be16 port;
 	__u8 method;           /* enum xlvs_method */
 	__u8 family;           /* of address */
@@ -396,7 +397,8 @@ struct xlvs_destination_load {
 	__u32 path_mtu_until; /* tick */
 	__u32 overloaded;     /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
 	__u32 persistent;     /* templates */
-	__u32 pad[10];
+	__u32 portless_until; /* tick: overloaded, as no local port was free; 0: see portless() */
+	__u32 pad[9];
 };
 
 /* service_stats, destination_stats: PERCPU_ARRAY by id. Writer: packets. */
@@ -438,10 +440,24 @@ struct xlvs_answers {
 #define XLVS_LOCAL_PORT_WORDS 1008 /* 64 512 ports, 1024 .. 65535 */
 #define XLVS_LOCAL_PORT_SUMMARY 16
 
-/* port_blocks: ARRAY by block: the local address that its ports belong to. Writer: daemon. */
+/*
+ * port_blocks: ARRAY by block: whose ports they are; all zero: nobody's. Writer: daemon.
+ * A block is not somebody else's before its last connection has ended.
+ */
 struct xlvs_port_block {
 	struct xlvs_addr local;
+	struct xlvs_addr server;
+	__be16 port;    /* the server's; 0: whichever its clients say */
+	__u8 protocol;  /* 0: a mark's */
+	__u8 pad;
 };
+
+/*
+ * port_rows: ARRAY of __u32. Writer: daemon. A row says which blocks a destination's new
+ * connections may take ports of, one for each local address: their number, at the row's
+ * place, and then the blocks. It does not change while a destination names it. At place 0
+ * is the empty one.
+ */
 
 /*
  * local_ports: ARRAY by block; a block is one (local address, real server

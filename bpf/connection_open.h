@@ -4,6 +4,7 @@
 #define XLVS_CONNECTION_OPEN_H
 
 #include "persistence.h"
+#include "portless.h"
 #include "state.h"
 #include "stream.h"
 #include "sync_tell.h"
@@ -14,21 +15,30 @@
 #define CONNECTION_NEW_SECONDS 3
 
 struct connection_local_search {
-	__u32 first, count, block;
+	__u32 row, first, count;
+	__u32 block; /* where it began */
 	__u32 found; /* extra_of() */
 };
 
 static __noinline long connection_local_try(__u32 i, void *data)
 {
 	struct connection_local_search *search = data;
-	__u32 k = search->first + i, port;
+	__u32 k = search->first + i, at, block, port;
+	__u32 *entry;
 
 	if (k >= search->count)
 		k -= search->count;
-	port = local_port_take(search->block + k);
+	at = search->row + 1 + k;
+	entry = bpf_map_lookup_elem(&port_rows, &at);
+	if (!entry)
+		return 1;
+	block = READ_ONCE(*entry);
+	if (!i)
+		search->block = block;
+	port = local_port_take(block);
 	if (!port)
 		return 0;
-	search->found = extra_of(search->block + k, bpf_htons(port));
+	search->found = extra_of(block, bpf_htons(port));
 	return 1;
 }
 
@@ -39,19 +49,34 @@ static __noinline long connection_local_try(__u32 i, void *data)
  */
 static __noinline __u32 connection_local(const struct packet *p, const struct xlvs_destination *d)
 {
-	struct connection_local_search search = { .block = d->port_block };
-	__u32 service = d->service;
-	struct xlvs_service *s = bpf_map_lookup_elem(&services, &service);
+	struct connection_local_search search = { .row = d->port_row };
+	__u32 row = search.row;
+	__u32 *count = bpf_map_lookup_elem(&port_rows, &row);
 
-	if (!s || !s->local_count)
+	search.count = count ? READ_ONCE(*count) : 0;
+	if (!search.count)
 		return 0;
-	search.count = s->local_count;
 	search.first = (bpf_ntohs(p->tuple.sport) + bpf_ntohl(p->tuple.src.word[3])) % search.count;
 	if (likely(connection_local_try(0, &search)))
 		return search.found;
-	search.first++;
-	bpf_loop(search.count - 1, connection_local_try, &search, 0);
+	bpf_loop(search.count, connection_local_try, &search, 0);
+	if (!search.found)
+		local_port_refuse(search.block);
 	return search.found;
+}
+
+/* No port was found for a connection to the server. */
+static __noinline void portless_begin(const struct packet *p, __u32 service, __u32 destination)
+{
+	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &destination);
+	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &service);
+	__u32 until = p->now + p->hz / PORTLESS_SHARE;
+
+	if (!load || !s)
+		return;
+	until += !until;
+	WRITE_ONCE(load->portless_until, until);
+	WRITE_ONCE(s->portless_until, until);
 }
 
 /* Ends what connection_open() took for one packet only. */
@@ -110,8 +135,10 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	p->c.extra = 0;
 	if (method == XLVS_METHOD_FULLNAT) {
 		p->c.extra = connection_local(p, d);
-		if (!p->c.extra)
+		if (unlikely(!p->c.extra)) {
+			portless_begin(p, d->service, destination);
 			return XLVS_REASON_DROP_LOCAL_PORTS;
+		}
 	}
 	p->opened = 1;
 	mine = p->c.extra;

@@ -3,8 +3,9 @@
  * FULLNAT: a free port of a local address towards one real server. Each (local
  * address, real server address, port, protocol) has a bitmap of its own, so one
  * local port serves many real servers. A search looks at the word of the cursor,
- * then at 16 words of the summary: its cost does not grow with use. The cursor
- * goes round, so a port rests as long as possible before it is used again.
+ * then at 16 words of the summary: its cost does not grow with use, and a block that is
+ * used up costs its counter. The cursor goes round, so a port rests as long as possible
+ * before it is used again.
  */
 #ifndef XLVS_LOCAL_PORTS_H
 #define XLVS_LOCAL_PORTS_H
@@ -58,7 +59,6 @@ static __always_inline int local_port_word(struct xlvs_local_ports *ports, __u32
 struct local_port_search {
 	__u32 block;
 	__u32 port; /* host order, 0: none yet */
-	__u32 none; /* 1: every port is taken */
 };
 
 static __noinline long local_port_try(__u32 i, void *data)
@@ -70,7 +70,7 @@ static __noinline long local_port_try(__u32 i, void *data)
 	int word;
 
 	(void)i;
-	if (!ports)
+	if (!ports || READ_ONCE(ports->used) >= XLVS_LOCAL_PORT_WORDS * 64)
 		return 1;
 	/* A director that begins anew must not meet the ports that its last life left
 	 * open at the real servers: each block begins somewhere else. */
@@ -80,10 +80,8 @@ static __noinline long local_port_try(__u32 i, void *data)
 	from = cursor / 64;
 	start = cursor % 64;
 	word = local_port_word(ports, from);
-	if (word < 0) {
-		search->none = 1;
+	if (word < 0)
 		return 1;
-	}
 	at = word;
 	opaque(at);
 	if (at >= XLVS_LOCAL_PORT_WORDS)
@@ -118,13 +116,16 @@ static __always_inline __u32 local_port_take(__u32 block)
 
 	if (!local_port_try(0, &search))
 		bpf_loop(LOCAL_PORT_RETRIES, local_port_try, &search, 0);
-	if (!search.port && search.none) {
-		struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
-
-		if (ports)
-			__sync_fetch_and_add(&ports->exhausted, 1);
-	}
 	return search.port;
+}
+
+/* No block of the row has a free port: counted where the search began. */
+static __always_inline void local_port_refuse(__u32 block)
+{
+	struct xlvs_local_ports *ports = bpf_map_lookup_elem(&local_ports, &block);
+
+	if (ports)
+		__sync_fetch_and_add(&ports->exhausted, 1);
 }
 
 /* Takes this port of the block, as another director did. False: it is taken. */

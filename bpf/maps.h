@@ -45,6 +45,7 @@ XLVS_MAP_ARRAY(service_destinations, __u32, 65536, 0);
 XLVS_MAP_ARRAY(remap, __u32, 65536, 0);
 XLVS_MAP_ARRAY(destinations, struct xlvs_destination, 16384, 0);
 XLVS_MAP_ARRAY(port_blocks, struct xlvs_port_block, 1024, 0);
+XLVS_MAP_ARRAY(port_rows, __u32, 4096, 0);
 XLVS_MAP_ARRAY(addresses, struct xlvs_addresses, 1, BPF_F_MMAPABLE);
 XLVS_MAP_ARRAY(geometry, struct xlvs_geometry, 1, 0);
 XLVS_MAP_ARRAY(settings, struct xlvs_settings, 1, 0);

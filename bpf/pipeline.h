@@ -134,6 +134,14 @@ static __noinline bool pipeline_overloaded(const struct xlvs_settings *s)
 	return l && rate && !(__sync_fetch_and_add(&l->offered, 1) % rate);
 }
 
+/* Was a server of the service passed over, or may have been, for want of local ports? */
+static __noinline bool pipeline_portless(__u32 service)
+{
+	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &service);
+
+	return s && portless(READ_ONCE(s->portless_until));
+}
+
 /* No destination for a packet that would open a connection. `why`: SCHEDULE_*, PERSISTENCE_*. */
 static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 					   const struct xlvs_settings *s, __u32 id, int why)
@@ -148,6 +156,9 @@ static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 		return XLVS_REASON_DROP_TABLE_FULL;
 	if (why == SCHEDULE_CONTENDED)
 		return XLVS_REASON_DROP_CONTENDED;
+	/* There are servers, and soon ports: the client is to ask again. */
+	if (pipeline_portless(id))
+		return XLVS_REASON_DROP_LOCAL_PORTS;
 	/* A destination that is not the director's own: transparent proxies. */
 	if (s->cache_bypass && service->key.fwmark && p->ttl > 1 && !p->icmp_type &&
 	    next_hop_route(ctx, p, &p->tuple.src, &p->tuple.dst, 0) == NEXT_HOP_OK)
@@ -161,6 +172,26 @@ static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 	return icmp_error_no_destination(ctx, p);
 }
 
+/* Other servers that a packet is offered to. */
+#define PIPELINE_OTHERS 8
+
+/* FULLNAT: the server that was chosen has no local port, but another one may have. */
+subprogram int pipeline_other_ports(struct packet *p, struct xlvs_settings *s, __u32 id)
+{
+	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
+	int destination, why = XLVS_REASON_DROP_LOCAL_PORTS;
+
+	if (!p || !s || !service)
+		return XLVS_REASON_DROP_INTERNAL;
+	for (int i = 0; i < PIPELINE_OTHERS && why == XLVS_REASON_DROP_LOCAL_PORTS; i++) {
+		destination = schedule(p, id, service->scheduler, service->flags);
+		if (destination < 0)
+			return XLVS_REASON_DROP_LOCAL_PORTS;
+		why = connection_open(p, destination, s);
+	}
+	return why;
+}
+
 /*
  * No connection: is there a service, and does this packet open one? On success
  * p->c is the connection. An ICMP error comes here by net.ipv4.vs.schedule_icmp: it opens
@@ -170,7 +201,7 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 {
 	struct xlvs_service *service;
 	__u32 id;
-	int destination;
+	int destination, why;
 
 	if (!p || !s)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -201,7 +232,10 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET &&
 			p->tuple.protocol == IPPROTO_UDP;
 	p->special = service->flags & SERVICE_SPECIAL;
-	return connection_open(p, destination, s);
+	why = connection_open(p, destination, s);
+	if (unlikely(why == XLVS_REASON_DROP_LOCAL_PORTS) && !service->persistence)
+		return pipeline_other_ports(p, s, id);
+	return why;
 }
 
 /* A packet of the server's: to the client, in the virtual service's name. */

@@ -9,6 +9,7 @@
 #define XLVS_SCHEDULER_H
 
 #include "maps.h"
+#include "portless.h"
 
 struct schedule_walk {
 	struct xlvs_server_list list;
@@ -78,15 +79,21 @@ static __always_inline struct xlvs_destination *walk_at(struct schedule_walk *w,
 	return bpf_map_lookup_elem(&destinations, id);
 }
 
-/* Over its upper threshold, and not yet back under the lower one? (table.h sets it) */
+/*
+ * Over its upper threshold, and not yet back under the lower one (table_end.h sets it), or
+ * without a local port for FULLNAT?
+ */
 static __always_inline bool destination_overloaded(const struct xlvs_destination *d, __u32 id)
 {
 	struct xlvs_destination_load *load;
 
-	if (!d->upper_threshold)
+	if (!(d->upper_threshold | d->port_row))
 		return false;
 	load = bpf_map_lookup_elem(&destination_load, &id);
-	return load && READ_ONCE(load->overloaded) == d->overload_epoch + 1;
+	if (!load)
+		return false;
+	return (d->upper_threshold && READ_ONCE(load->overloaded) == d->overload_epoch + 1) ||
+	       portless(READ_ONCE(load->portless_until));
 }
 
 /* IPVS's test before any rule: a weight, and not overloaded. */

@@ -195,9 +195,8 @@ class Table:
         blocks: dict[int, Counter[int]] = {}
         for number, d in self.world.destinations.items():
             if d.method == r.Method.FULLNAT:
-                for i in range(len(self.world.local[d.service])):
-                    blocks.setdefault(d.port_block + i, Counter())
-            del number
+                for block in self.world.blocks(number):
+                    blocks.setdefault(block, Counter())
         leads = Counter((p.v6, p.entry.expires, p.dport) for p in self.answers)
         for p in self.connections:
             if p.method != r.Method.FULLNAT:

@@ -521,10 +521,9 @@ def packet(world: World, chance: random.Random) -> tuple[bytes, str]:
 def begin_ports(world: World) -> None:
     """Where the search begins is drawn at random once: here it is not."""
     codec = world.layout.codec(r.LocalPorts)
-    for each in world.destinations.values():
-        if each.method == r.Method.FULLNAT:
-            raw = codec.pack(r.LocalPorts(0, 77))
-            world.path.map("local_ports").update(each.port_block, raw)
+    for number in world.rows:
+        for block in world.blocks(number):
+            world.path.map("local_ports").update(block, codec.pack(r.LocalPorts(0, 77)))
 
 
 def test_what_is_said_happens(it: Explainer) -> None:

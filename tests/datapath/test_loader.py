@@ -37,6 +37,7 @@ MAPS = {
     "reasons",
     "hash_slots",
     "port_blocks",
+    "port_rows",
     "local_ports",
     "addresses",
     "geometry",

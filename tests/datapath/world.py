@@ -90,6 +90,7 @@ MAPS = (
     "service_stats",
     "destination_stats",
     "port_blocks",
+    "port_rows",
     "local_ports",
     "addresses",
     "hash_slots",
@@ -196,6 +197,9 @@ class World:
         self.lists: dict[int, list[int]] = {}
         self.vips: dict[int, str] = {}
         self.local: dict[int, tuple[str, ...]] = {}
+        self.first_block: dict[int, int] = {}
+        self.rows: dict[int, tuple[int, range]] = {}
+        """Of FULLNAT servers: the place in port_rows, and the blocks."""
         self.services = 0
         self.hz = path.geometry.hz
         self._views = {name: path.map(name).view(writable=True) for name, _ in TABLES}
@@ -224,6 +228,7 @@ class World:
             self.path.map(name).clear()
         self.destinations, self.lists = {}, {}
         self.vips, self.local = {}, {}
+        self.first_block, self.rows = {}, {}
         self.services = self._next_destination = 0
         self._settings = r.Settings(
             conn_reuse_mode=1,
@@ -274,7 +279,6 @@ class World:
         record = r.Service(
             flags=r.ServiceFlag.USED,
             scheduler=scheduler,
-            local_count=len(local),
             key=key,
         )._replace(**changes)
         self.path.map("services").update(number, self.layout.pack(record))
@@ -298,9 +302,13 @@ class World:
         weight: int = 1,
         mtu: int = 1500,
         v6: bool = False,
+        port_block: int = 0,
         **changes: object,
     ) -> int:
-        """Add real server n at the head of the service's list; its id."""
+        """Add real server n at the head of the service's list; its id.
+
+        ``port_block``: FULLNAT's, of the service's first local address; then the others'.
+        """
         number = self._next_destination
         self._next_destination += 1
         flags = r.DestinationFlag.AVAILABLE | r.DestinationFlag.RESOLVED
@@ -322,6 +330,7 @@ class World:
             family=10 if v6 else 2,
             route_ifindex=self.ifindex["eth1"],
         )._replace(**changes)
+        self.first_block[number] = port_block
         self.write(number, record)
         self.lists[service].insert(0, number)
         scheduler = self.layout.unpack(
@@ -341,12 +350,31 @@ class World:
         if untranslated and record.flags & r.DestinationFlag.LOCAL:
             self.role(self.vips[record.service], r.AddressRole.SERVER)
         if record.method == r.Method.FULLNAT:
-            for block, local in enumerate(self.local[record.service], record.port_block):
-                self.role(local, r.AddressRole.LOCAL)
-                value = self.layout.pack(r.PortBlock(packed(local)))
-                self.path.map("port_blocks").update(block, value)
+            record = record._replace(port_row=self._row(number, record))
         self.destinations[number] = record
         self.path.map("destinations").update(number, self.layout.pack(record))
+
+    def _row(self, number: int, record: r.Destination) -> int:
+        """The place of its row of blocks of local ports, one for each local address."""
+        locals_ = self.local[record.service]
+        taken = sum(1 + len(blocks) for _, blocks in self.rows.values())
+        first = self.first_block[number]
+        place, blocks = self.rows.setdefault(
+            number, (1 + taken, range(first, first + len(locals_)))
+        )
+        for at, value in enumerate((len(blocks), *blocks), place):
+            self.path.map("port_rows").update(at, value.to_bytes(4, "little"))
+        raw = self.path.map("services").lookup(record.service) or b""
+        protocol = self.layout.unpack(r.Service, raw).key.protocol
+        for block, local in zip(blocks, locals_, strict=True):
+            self.role(local, r.AddressRole.LOCAL)
+            whose = r.PortBlock(packed(local), record.address, record.port, protocol)
+            self.path.map("port_blocks").update(block, self.layout.pack(whose))
+        return place
+
+    def blocks(self, number: int) -> range:
+        """Blocks of local ports of a FULLNAT server."""
+        return self.rows[number][1]
 
     def change(self, number: int, **changes: object) -> None:
         self.write(number, self.destinations[number]._replace(**changes))

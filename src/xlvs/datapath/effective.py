@@ -17,6 +17,7 @@ from xlvs.datapath.records import (
     Destination,
     DestinationFlag,
     NextHop,
+    PortBlock,
     Scheduler,
     Service,
     ServiceFlag,
@@ -26,8 +27,6 @@ from xlvs.datapath.records import (
 )
 from xlvs.datapath.tables import (
     EMPTY,
-    NO_BLOCK,
-    BlockKey,
     Capacity,
     Have,
     Release,
@@ -185,20 +184,7 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     for what is new, if ``have`` is not all that there is.
     Raises Problem: no room, or FULLNAT without local addresses.
     """
-    there = have.tables
-    pools = {s.key: _pool(s, d, options) for s, d in desired.services.values()}
-    there_pools = there.pools()
-    moved = _moved(pools, there, there_pools)
-    ids = Identities(have, capacity, release.destinations, moved, free)
-    work = _Work(desired, observed, options, ids, have)
-    work.pools = pools
-    work.there_pools = there_pools
-    work.moved = moved
-    work.fullnat_left = {
-        d.service
-        for id_, d in there.destinations.items()
-        if d.method == _FULLNAT and id_ not in release.destinations
-    }
+    work = _Work(desired, observed, options, Identities(have, capacity, release, free), have)
     for service, destinations in desired.services.values():
         work.add(service, destinations)
     work.keep_removed(release)
@@ -239,17 +225,6 @@ def _pool(
     return tuple(pool)
 
 
-def _moved(
-    pools: Mapping[model.ServiceKey, tuple[bytes, ...]],
-    there: Tables,
-    there_pools: Mapping[int, tuple[bytes, ...]],
-) -> frozenset[int]:
-    """Services that had other local addresses than they get, or whose nobody knows any more."""
-    ids = {service.key: id_ for id_, service in there.services.items()}
-    found = ((ids.get(service_key(key)), pool) for key, pool in pools.items() if pool)
-    return frozenset(id_ for id_, pool in found if id_ is not None and there_pools.get(id_) != pool)
-
-
 class _Work:
     """The tables under construction."""
 
@@ -266,26 +241,24 @@ class _Work:
         self._options = options
         self._ids = ids
         self._there = have.tables
+        self._busy_blocks = have.busy_blocks
         self._hz = have.hz
         self._fallback = settings.numbers(desired.settings)["xlvs.hash_fallback"]
         self._keys: dict[ServiceKey, int] = {}
         self._services: dict[int, Service] = {}
         self._destinations: dict[int, Destination] = {}
-        self._port_blocks: dict[int, bytes] = {}
+        self._port_blocks: dict[int, PortBlock] = {}
+        self._port_rows: dict[int, tuple[int, ...]] = {}
         self._ways: dict[Address, Way] = {}
         self._places: dict[Address, Destination] = {}
         self._service_ids: dict[model.ServiceKey, int] = {}
         self._destination_ids: dict[model.ServiceKey, tuple[int, ...]] = {}
         self.servers: dict[int, Servers] = {}
-        self.fullnat_left: set[int] = set()
-        self.pools: Mapping[model.ServiceKey, tuple[bytes, ...]] = EMPTY
-        self.there_pools: Mapping[int, tuple[bytes, ...]] = EMPTY
-        self.moved: frozenset[int] = frozenset()
 
     def add(self, service: model.Service, destinations: tuple[model.Destination, ...]) -> None:
         key = service_key(service.key)
         id_ = self._ids.service(key)
-        pool = self._pool(service.key, id_)
+        pool = _pool(service, destinations, self._options)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
         if service.key.address in self._options.standby:
@@ -297,7 +270,6 @@ class _Work:
         self._services[id_] = Service(
             flags=int(flags),
             scheduler=int(support.scheduler(service)),
-            local_count=len(pool),
             persistence=self._ticks(service.persistence_timeout),
             key=key,
             mask=support.mask(service),
@@ -313,16 +285,6 @@ class _Work:
         self.servers[id_] = listed
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids
-
-    def _pool(self, key: model.ServiceKey, id_: int) -> tuple[bytes, ...]:
-        """The service's local addresses.
-
-        A service that is added again, as yet without servers, keeps those that it had:
-        they say whose the port blocks of its removed servers are. Without them the
-        blocks would count as free and be given away a second time.
-        """
-        kept = self.there_pools.get(id_, ()) if id_ in self.fullnat_left else ()
-        return self.pools[key] or kept
 
     def _add_destination(
         self,
@@ -340,11 +302,13 @@ class _Work:
             flags |= _CLIENT_PORT
             if key.port == support.FTP_PORT and port:
                 flags |= _FTP
-        block = 0
+        place = 0
         if method is model.Method.FULLNAT:
             asked = 0 if flags & _CLIENT_PORT else port
-            block = self._ids.blocks([BlockKey(a, at.address, asked, key.protocol) for a in pool])
-            self._port_blocks.update(enumerate(pool, block))
+            whose = [PortBlock(local, at.address, asked, key.protocol) for local in pool]
+            place, blocks = self._ids.row(whose)
+            self._port_rows[place] = blocks
+            self._port_blocks.update(zip(blocks, whose, strict=True))
         self._destinations[id_] = Destination(
             address=at.address,
             gateway=at.gateway,
@@ -353,7 +317,7 @@ class _Work:
             flags=flags,
             weight=wanted.weight,
             service=service,
-            port_block=block,
+            port_row=place,
             port=port,
             method=_METHODS[method],
             family=at.family,
@@ -400,15 +364,13 @@ class _Work:
         for id_, destination in self._there.destinations.items():
             if id_ in self._destinations or id_ in release.destinations:
                 continue
-            moved = destination.method == _FULLNAT and destination.service in self.moved
             self._destinations[id_] = destination._replace(
-                flags=destination.flags & ~_AVAILABLE,
-                port_block=NO_BLOCK if moved else destination.port_block,
+                flags=destination.flags & ~_AVAILABLE, port_row=0
             )
             self._keep_service(destination.service)
-        for block, local in self._there.port_blocks.items():
+        for block, whose in self._there.port_blocks.items():
             if block not in release.blocks:
-                self._port_blocks.setdefault(block, local)
+                self._port_blocks.setdefault(block, whose)
 
     def _keep_service(self, id_: int) -> None:
         service = self._there.services.get(id_)
@@ -426,9 +388,11 @@ class _Work:
             port_blocks=self._port_blocks,
             interfaces=interfaces(self._observed),
             marks=marks,
+            port_rows=self._port_rows,
         )
         tables = tables._replace(settings=self._settings(marks, tables.counts()))
-        check_blocks(tables.blocks().values())
+        named, busy = tables.blocks(), self._busy_blocks
+        check_blocks(b for i, b in self._port_blocks.items() if i in named or i in busy)
         return Effective(tables, self._service_ids, self._destination_ids, self._ways)
 
     def _settings(self, marks: Marks, counts: Mapping[str, int]) -> Settings:

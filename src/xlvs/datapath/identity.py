@@ -8,11 +8,12 @@ was removed: adding it again finds the same id, with its connections and counter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from xlvs.datapath.records import ServiceKey
-from xlvs.datapath.tables import BlockKey, Capacity, Have
+from xlvs.datapath.records import PortBlock, ServiceKey
+from xlvs.datapath.tables import Capacity, Have, Release
 from xlvs.model.problem import Code, Problem
 
 ServerKey = tuple[int, int, bytes, int]
@@ -56,15 +57,12 @@ class Identities:
         self,
         have: Have,
         capacity: Capacity,
-        release: frozenset[int],
-        moved: frozenset[int] = frozenset(),
+        release: Release,
         free: FreeIds | None = None,
     ) -> None:
-        """``release``: ids of removed destinations that nobody refers to any more.
+        """``release``: what nobody refers to any more.
 
-        ``moved``: services that get other local addresses; their blocks of ports are
-        not theirs any more, and nobody else's yet. ``free``: if ``have`` is a part only,
-        the ids that are nobody's in the whole.
+        ``free``: if ``have`` is a part only, the ids that are nobody's in the whole.
         """
         tables = have.tables
         self._capacity = capacity
@@ -74,15 +72,15 @@ class Identities:
         self._destinations: dict[ServerKey, int] = {
             (d.service, d.family, d.address, d.port): id_
             for id_, d in tables.destinations.items()
-            if id_ not in release
+            if id_ not in release.destinations
         }
         self._free = free or FreeIds(
             Free(self._services.values(), capacity.services),
             Free(self._destinations.values(), capacity.destinations),
         )
-        known = tables.blocks(without=moved)
-        left = (have.busy_blocks | tables.blocks().keys()) - known.keys()
-        self._blocks = _Blocks(known, left, capacity.port_blocks)
+        known = {i: key for i, key in tables.port_blocks.items() if i not in release.blocks}
+        self._blocks = _Blocks(known, have.busy_blocks, capacity.port_blocks)
+        self._rows = _Rows(tables.port_rows, capacity.port_rows)
 
     def service(self, key: ServiceKey) -> int:
         """The service's id. Raises Problem when there is no room."""
@@ -104,58 +102,76 @@ class Identities:
             self._destinations[key] = found
         return found
 
-    def blocks(self, keys: Sequence[BlockKey]) -> int:
-        """First of as many blocks of local ports in a row, one per key."""
-        return self._blocks.find(keys)
+    def row(self, keys: Sequence[PortBlock]) -> Row:
+        """The row of these blocks of local ports, one for each local address.
+
+        Raises Problem when there is no room.
+        """
+        return self._rows.find(tuple(self._blocks.find(key) for key in keys))
+
+
+class Row(NamedTuple):
+    """A row of blocks of local ports: its place, and the blocks."""
+
+    place: int
+    blocks: tuple[int, ...]
 
 
 class _Blocks:
     """Blocks of local ports.
 
-    A key has one block, whoever uses it: two blocks for one (local address, server)
-    would hand out the same port twice.
+    A key has one block, whoever uses it, and keeps it while connections have ports of it:
+    two blocks for one (local address, server) would hand out the same port twice.
     """
 
-    def __init__(self, taken: dict[int, BlockKey], left: frozenset[int], size: int) -> None:
-        """``left``: blocks that connections use though nobody owns them any more."""
-        self._at: dict[int, BlockKey] = taken
-        self._of: dict[BlockKey, int] = {key: block for block, key in taken.items()}
-        self._left = left
+    def __init__(self, known: Mapping[int, PortBlock], busy: frozenset[int], size: int) -> None:
+        """``busy``: blocks that connections use, be it that nobody knows whose they are."""
+        self._of = {key: block for block, key in known.items()}
+        self._free = Free(busy.union(known), size)
         self._size = size
-        self._next = 0
 
-    def find(self, keys: Sequence[BlockKey]) -> int:
-        known = {self._of[key] - i for i, key in enumerate(keys) if key in self._of}
-        if len(known) > 1:
-            raise Problem(
-                Code.NOT_SUPPORTED,
-                "local addresses of services with the same real server overlap in part: "
-                "give them the same local addresses, or none in common",
+    def find(self, key: PortBlock) -> int:
+        found = self._of.get(key)
+        if found is None:
+            found = self._of[key] = self._free.take(
+                f"there is no room for more than {self._size} pairs of local address and real "
+                "server (those with connections that an edit took away count until they end)"
             )
-        candidates: Iterable[int] = known or range(self._next, self._size)
-        for base in candidates:
-            if self._fits(base, keys):
-                for i, key in enumerate(keys):
-                    self._at[base + i] = key
-                    self._of[key] = base + i
-                if not known:
-                    self._next = base
-                return base
-        if known:
-            raise Problem(
-                Code.NOT_SUPPORTED,
-                "local addresses cannot be added while another service with the same real "
-                "server uses some of them: give both the same local addresses",
-            )
+        return found
+
+
+class _Rows:
+    """Rows of blocks; those of one content are one. Place 0 is the empty one's."""
+
+    def __init__(self, there: Mapping[int, tuple[int, ...]], size: int) -> None:
+        """``there``: rows that packets read."""
+        self._of = {blocks: place for place, blocks in there.items()}
+        self._taken = sorted((place, place + len(blocks) + 1) for place, blocks in there.items())
+        self._size = size
+        # Behind the last one: what was read until a moment ago is not written at once.
+        self._next = max((end for _, end in self._taken), default=1)
+
+    def find(self, blocks: tuple[int, ...]) -> Row:
+        place = self._of.get(blocks)
+        if place is None:
+            place = self._of[blocks] = self._take(len(blocks) + 1)
+        return Row(place, blocks)
+
+    def _take(self, length: int) -> int:
+        for start in (self._next, 1):
+            at = start
+            for first, end in self._taken:
+                if end <= at:
+                    continue
+                if at + length <= first:
+                    break
+                at = end
+            if at + length <= self._size:
+                insort(self._taken, (at, at + length))
+                self._next = at + length
+                return at
         raise Problem(
             Code.NO_SPACE,
-            f"there is no room for more than {self._size} pairs of local address and real server",
-        )
-
-    def _fits(self, base: int, keys: Sequence[BlockKey]) -> bool:
-        if base < 0 or base + len(keys) > self._size:
-            return False
-        return all(
-            self._at.get(base + i, key) == key and base + i not in self._left
-            for i, key in enumerate(keys)
+            "there is no room for more sets of local addresses: let services with the same real "
+            "servers have the same local addresses",
         )

@@ -102,6 +102,11 @@ class Sizes:
         return cls(connections=connections, connections6=2 * ipv6 if ipv6 else 0)
 
     @property
+    def port_rows(self) -> int:
+        """Places in all rows of blocks: for each block's length, twice, and rows that are shared."""
+        return 4 * self.port_blocks
+
+    @property
     def hash_slots(self) -> int:
         """Slots in all pages together."""
         return self.slot_pages * records.SLOT_PAGE
@@ -180,6 +185,7 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "real_servers": lambda s: s.destinations,
     "hash_slots": lambda s: s.slot_pages,
     "port_blocks": lambda s: s.port_blocks,
+    "port_rows": lambda s: s.port_rows,
     "local_ports": lambda s: s.port_blocks,
     "connections4": lambda s: _lines4(s.connections) + _BEHIND,
     "connections6": lambda s: s.connections6 + _BEHIND,

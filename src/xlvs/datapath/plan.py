@@ -52,6 +52,7 @@ from xlvs.datapath.writes import (
     Write,
     WriteList,
     WriteMarks,
+    WriteRow,
     WriteSlots,
 )
 from xlvs.model.copied import copied
@@ -235,7 +236,6 @@ class _Plan:
             "there is no room for the slots of more services with the schedulers mh and sh",
             page=SLOT_PAGE,
         )
-        self._suspended: set[int] = set()
         self.pages: set[int] = set()
         """Pages of slots that writes name."""
         # New to packets: the key is not there, or it was deleted in between.
@@ -258,14 +258,12 @@ class _Plan:
         # Before any client finds less: a service that goes is unknown first, so that
         # its clients meet the director's own stack, not a service without servers.
         yield from self._keys_dropped()
-        # The number of local addresses and the blocks belong together. A packet that met
-        # the one new and the other old would take a port in another's block, so for the
-        # moment between, such a service takes no new FULLNAT connection.
-        yield from self._pools_suspended()
         # An id may serve somebody new now; before its first packet it counts nothing.
         yield from self._cleared()
         # A connection that gets a port must find the address to go with it.
         yield from self._port_blocks_assigned()
+        # A server names its row of blocks only when that is whole.
+        yield from self._port_rows_written()
         # A list must not name a server that is not described yet: its connections
         # would go to address zero, or to the id's last owner.
         yield from self._destinations(available=True)
@@ -297,9 +295,19 @@ class _Plan:
         yield from _roles((at, old | new, new) for at, old, new in self._shared.roles)
 
     def _port_blocks_assigned(self) -> Iterator[Write]:
-        for block, local in self._want.port_blocks.items():
-            if self._there.port_blocks.get(block) != local and self._unused(block):
-                yield PutPortBlock(block, PortBlock(local))
+        for block, whose in self._new_blocks():
+            yield PutPortBlock(block, whose)
+
+    def _new_blocks(self) -> Iterator[tuple[int, PortBlock]]:
+        there = self._there.port_blocks
+        for block, whose in self._want.port_blocks.items():
+            if there.get(block) != whose and self._unused(block):
+                yield block, whose
+
+    def _port_rows_written(self) -> Iterator[Write]:
+        for place, blocks in self._want.port_rows.items():
+            if self._there.port_rows.get(place) != blocks:
+                yield WriteRow(place, blocks)
 
     def _port_blocks_freed(self) -> Iterator[Write]:
         for block in self._there.port_blocks.keys() - self._want.port_blocks.keys():
@@ -367,11 +375,8 @@ class _Plan:
     def _cleared(self) -> Iterator[Write]:
         for id_ in self._new:
             yield ClearService(id_)
-        there = self._there.blocks()
-        before = {owner: block for block, owner in there.items()}
-        for block, owner in self._want.blocks().items():
-            if there.get(block) != owner and self._unused(block):
-                yield ClearBlock(block, before.get(owner))
+        for block, _ in self._new_blocks():
+            yield ClearBlock(block)
         for id_, destination in self._want.destinations.items():
             known = self._there.destinations.get(id_)
             if known is None:
@@ -404,26 +409,15 @@ class _Plan:
     def _services_before(self) -> Iterator[Write]:
         for id_, service in self._want.services.items():
             there = self._there.services.get(id_)
-            changed = there != service or id_ in self._suspended
-            if there is None or (id_ in self._new and changed):
+            if there is None or (id_ in self._new and there != service):
                 found = self._there.keys.get(service.key) == id_
                 yield PutService(id_, service if found else _hidden(service))
-
-    def _pools_suspended(self) -> Iterator[Write]:
-        pools, wanted = self._there.pools(), self._want.pools()
-        for id_, service in self._want.services.items():
-            there = self._there.services.get(id_)
-            if there is None or not there.local_count or not service.local_count:
-                continue
-            if pools.get(id_) != wanted.get(id_):
-                self._suspended.add(id_)
-                yield PutService(id_, there._replace(local_count=0))
 
     def _services_after(self) -> Iterator[Write]:
         for id_, service in self._want.services.items():
             if id_ in self._new or id_ not in self._there.services:
                 continue
-            if self._there.services[id_] != service or id_ in self._suspended:
+            if self._there.services[id_] != service:
                 yield PutService(id_, service)
 
     def _services_freed(self) -> Iterator[Write]:

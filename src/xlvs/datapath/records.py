@@ -279,7 +279,6 @@ class Service(NamedTuple):
 
     flags: int = 0
     scheduler: int = 0
-    local_count: int = 0
     persistence: int = 0
     key: ServiceKey = ServiceKey()
     mask: bytes = NO_ADDRESS
@@ -293,6 +292,7 @@ class Schedule(NamedTuple):
 
     word: int = 0
     list: tuple[ServerList, ServerList] = (ServerList(), ServerList())
+    portless_until: int = 0
 
 
 class Commit(NamedTuple):
@@ -377,7 +377,7 @@ class Destination(NamedTuple):
     flags: int = 0
     weight: int = 0
     service: int = 0
-    port_block: int = 0
+    port_row: int = 0
     port: int = 0
     method: int = 0
     family: int = 0
@@ -399,6 +399,7 @@ class DestinationLoad(NamedTuple):
     path_mtu_until: int = 0
     overloaded: int = 0
     persistent: int = 0
+    portless_until: int = 0
 
 
 class Stats(NamedTuple):
@@ -419,9 +420,16 @@ class ReasonStats(NamedTuple):
 
 
 class PortBlock(NamedTuple):
-    """Value of port_blocks: the local address of a block of local ports."""
+    """Value of port_blocks: whose ports a block of FULLNAT's local ports has.
+
+    ``port`` 0: of all ports of the server, because its clients say which; ``protocol`` 0: a
+    mark's.
+    """
 
     local: bytes = NO_ADDRESS
+    server: bytes = NO_ADDRESS
+    port: int = 0
+    protocol: int = 0
 
 
 class LocalPorts(NamedTuple):

@@ -18,6 +18,7 @@ from xlvs.datapath.records import (
     Destination,
     DestinationFlag,
     Method,
+    PortBlock,
     ServiceFlag,
     ServiceKey,
     State,
@@ -26,7 +27,7 @@ from xlvs.datapath.records import (
     Transport,
 )
 from xlvs.datapath.records import Synced as ToTake
-from xlvs.datapath.tables import NO_BLOCK, Tables
+from xlvs.datapath.tables import Tables
 from xlvs.datapath.word import CLOSED
 from xlvs.model.synced import Flag, Forward, Synced, TemplateState
 
@@ -80,6 +81,7 @@ class Book:
         self._hz = hz
         self._servers: dict[int, dict[bytes, list[int]]] = {}
         self._marks: dict[tuple[int, int], int] = {}
+        self._blocks = {whose: block for block, whose in tables.port_blocks.items()}
         for id_, each in tables.destinations.items():
             at = self._servers.setdefault(each.service, {})
             at.setdefault(each.address, []).append(id_)
@@ -105,7 +107,7 @@ class Book:
         life = template.timeout if template is not None else self._timeout(held.state)
         life = max(life, held.left)
         full = held.method is Method.FULLNAT and not held.template
-        local = self._tables.port_blocks.get(held.block, b"") if full else b""
+        block = self._tables.port_blocks.get(held.block) if full else None
         return Synced(
             protocol=PROTOCOL_NUMBERS[held.transport],
             client=held.client.packed,
@@ -121,7 +123,7 @@ class Book:
             timeout=life / self._hz,
             fwmark=service.key.fwmark,
             idle=(life - held.left) / self._hz,
-            local=unpacked(local).packed if local else b"",
+            local=unpacked(block.local).packed if block else b"",
             local_port=held.local_port if full else 0,
         )
 
@@ -214,12 +216,12 @@ class Book:
         return not synced.server_port or _port(d, synced.virtual_port) == synced.server_port
 
     def _block(self, d: Destination, synced: Synced) -> int:
-        service = self._tables.services[d.service]
-        if synced.local and d.port_block != NO_BLOCK:
-            local = packed(ip_address(synced.local))
-            for block in range(d.port_block, d.port_block + service.local_count):
-                if self._tables.port_blocks.get(block) == local:
-                    return block
+        if synced.local:
+            port = 0 if d.flags & DestinationFlag.CLIENT_PORT else d.port
+            protocol = self._tables.services[d.service].key.protocol
+            whose = PortBlock(packed(ip_address(synced.local)), d.address, port, protocol)
+            if whose in self._blocks:
+                return self._blocks[whose]
         raise Refused(Refusal.LOCAL)
 
 

@@ -22,6 +22,7 @@ from xlvs.datapath.records import (
     DestinationFlag,
     Interface,
     Method,
+    PortBlock,
     Scheduler,
     Service,
     ServiceFlag,
@@ -32,10 +33,6 @@ from xlvs.datapath.slots import NO_OWNERS, Owners, Pasts
 from xlvs.model.problem import Code, Problem
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
-
-
-NO_BLOCK = 0xFFFFFFFF
-"""Port block of a removed destination whose service has other local addresses by now."""
 
 EVERYWHERE = -1
 """In place of a byte of ``addresses``: all of them."""
@@ -69,25 +66,7 @@ class Servers(NamedTuple):
     owners: Owners = NO_OWNERS
 
 
-class BlockKey(NamedTuple):
-    """What a block of FULLNAT's local ports belongs to."""
-
-    local: bytes
-    server: bytes
-    port: int
-    protocol: int
-
-
-def block_key(local: bytes, destination: Destination, protocol: int) -> BlockKey:
-    """Whose ports a destination's connections take of a local address.
-
-    Port 0: of all ports of the server, because its clients say which; protocol 0: a mark's.
-    """
-    port = 0 if destination.flags & _CLIENT_PORT else destination.port
-    return BlockKey(local, destination.address, port, protocol)
-
-
-def check_blocks(blocks: Iterable[BlockKey]) -> None:
+def check_blocks(blocks: Iterable[PortBlock]) -> None:
     """Raise Problem where two could give one local port away for the same server's port."""
     uses: dict[tuple[bytes, bytes], set[tuple[int, int]]] = {}
     for key in blocks:
@@ -106,8 +85,9 @@ def check_blocks(blocks: Iterable[BlockKey]) -> None:
 class Tables(NamedTuple):
     """Everything that the daemon writes, by id.
 
-    ``port_blocks``: the local address of each block of FULLNAT's ports, also of blocks
-    that no destination names any more but connections may. ``marks``: the set of rules
+    ``port_blocks``: whose each block of FULLNAT's ports is, also of blocks that no
+    destination names any more but connections may. ``port_rows``: the blocks of each row
+    that destinations name, one for each local address. ``marks``: the set of rules
     that ``settings.mark_set`` names.
     """
 
@@ -115,10 +95,11 @@ class Tables(NamedTuple):
     services: Mapping[int, Service] = EMPTY
     servers: Mapping[int, Servers] = EMPTY
     destinations: Mapping[int, Destination] = EMPTY
-    port_blocks: Mapping[int, bytes] = EMPTY
+    port_blocks: Mapping[int, PortBlock] = EMPTY
     interfaces: Mapping[int, Interface] = EMPTY
     settings: Settings = Settings()
     marks: Marks = NO_MARKS
+    port_rows: Mapping[int, tuple[int, ...]] = EMPTY
 
     def used(self, service: int) -> bool:
         """Whether there is such a service now, and not only connections of one."""
@@ -136,48 +117,17 @@ class Tables(NamedTuple):
         return found is not None and bool(found.flags & _STATELESS)
 
     def pools(self) -> dict[int, tuple[bytes, ...]]:
-        """Services' local addresses, read off the blocks of their destinations."""
-        found: dict[int, tuple[bytes, ...]] = {}
-        for destination, count in self._with_blocks():
-            if destination.service not in found:
-                blocks = range(destination.port_block, destination.port_block + count)
-                pool = tuple(self.port_blocks[i] for i in blocks if i in self.port_blocks)
-                if len(pool) == count:
-                    found[destination.service] = pool
-        return found
+        """Services' local addresses, read off the rows of their destinations."""
+        return {
+            d.service: tuple(self.port_blocks[block].local for block in self.port_rows[d.port_row])
+            for d in self.destinations.values()
+            if d.port_row
+        }
 
-    def blocks(
-        self,
-        without: frozenset[int] = frozenset(),
-        without_destinations: frozenset[int] = frozenset(),
-    ) -> dict[int, BlockKey]:
-        """Blocks of local ports by index, as far as a destination names them.
-
-        ``without``: services whose destinations are left out, and single destinations.
-        """
-        found = {}
-        for destination, count in self._with_blocks(without_destinations):
-            if destination.service in without:
-                continue
-            protocol = self.services[destination.service].key.protocol
-            for block in range(destination.port_block, destination.port_block + count):
-                local = self.port_blocks.get(block)
-                if local is not None:
-                    found[block] = block_key(local, destination, protocol)
-        return found
-
-    def _with_blocks(
-        self, without: frozenset[int] = frozenset()
-    ) -> Iterator[tuple[Destination, int]]:
-        """Destinations that have blocks of local ports, and how many."""
-        if not self.port_blocks:
-            return  # most directors do no FULLNAT, and some have a hundred thousand destinations
-        for id_, destination in self.destinations.items():
-            service = self.services.get(destination.service)
-            if service is None or destination.method != Method.FULLNAT or id_ in without:
-                continue
-            if service.local_count and destination.port_block != NO_BLOCK:
-                yield destination, service.local_count
+    def blocks(self) -> dict[int, PortBlock]:
+        """Blocks of local ports that new connections take ports of, by index."""
+        named = {block for row in self.port_rows.values() for block in row}
+        return {block: self.port_blocks[block] for block in sorted(named)}
 
     def counts(self) -> dict[str, int]:
         """Settings by which packets spare look-ups: of how many services something is true."""
@@ -242,8 +192,8 @@ class Tables(NamedTuple):
             yield EVERYWHERE if service.key.fwmark else at, _VIRTUAL
             if service.flags & _STATELESS:
                 yield at, _STATELESS_ROLE
-        for local in self.port_blocks.values():
-            yield slot(local), _LOCAL_ROLE
+        for block in self.port_blocks.values():
+            yield slot(block.local), _LOCAL_ROLE
         for d in self.destinations.values():
             yield slot(d.address), _SERVER
             # On the director itself a server answers by DR or TUN in the VIP's name.
@@ -325,6 +275,10 @@ class Capacity(Protocol):
     @property
     def port_blocks(self) -> int:
         """Blocks of FULLNAT's local ports."""
+
+    @property
+    def port_rows(self) -> int:
+        """Places in all rows of blocks together."""
 
     @property
     def hash_slots(self) -> int:

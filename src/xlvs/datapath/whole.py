@@ -90,6 +90,7 @@ class Whole:
                     for each in self._members.get(id_, ())
                 },
                 port_blocks=EMPTY,
+                port_rows=EMPTY,
             ),
             pasts={id_: pasts[id_] for id_ in ids if id_ in pasts},
         )

@@ -61,10 +61,17 @@ class PutDestination(NamedTuple):
 
 
 class PutPortBlock(NamedTuple):
-    """The local address of a block of ports; all zero: nobody's block."""
+    """Whose a block of local ports is; all zero: nobody's."""
 
     id: int
     value: PortBlock
+
+
+class WriteRow(NamedTuple):
+    """A row of blocks, which no packet reads yet, at its place."""
+
+    place: int
+    blocks: tuple[int, ...]
 
 
 class PutEgress(NamedTuple):
@@ -130,14 +137,9 @@ class ClearDestination(NamedTuple):
 
 
 class ClearBlock(NamedTuple):
-    """A block of local ports begins anew; only for one that no connection uses.
-
-    ``like``: the block that had the same addresses before; where its search stands, this
-    one's begins, so that ports of connections left there are not used again soon.
-    """
+    """A block of local ports begins anew; only for one that no connection uses."""
 
     block: int
-    like: int | None = None
 
 
 class WriteList(NamedTuple):
@@ -191,6 +193,7 @@ Write = (
     | PutService
     | PutDestination
     | PutPortBlock
+    | WriteRow
     | PutEgress
     | PutRoles
     | PutInterface

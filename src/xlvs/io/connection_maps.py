@@ -136,8 +136,9 @@ class ConnectionMaps:
         return Remembered(bool(found.assured), data)
 
     def _local(self, block: int) -> str:
-        raw = self._path.map("port_blocks").lookup(block) or bytes(len(records.NO_ADDRESS))
-        return text(self._layout.unpack(records.PortBlock, raw).local)
+        raw = self._path.map("port_blocks").lookup(block)
+        found = self._layout.unpack(records.PortBlock, raw) if raw else records.PortBlock()
+        return text(found.local)
 
 
 def _from(part: Part, place: int) -> bool:

@@ -448,8 +448,7 @@ class Director:
     def _release(self, destinations: frozenset[int]) -> Release:
         """These removed destinations, and blocks that nobody needs then."""
         tables = self._have.tables
-        named = tables.blocks(without_destinations=destinations).keys()
-        blocks = tables.port_blocks.keys() - named
+        blocks = tables.port_blocks.keys() - tables.blocks().keys()
         if blocks:
             blocks -= self._busy_blocks()
         return Release(destinations, frozenset(blocks))

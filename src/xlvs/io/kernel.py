@@ -134,6 +134,7 @@ class Kernel:
             },
             settings=settings,
             marks=self._marks.read(settings.mark_set),
+            port_rows={d.port_row: self._row(d.port_row) for d in destinations.values() if d.port_row},
         )
         busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
         roles = self._one("addresses", records.Addresses).roles
@@ -177,9 +178,16 @@ class Kernel:
         found = (lists.lookup(servers.base + i) for i in range(servers.count))
         return tuple(int.from_bytes(value or b"", "little") for value in found)
 
-    def _port_blocks(self) -> dict[int, bytes]:
-        blocks = self._entries("port_blocks", records.PortBlock)
-        return {block: record.local for block, record in blocks.items()}
+    def _port_blocks(self) -> dict[int, records.PortBlock]:
+        return self._entries("port_blocks", records.PortBlock)
+
+    def _row(self, place: int) -> tuple[int, ...]:
+        rows = self._path.map("port_rows")
+
+        def at(index: int) -> int:
+            return int.from_bytes(rows.lookup(index) or b"", "little")
+
+        return tuple(at(place + 1 + i) for i in range(at(place)))
 
     # ---- reading what packets write
 
@@ -358,9 +366,11 @@ class Kernel:
                 self._slots.write(write)
             case w.Commit():
                 self._commit(write)
-            case w.ClearBlock(block, like):
-                cursor = 0 if like is None else self._port_cursor(like)
-                self._put("local_ports", block, self._layout.pack(records.LocalPorts(0, cursor)))
+            case w.WriteRow(place, blocks):
+                row = enumerate(map(_number, (len(blocks), *blocks)), place)
+                self._path.map("port_rows").update_many(row)
+            case w.ClearBlock(block):
+                self._put("local_ports", block, self._layout.pack(records.LocalPorts()))
 
     def _commit(self, commit: w.Commit) -> None:
         # One writer, and the program reads it before it returns: always from the start.
@@ -400,9 +410,6 @@ class Kernel:
 
     def _put(self, name: str, key: int | bytes, value: bytes) -> None:
         self._path.map(name).update(key, value)
-
-    def _port_cursor(self, block: int) -> int:
-        return self._at("local_ports", records.LocalPorts, block).cursor
 
     def explain(
         self, frame: bytes, packet: Packet, ifindex: int, mark: int, names: Mapping[int, str]

@@ -53,7 +53,7 @@ def held(made: World, n: int = 1, **changes: object) -> Held:
         state=State.ESTABLISHED,
         left=tables.settings.timeout[State.ESTABLISHED] - 2 * HZ,
         method=Method(d.method),
-        block=d.port_block if full else 0,
+        block=tables.port_rows[d.port_row][0] if full else 0,
         local_port=5000 if full else 0,
     )._replace(**changes)
 

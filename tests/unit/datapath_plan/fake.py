@@ -24,6 +24,7 @@ from xlvs.datapath.records import (
     DestinationLoad,
     Interface,
     Method,
+    PortBlock,
     ReasonStats,
     Scheduler,
     Service,
@@ -51,6 +52,7 @@ class Sizes(NamedTuple):
     destinations: int = 64
     service_destinations: int = 256
     port_blocks: int = 64
+    port_rows: int = 256
     hash_slots: int = 12 * maglev.SIZE
 
 
@@ -78,7 +80,8 @@ class FakePort:
         self.keys: dict[ServiceKey, int] = {}
         self.services: dict[int, Service] = {}
         self.destinations: dict[int, Destination] = {}
-        self.port_blocks: dict[int, bytes] = {}
+        self.port_blocks: dict[int, PortBlock] = {}
+        self.port_rows = [0] * self.capacity.port_rows
         self.roles = bytearray(ADDRESS_SLOTS)
         self.interfaces: dict[int, Interface] = {}
         self.real_servers: dict[ServiceKey, int] = {}
@@ -134,6 +137,7 @@ class FakePort:
             dict(self.interfaces),
             self.settings,
             self.marks.get(self.settings.mark_set, NO_MARKS),
+            {d.port_row: self.row(d) for d in self.destinations.values() if d.port_row},
         )
         busy = frozenset(block for block, use in self.ports.items() if use.used)
         return Have(
@@ -159,6 +163,11 @@ class FakePort:
         if service not in self.versions or not record or record.scheduler not in HASHING:
             return NO_OWNERS, {}
         return self.slots[self.versions[service][self.generation[service] & 1].slots]
+
+    def row(self, destination: Destination) -> tuple[int, ...]:
+        """The blocks that new connections to a destination may take a port of."""
+        place = destination.port_row
+        return tuple(self.port_rows[place + 1 :][: self.port_rows[place]])
 
     def ids(self, service: int) -> tuple[int, ...]:
         """The list that packets of a service walk now."""
@@ -203,7 +212,15 @@ class FakePort:
             case w.PutPortBlock(id_, value):
                 assert 0 <= id_ < self.capacity.port_blocks
                 assert not self._connected_by(id_), "a connection has a port of this block"
-                _put(self.port_blocks, id_, value.local, NO_ADDRESS)
+                _put(self.port_blocks, id_, value, PortBlock())
+            case w.WriteRow(place, blocks):
+                assert place > 0
+                end = place + 1 + len(blocks)
+                for each in filter(lambda d: d.port_row, self.destinations.values()):
+                    first, last = each.port_row, each.port_row + self.port_rows[each.port_row]
+                    assert last < place or end <= first, "packets read there"
+                self.port_rows[place:end] = (len(blocks), *blocks)
+                assert len(self.port_rows) == self.capacity.port_rows
             case w.PutEgress(on):
                 assert self.egress is not on
                 self.egress = on
@@ -232,7 +249,7 @@ class FakePort:
                 self.counted_destinations.pop(id_, None)
                 if load:
                     assert id_ not in self.connected, "a connection uses this id"
-            case w.ClearBlock(block, _):
+            case w.ClearBlock(block):
                 assert not self._connected_by(block)
                 self.ports.pop(block, None)
             case w.PutSlotPages(numbers):
@@ -329,22 +346,20 @@ class FakePort:
 
     def _check_blocks(self, write: w.Write) -> None:
         """One block of local ports never serves two pairs of local address and server."""
-        owners: dict[int, tuple[bytes, bytes, int, int]] = {}
+        owners: dict[PortBlock, int] = {}
         # Those that can be chosen: connections know their block by themselves.
         chosen = [self.destinations[id_] for service in self.services for id_ in self.ids(service)]
         for destination in chosen:
             service = self.services[destination.service]
             if destination.method != Method.FULLNAT:
                 continue
-            for i in range(service.local_count):
-                owner = (
-                    self.port_blocks[destination.port_block + i],
-                    destination.address,
-                    destination.port,
-                    service.key.protocol,
-                )
-                block = destination.port_block + i
-                assert owners.setdefault(block, owner) == owner, f"{write}: shared block {block}"
+            assert self.row(destination), f"{write}: fullnat without local addresses"
+            for block in self.row(destination):
+                whose = self.port_blocks[block]
+                owner = (destination.address, service.key.protocol)
+                assert (whose.server, whose.protocol) == owner, f"{write}: another one's {block}"
+                assert whose.port in (destination.port, 0)
+                assert owners.setdefault(whose, block) == block, f"{write}: two of {whose}"
 
     def _check_roles(self, write: w.Write) -> None:
         """Whatever a packet of ours may be sent to or come from has its role."""
@@ -365,8 +380,8 @@ class FakePort:
                 check(service.key.address, AddressRole.VIRTUAL)
                 if service.flags & ServiceFlag.STATELESS:
                     check(service.key.address, AddressRole.STATELESS)
-        for local in self.port_blocks.values():
-            check(local, AddressRole.LOCAL)
+        for block in self.port_blocks.values():
+            check(block.local, AddressRole.LOCAL)
 
     # ---- what packets write
 

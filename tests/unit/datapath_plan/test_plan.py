@@ -33,7 +33,14 @@ from xlvs.datapath.records import (
     Stats,
 )
 from xlvs.io.director import REST
-from xlvs.model.edit import AddLocalAddress, DeleteService, EditService, SetSettings, SetTimeouts
+from xlvs.model.edit import (
+    AddLocalAddress,
+    DeleteLocalAddress,
+    DeleteService,
+    EditService,
+    SetSettings,
+    SetTimeouts,
+)
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Protocol, Service, ServiceKey, ServiceTimeouts
 
@@ -259,34 +266,60 @@ def test_fullnat_needs_local_addresses(world):
     assert world.servers() == [3, 2, 1]
 
 
+def rows_of(world, n):
+    """The local addresses of real server n, by service."""
+    return {
+        d.service: [world.port.port_blocks[block].local for block in world.port.row(d)]
+        for d in world.port.destinations.values()
+        if d.address == packed(real(n)) and d.port_row
+    }
+
+
 def test_fullnat_blocks_follow_the_pool_and_are_shared():
     world = World(options=Options(local_addresses=(real(9), real(8))))
     other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
     world.do(add_service(), add(1, method=Method.FULLNAT), add(2, method=Method.FULLNAT))
     world.do(add_service(key=other), add(1, method=Method.FULLNAT, key=other))
-    blocks = world.director.effective.tables.blocks()
-    assert len(blocks) == 4
-    by_service = {
-        destination.service: destination.port_block
-        for destination in world.port.destinations.values()
-        if destination.address.endswith(real(1).packed)
-    }
-    assert by_service[0] == by_service[1]
-    assert [blocks[by_service[0] + i].local[12:] for i in (0, 1)] == [
-        real(8).packed,
-        real(9).packed,
-    ]
+    assert len(world.director.effective.tables.blocks()) == 4
+    assert rows_of(world, 1) == {service: [packed(real(8)), packed(real(9))] for service in (0, 1)}
+    one, two = (d for d in world.port.destinations.values() if d.address == packed(real(1)))
+    assert one.port_row == two.port_row
 
 
-def test_pools_that_overlap_in_part_are_refused_in_words():
+def test_pools_may_overlap_in_part_and_share_ports():
+    """A local address and a real server have one block, whoever uses it."""
     world = World()
     other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
     world.do(add_service(local_addresses=(real(7), real(9))), add(1, method=Method.FULLNAT))
-    with pytest.raises(Problem, match=r"give both the same|overlap in part"):
+    world.do(
+        add_service(key=other, local_addresses=(real(7), real(8), real(9))),
+        add(1, method=Method.FULLNAT, key=other),
+    )
+    assert len(world.director.effective.tables.blocks()) == 3
+    assert rows_of(world, 1) == {
+        0: [packed(real(7)), packed(real(9))],
+        1: [packed(real(7)), packed(real(8)), packed(real(9))],
+    }
+
+
+def test_there_is_an_end_to_rows():
+    world = World(FakePort(Sizes(port_rows=8)))
+    keys = [KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=p) for p in (1, 2, 3)]
+    for key, pool in zip(keys[:2], ((real(7), real(8)), (real(7), real(9))), strict=True):
         world.do(
-            add_service(key=other, local_addresses=(real(7), real(8), real(9))),
-            add(1, method=Method.FULLNAT, key=other),
+            add_service(key=key, local_addresses=pool), add(1, method=Method.FULLNAT, key=key)
         )
+    with pytest.raises(Problem, match="no room for more sets of local addresses"):
+        world.do(
+            add_service(key=keys[2], local_addresses=(real(7),)),
+            add(1, method=Method.FULLNAT, key=keys[2]),
+        )
+    # A new row is written before the old one is given up, and in a place that nobody reads.
+    world.do(DeleteService(key=keys[0]))
+    world.do(
+        add_service(key=keys[2], local_addresses=(real(7),)),
+        add(1, method=Method.FULLNAT, key=keys[2]),
+    )
 
 
 def test_all_ports_and_one_port_of_a_server_do_not_share_a_local_address():
@@ -305,24 +338,40 @@ def test_all_ports_and_one_port_of_a_server_do_not_share_a_local_address():
 
 
 def test_a_live_service_gets_more_local_addresses():
+    """Those that it had keep their blocks, and so the ports that connections have."""
     world = World()
     world.do(add_service(local_addresses=(real(7),)))
     world.do(add(1, method=Method.FULLNAT), add(2, method=Method.FULLNAT))
+    before = world.director.effective.tables.blocks()
     world.port.ports = {0: PortUse(5, 0), 1: PortUse(6, 0)}
     world.port.written.clear()
     world.do(AddLocalAddress(service=KEY, address=real(6)))
     blocks = world.director.effective.tables.blocks()
-    assert set(blocks) == {2, 3, 4, 5}
-    assert {owner.local[12:] for owner in blocks.values()} == {real(6).packed, real(7).packed}
-    written = world.port.written
-    kinds = [type(write) for write in written]
-    # No FULLNAT connection begins while addresses and blocks do not belong together.
-    suspended = kinds.index(w.PutService)
-    assert written[suspended].value.local_count == 0
-    assert suspended < kinds.index(w.ClearBlock) < kinds.index(w.PutDestination)
-    assert written[-1].value.local_count == 2
-    # Where the old blocks' searches stand, the new ones' begin.
-    assert {write.like for write in written if isinstance(write, w.ClearBlock)} == {None, 0, 1}
+    assert blocks.items() > before.items()
+    assert {whose.local for block, whose in blocks.items() if block not in before} == {
+        packed(real(6))
+    }
+    kinds = [type(write) for write in world.port.written]
+    order = [w.ClearBlock, w.PutPortBlock, w.WriteRow, w.PutDestination]
+    assert [kind for kind in dict.fromkeys(kinds) if kind in order] == order
+    assert {write.block for write in world.port.written if isinstance(write, w.ClearBlock)} == {
+        2,
+        3,
+    }
+
+
+def test_a_local_address_that_comes_back_finds_its_ports():
+    """Connections that it has from before still have theirs."""
+    world = World()
+    world.do(add_service(local_addresses=(real(7), real(8))), add(1, method=Method.FULLNAT))
+    world.port.ports[0] = PortUse(1, 0)
+    world.do(DeleteLocalAddress(service=KEY, address=real(7)))
+    world.director.reap(0.0)
+    assert rows_of(world, 1) == {0: [packed(real(8))]}
+    assert world.port.port_blocks.keys() == {0, 1}
+    world.do(AddLocalAddress(service=KEY, address=real(7)))
+    assert rows_of(world, 1) == {0: [packed(real(7)), packed(real(8))]}
+    assert world.port.ports[0].used == 1
 
 
 def test_a_block_with_connections_is_not_given_away():
@@ -399,17 +448,21 @@ def test_roles_stay_as_long_as_connections_may(world):
     assert roles_of(world, real(2)) == 0
 
 
+def locals_of(world):
+    return {block: whose.local for block, whose in world.port.port_blocks.items()}
+
+
 def test_a_local_address_goes_when_no_connection_has_a_port_of_it():
     world = World()
     world.do(add_service(local_addresses=(real(7),)), add(1, method=Method.FULLNAT))
     world.port.ports[0] = PortUse(1, 0)
     world.do(EditService(service=Service(key=KEY, scheduler="rr", local_addresses=(real(8),))))
-    assert world.port.port_blocks == {0: packed(real(7)), 1: packed(real(8))}
+    assert locals_of(world) == {0: packed(real(7)), 1: packed(real(8))}
     world.director.reap(0.0)
     assert roles_of(world, real(7)) == AddressRole.LOCAL
     world.port.ports.clear()
     world.director.reap(1.0)
-    assert world.port.port_blocks == {1: packed(real(8))}
+    assert locals_of(world) == {1: packed(real(8))}
     assert roles_of(world, real(7)) == 0
     assert roles_of(world, real(8)) == AddressRole.LOCAL
 
@@ -427,7 +480,7 @@ def test_services_with_as_many_other_local_addresses_go_on():
     world = World()
     world.do(add_service(local_addresses=(real(7),)), add(1, method=Method.FULLNAT))
     world.do(EditService(service=Service(key=KEY, scheduler="rr", local_addresses=(real(8),))))
-    assert world.port.services[0].local_count == 1
+    assert rows_of(world, 1) == {0: [packed(real(8))]}
 
 
 def test_counts_that_spare_look_ups_rise_before_and_fall_after():
