@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from xlvs.io.director import Director
+from xlvs.model import settings
 from xlvs.model.service import Address, Service
-from xlvs.wire.messages import InterfaceView, LocalPorts, ServiceView, TableView
-from xlvs.wire.words import service_title
+from xlvs.wire.messages import InterfaceView, ServerPorts, ServiceView, TableView
+from xlvs.wire.words import host_port, service_title
 
 _NEARLY_FULL = 0.9
 
@@ -20,7 +21,7 @@ def all_of(
     director: Director,
     interfaces: Iterable[InterfaceView],
     table: TableView,
-    ports: Iterable[LocalPorts],
+    ports: Iterable[ServerPorts],
     services: Iterable[ServiceView],
 ) -> Iterator[str]:
     """All of the data path."""
@@ -34,7 +35,7 @@ def of_director(
     director: Director,
     interfaces: Iterable[InterfaceView],
     table: TableView,
-    ports: Iterable[LocalPorts],
+    ports: Iterable[ServerPorts],
 ) -> Iterator[str]:
     """All but those of services."""
     if director.expiry_stands_still:
@@ -43,7 +44,8 @@ def of_director(
         yield from _interface(director, interface)
     if is_nearly_full(table):
         yield nearly_full(table)
-    yield from (exhausted(each) for each in ports if each.exhausted)
+    share = ports_warning(director)
+    yield from (crowded(each) for each in ports if share_taken(each) >= share)
 
 
 def of_service(
@@ -73,12 +75,36 @@ def nearly_full(table: TableView) -> str:
     )
 
 
-def exhausted(ports: LocalPorts) -> str:
+def ports_warning(director: Director) -> float:
+    """From which share of the local ports towards a real server on it is a problem."""
+    return settings.numbers(director.desired.settings)["xlvs.local_ports_warning"] / 100
+
+
+def share_taken(ports: ServerPorts) -> float:
+    """Of all local ports towards a real server."""
+    return ports.used / (ports.used + ports.free)
+
+
+def crowded(ports: ServerPorts) -> str:
+    """That there soon are no local ports any more, or are none."""
+    refused = f", {ports.exhausted} connections found none" if ports.exhausted else ""
+    return (
+        f"fullnat to {server(ports)}: {ports.used} of {ports.used + ports.free} local ports are "
+        f"taken ({100 * share_taken(ports):.1f} %){refused}: add local addresses"
+    )
+
+
+def exhausted(ports: ServerPorts) -> str:
     """That connections found no local port."""
     return (
-        f"fullnat from {ports.local} to {ports.destination} port {ports.destination_port}: "
-        f"{ports.exhausted} connections found no free local port: add local addresses"
+        f"fullnat to {server(ports)}: {ports.exhausted} connections found no free local port "
+        f"at {', '.join(map(str, ports.local_addresses))}: add local addresses"
     )
+
+
+def server(ports: ServerPorts) -> str:
+    """Towards whom, in words; port 0: whichever its clients say."""
+    return f"{ports.protocol.value} {host_port(ports.destination, ports.destination_port)}"
 
 
 def _interface(director: Director, interface: InterfaceView) -> Iterator[str]:

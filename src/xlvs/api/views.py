@@ -21,7 +21,9 @@ from xlvs.wire.messages import (
     DrainList,
     DrainView,
     InterfaceView,
+    LocalPortList,
     LocalPorts,
+    ServerPorts,
     ServiceList,
     ServiceView,
     SettingList,
@@ -116,7 +118,7 @@ def status(director: Director, facts: Facts) -> Status:
     services = service_list(director).services
     interfaces = interface_list(director, facts.hooks)
     table = table_view(port)
-    ports = local_ports(director)
+    ports = local_port_list(director)
     return Status(
         instance=facts.instance,
         version=facts.version,
@@ -127,7 +129,7 @@ def status(director: Director, facts: Facts) -> Status:
         table=table,
         reasons=reasons(port),
         streams=dict(port.streams()),
-        local_ports=ports,
+        local_ports=ports.ports,
         local_addresses=list(director.options.local_addresses),
         services=services,
         settings=dict(facts.settings),
@@ -135,7 +137,7 @@ def status(director: Director, facts: Facts) -> Status:
         rates=total_rates(s.rates for s in services),
         problems=[
             *facts.warnings,
-            *problems.all_of(director, interfaces, table, ports, services),
+            *problems.all_of(director, interfaces, table, ports.servers, services),
             *(following.problems(facts.file) if facts.file is not None else ()),
             *(following.sync_problems(facts.sync) if facts.sync is not None else ()),
         ],
@@ -197,19 +199,40 @@ def interface_list(
     ]
 
 
-def local_ports(director: Director) -> list[LocalPorts]:
-    """FULLNAT's ports: used and free, per local address and real server."""
-    blocks = director.effective.tables.blocks()
-    use = director.port.port_use(blocks)
-    return [
+def local_port_list(director: Director) -> LocalPortList:
+    """FULLNAT's ports, used and free."""
+    tables = director.effective.tables
+    whose = tables.port_blocks
+    use = director.port.port_use(whose)
+    named = tables.blocks()
+    servers = []
+    for blocks in tables.port_rows.values():
+        used = sum(use[block].used for block in blocks)
+        servers.append(
+            ServerPorts(
+                destination=unpacked(whose[blocks[0]].server),
+                destination_port=whose[blocks[0]].port,
+                protocol=_PROTOCOLS[whose[blocks[0]].protocol],
+                local_addresses=[unpacked(whose[block].local) for block in blocks],
+                used=used,
+                free=len(blocks) * _PORTS - used,
+                exhausted=sum(use[block].exhausted for block in blocks),
+            )
+        )
+    ports = [
         LocalPorts(
             local=unpacked(key.local),
             destination=unpacked(key.server),
             destination_port=key.port,
             protocol=_PROTOCOLS[key.protocol],
             used=use[block].used,
-            free=_PORTS - use[block].used,
+            free=_PORTS - use[block].used if block in named else 0,
             exhausted=use[block].exhausted,
+            retired=block not in named,
         )
-        for block, key in sorted(blocks.items())
+        for block, key in sorted(whose.items())
+        if block in named or use[block].used
     ]
+    servers.sort(key=lambda each: -each.used / (each.used + each.free))
+    ports.sort(key=lambda each: (each.retired, -each.used))
+    return LocalPortList(servers=servers, ports=ports)

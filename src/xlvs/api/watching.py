@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -11,9 +12,15 @@ from xlvs.io.bus import Bus
 from xlvs.io.director import Director
 from xlvs.wire.events import Kind
 from xlvs.wire.following import SyncView
+from xlvs.wire.messages import ServerPorts
+
+log = logging.getLogger(__name__)
 
 PERIOD = 2.0
 """Seconds between two looks."""
+
+_CALM = 0.05
+"""By how much of all local ports there must be fewer taken again until that is no problem."""
 
 _MOST = 16
 """Problems of one look that are told one by one."""
@@ -37,7 +44,8 @@ class Watch:
         self._director = director
         self._bus = bus
         self._sync = sync
-        self._exhausted: dict[tuple[str, str], int] = {}
+        self._exhausted: dict[str, int] = {}
+        self._crowded: frozenset[str] = frozenset()
         self._found: Found = {}
         self._peers: dict[str, bool] = {}
 
@@ -72,14 +80,29 @@ class Watch:
                 yield Trouble("next hop", str(address), f"{address}: {way.words}")
 
     def _ports(self) -> Iterator[Trouble]:
-        """Local ports of which connections found none since the last look."""
+        """Local ports that are nearly gone, and of which connections found none since then."""
         before, self._exhausted = self._exhausted, {}
-        for each in views.local_ports(self._director):
-            about = f"{each.protocol.value} {each.local} {each.destination}"
-            key = (about, str(each.destination_port))
-            self._exhausted[key] = each.exhausted
-            if each.exhausted > before.get(key, 0):
-                yield Trouble("ports", f"{about} {each.destination_port}", problems.exhausted(each))
+        crowded = set()
+        share = problems.ports_warning(self._director)
+        for each in views.local_port_list(self._director).servers:
+            about = problems.server(each)
+            whose = f"{about} {' '.join(map(str, each.local_addresses))}"
+            self._exhausted[whose] = each.exhausted
+            # What comes and goes around the limit is told once.
+            limit = share - _CALM if whose in self._crowded else share
+            if problems.share_taken(each) >= limit:
+                crowded.add(whose)
+                self._log(each, new=whose not in self._crowded)
+                yield Trouble("ports", whose, problems.crowded(each))
+            if each.exhausted > before.get(whose, 0):
+                yield Trouble("no ports", whose, problems.exhausted(each))
+        self._crowded = frozenset(crowded)
+
+    @staticmethod
+    def _log(ports: ServerPorts, *, new: bool) -> None:
+        if new:
+            about = {"real_server": problems.server(ports), "used": ports.used, "free": ports.free}
+            log.warning("%s", problems.crowded(ports), extra=about)
 
     def _look_at_peers(self) -> None:
         sync = self._sync()

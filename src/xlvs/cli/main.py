@@ -21,6 +21,7 @@ COMMANDS = {
     "connection": ("xlvs.cli.commands.connection", "close one connection"),
     "settings": ("xlvs.cli.commands.settings", "list and change settings of a running director"),
     "destination": ("xlvs.cli.commands.destination", "drain a real server, or end that"),
+    "local-ports": ("xlvs.cli.commands.local_ports", "FULLNAT's local ports, used and free"),
     "explain": ("xlvs.cli.commands.explain", "what would happen to this packet"),
     "down": ("xlvs.cli.commands.down", "end a director: daemon, programs, connections"),
     "lab": ("xlvs.cli.commands.lab", "a small LVS world in network namespaces"),

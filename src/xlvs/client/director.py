@@ -28,6 +28,7 @@ from xlvs.wire.explanation import ExplainRequest, Explanation
 from xlvs.wire.messages import (
     ConnectionView,
     DrainList,
+    LocalPortList,
     ServiceView,
     SettingList,
     Status,
@@ -178,6 +179,10 @@ class Client(Core):
     def drains(self) -> DrainList:
         """Real servers that are being drained."""
         return self.get("/v1/drains", DrainList)
+
+    def local_ports(self) -> LocalPortList:
+        """FULLNAT's local ports, used and free, the fullest first."""
+        return self.get("/v1/local-ports", LocalPortList)
 
     def health(self) -> Health:
         """Real servers' checks and services' quorums; none without a configuration file."""

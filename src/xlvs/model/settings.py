@@ -107,6 +107,7 @@ SETTINGS: dict[str, Setting] = {
     "xlvs.drain_seconds": Setting((0,), 0, _MONTH),
     "xlvs.hash_fallback": Setting((0,), 0, _SWITCH),
     "xlvs.icmp_answers_per_second": Setting((1000,), 0),
+    "xlvs.local_ports_warning": Setting((80,), 1, 100),
     "xlvs.reschedule": Setting((0,), 0, _SWITCH),
     "xlvs.reset": Setting((0,), 0, _SWITCH),
     "xlvs.toa_kind": Setting((254,), 252, 254),
@@ -116,9 +117,10 @@ SETTINGS: dict[str, Setting] = {
 Ours: ``drain_seconds`` is how long a drain lasts that does not say it (0: for ever);
 ``hash_fallback`` gives every mh and sh service the flag mh-fallback or sh-fallback;
 ``icmp_answers_per_second`` limits ICMP errors of ours for each CPU (0: no limit);
-``reset`` ends TCP connections of a removed server with a RST; ``reschedule`` sends its
-UDP clients to another server; ``toa_kind`` is the kind of the TCP option that tells FULLNAT's
-real servers the client's address.
+``local_ports_warning``: from how many per cent of FULLNAT's local ports towards a real server
+on it is a problem; ``reset`` ends TCP connections of a removed server with a RST;
+``reschedule`` sends its UDP clients to another server; ``toa_kind`` is the kind of the TCP option
+that tells FULLNAT's real servers the client's address.
 """
 
 _PROFILE_DEFAULTS: dict[str, Values] = {

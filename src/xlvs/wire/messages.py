@@ -230,7 +230,11 @@ class SyncDaemons(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
-    """FULLNAT ports of one local address towards one real server."""
+    """FULLNAT ports of one local address towards one real server.
+
+    ``retired``: no new connection gets one, those that have some keep them until they end;
+    then ``free`` is 0. ``exhausted`` counts at the address where a search began.
+    """
 
     local: Address
     destination: Address
@@ -238,7 +242,30 @@ class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     used: int
     free: int
-    exhausted: int  # connections refused for want of a port
+    exhausted: int  # connections that found no port at any address; another server took some
+    retired: bool = False
+
+
+class ServerPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """FULLNAT ports of all local addresses that a service uses towards one real server.
+
+    Services with the same local addresses and real server share them.
+    """
+
+    destination: Address
+    destination_port: int
+    protocol: Protocol
+    local_addresses: list[Address]
+    used: int
+    free: int
+    exhausted: int
+
+
+class LocalPortList(msgspec.Struct, frozen=True, kw_only=True):
+    """FULLNAT's local ports, the fullest first: by real server, and by local address of each."""
+
+    servers: list[ServerPorts]
+    ports: list[LocalPorts]
 
 
 class InterfaceView(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from xlvs.api.watching import Trouble, Watch
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
 from xlvs.io.bus import Bus
+from xlvs.model.edit import SetSettings
 from xlvs.model.service import Method
 from xlvs.wire.events import Kind
 from xlvs.wire.following import PeerView, SyncView
@@ -64,13 +65,38 @@ def test_a_table_that_fills_and_empties(watched):
 def test_local_ports_that_ran_out(watched):
     watched.world.do(add_service(), add(1, method=Method.FULLNAT))
     watched.world.port.ports[0] = PortUse(64512, 3)
-    ((kind, text),) = watched.look()
-    assert (kind, "3 connections found no free local port" in text) == (Kind.PROBLEM, True)
+    (crowded, refused) = watched.look()
+    assert (crowded[0], "64512 of 64512 local ports" in crowded[1]) == (Kind.PROBLEM, True)
+    assert refused[0] is Kind.PROBLEM
+    assert "3 connections found no free local port" in refused[1]
     ((kind, _),) = watched.look()  # none since
     assert kind is Kind.SOLVED
     watched.world.port.ports[0] = PortUse(64512, 4)
     ((kind, _),) = watched.look()
     assert kind is Kind.PROBLEM
+
+
+def test_local_ports_are_told_of_before_they_run_out_and_once(watched, caplog):
+    """Of all local addresses towards a server together; numbers around the limit are no news."""
+    watched.world.do(add_service(), add(1, method=Method.FULLNAT))
+    told = []
+    for used in (51_000, 51_610, 51_600, 51_620, 48_500, 51_610, 48_300, 51_610):
+        watched.world.port.ports[0] = PortUse(used, 0)
+        told.append([kind for kind, _ in watched.look()])
+    assert told == [[], [Kind.PROBLEM], [], [], [], [], [Kind.SOLVED], [Kind.PROBLEM]]
+    first, second = caplog.records
+    assert (first.real_server, first.used, first.free) == (f"tcp {real(1)}:80", 51_610, 12_902)
+    assert first.message == second.message
+    assert "51610 of 64512 local ports are taken (80.0 %)" in first.message
+
+
+def test_from_when_on_local_ports_are_told_of_can_be_set(watched):
+    watched.world.do(add_service(), add(1, method=Method.FULLNAT))
+    watched.world.port.ports[0] = PortUse(40_000, 0)
+    assert watched.look() == []
+    watched.world.do(SetSettings(values={"net.xlvs.local_ports_warning": "60"}))
+    ((kind, text),) = watched.look()
+    assert (kind, "40000 of 64512" in text) == (Kind.PROBLEM, True)
 
 
 def test_a_next_hop_that_is_lost(watched):

@@ -99,9 +99,9 @@ class Scraper:
         tables, capacity = director.effective.tables, port.capacity
         listed = sum(len(each) for _, each in director.rotated.services.values())
         interfaces = views.interface_list(director, identity.hooks())
-        ports = views.local_ports(director) if tables.port_blocks else []
+        ports = views.local_port_list(director)
         table = port.table()
-        told = problems_of.of_director(director, interfaces, views.table_view(port), ports)
+        told = problems_of.of_director(director, interfaces, views.table_view(port), ports.servers)
         problems["director"] = len(identity.warnings()) + _count(told)
         next_hops: Counter[str] = Counter()
         ways = list(director.effective.ways.values())
@@ -122,7 +122,7 @@ class Scraper:
                 "service_destinations": (listed, capacity.service_destinations // 2),
                 "port_blocks": (len(tables.port_blocks), capacity.port_blocks),
             },
-            ports=ports,
+            ports=[each for each in ports.ports if not each.retired],
             next_hops=next_hops,
             interfaces=interfaces,
             expiry_stands_still=director.expiry_stands_still,

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from xlvs.cli.commands import following
 from xlvs.cli.output import add_output, print_json, wants_json
-from xlvs.wire.messages import DestinationView, ServiceView, Status
+from xlvs.wire.messages import DestinationView, LocalPorts, ServerPorts, ServiceView, Status
 from xlvs.wire.words import host_port, service_title
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NO_ANSWER = 255
 _NEARLY_FULL = 0.9
+_PORTS_SHOWN = 10
 _UNITS = ("", "K", "M", "G", "T")
 _KILO = 1000
 _WIDTH_WITHOUT_TERMINAL = 120
@@ -187,14 +188,41 @@ def _rates(view: ServiceView | DestinationView) -> tuple[str, str, str]:
 
 
 def _local_ports(status: Status) -> RenderableType | None:
+    """The fullest ones."""
     if not status.local_ports:
         return None
+    table = ports_table(status.local_ports[:_PORTS_SHOWN])
+    more = len(status.local_ports) - _PORTS_SHOWN
+    if more > 0:
+        table.add_row(f"[dim]{more} more, less full: xlvs local-ports[/]", "", "", "", "")
+    return table
+
+
+def ports_table(ports: Iterable[LocalPorts]) -> Table:
+    """Each local address towards each real server."""
     table = _table("Local address", "Real server", right=("Used", "Free", "Refused"))
-    for each in status.local_ports:
+    for each in ports:
         refused = f"[bold red]{each.exhausted}[/]" if each.exhausted else "0"
         server = f"{each.protocol.value} {host_port(each.destination, each.destination_port)}"
-        server = _plain(server)
-        table.add_row(str(each.local), server, str(each.used), str(each.free), refused)
+        free = "[dim]retired[/]" if each.retired else str(each.free)
+        table.add_row(str(each.local), _plain(server), str(each.used), free, refused)
+    return table
+
+
+def server_ports_table(servers: Iterable[ServerPorts]) -> Table:
+    """All local addresses of a service towards each real server together."""
+    table = _table("Real server", right=("Local addresses", "Used", "Free", "Taken", "Refused"))
+    for each in servers:
+        refused = f"[bold red]{each.exhausted}[/]" if each.exhausted else "0"
+        server = f"{each.protocol.value} {host_port(each.destination, each.destination_port)}"
+        table.add_row(
+            _plain(server),
+            str(len(each.local_addresses)),
+            str(each.used),
+            str(each.free),
+            f"{100 * each.used / (each.used + each.free):.1f} %",
+            refused,
+        )
     return table
 
 
