@@ -373,8 +373,8 @@ struct xlvs_destination {
 	struct xlvs_next_hop next_hop;
 	__u32 flags; /* enum xlvs_destination_flags */
 	__s32 weight;
-	__u32 service;    /* service id */
-	__u32 port_row;   /* FULLNAT: its place in port_rows; 0: none */
+	__u32 service;  /* service id */
+	__u32 port_row; /* FULLNAT: its place in port_rows; 0: none */
 	__be16 port;
 	__u8 method;           /* enum xlvs_method */
 	__u8 family;           /* of address */
@@ -447,8 +447,8 @@ struct xlvs_answers {
 struct xlvs_port_block {
 	struct xlvs_addr local;
 	struct xlvs_addr server;
-	__be16 port;    /* the server's; 0: whichever its clients say */
-	__u8 protocol;  /* 0: a mark's */
+	__be16 port;   /* the server's; 0: whichever its clients say */
+	__u8 protocol; /* 0: a mark's */
 	__u8 pad;
 };
 

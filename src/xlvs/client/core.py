@@ -25,6 +25,7 @@ from xlvs.wire.messages import (
     ErrorBody,
     Listing,
     ListingHead,
+    LocalPools,
     Numbers,
     ServiceLine,
     ServiceList,
@@ -127,6 +128,10 @@ class Core:
         head = self.decode(first, ListingHead)
         lines = (self._decode_lines(block, ServiceLine) for block in chain((rest,), blocks))
         return Listing(head.table_size, chain.from_iterable(lines))
+
+    def pools(self) -> LocalPools:
+        """Pools of local addresses for FULLNAT."""
+        return self.get("/v1/pools", LocalPools)
 
     def timeouts(self) -> Timeouts:
         """Time-outs in effect."""

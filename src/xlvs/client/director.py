@@ -28,6 +28,7 @@ from xlvs.wire.explanation import ExplainRequest, Explanation
 from xlvs.wire.messages import (
     ConnectionView,
     DrainList,
+    LocalPools,
     LocalPortList,
     ServiceView,
     SettingList,
@@ -139,6 +140,10 @@ class Client(Core):
     def put_marks(self, wanted: MarkRules, unless_changed: str = "") -> Written:
         """Replace all mark rules."""
         return self._put("/v1/marks", wanted, unless_changed)
+
+    def put_pools(self, wanted: LocalPools, unless_changed: str = "") -> Written:
+        """Replace all pools."""
+        return self._put("/v1/pools", wanted, unless_changed)
 
     def settings(self) -> SettingList:
         """Every setting."""

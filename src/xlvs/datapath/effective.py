@@ -12,6 +12,7 @@ from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
 from xlvs.datapath.identity import FreeIds, Identities
 from xlvs.datapath.marks import Compiler, Marks
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
+from xlvs.datapath.purposes import Purposes
 from xlvs.datapath.records import (
     NO_ADDRESS,
     Destination,
@@ -38,6 +39,7 @@ from xlvs.datapath.word import CLOSED
 from xlvs.model import service as model
 from xlvs.model import settings
 from xlvs.model.desired import Desired
+from xlvs.model.local_pool import Pools, addresses_of
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
 from xlvs.schedulers import maglev, wrr
@@ -185,6 +187,7 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
     Raises Problem: no room, or FULLNAT without local addresses.
     """
     work = _Work(desired, observed, options, Identities(have, capacity, release, free), have)
+    Purposes(desired.pools, options.local_addresses).check(desired.services.values())
     for service, destinations in desired.services.values():
         work.add(service, destinations)
     work.keep_removed(release)
@@ -199,9 +202,12 @@ def effective(  # noqa: PLR0917 - four values and their limits; all callers name
 
 
 def _pool(
-    service: model.Service, destinations: tuple[model.Destination, ...], options: Options
+    service: model.Service,
+    destinations: tuple[model.Destination, ...],
+    pools: Pools,
+    options: Options,
 ) -> tuple[bytes, ...]:
-    """The service's local addresses: its own or the instance's, of its servers' family.
+    """The service's local addresses: its own or a pool's, of its servers' family.
 
     Sorted, so that services with the same addresses share their ports.
     """
@@ -214,13 +220,13 @@ def _pool(
             Code.NOT_SUPPORTED, "fullnat to IPv4 and IPv6 servers in one service is not there"
         )
     version = versions.pop()
-    own = service.local_addresses or options.local_addresses
+    own = addresses_of(service, pools, options.local_addresses)
     pool = sorted({packed(a) for a in own if a.version == version})
     if not pool:
         raise Problem(
             Code.INVALID,
-            f"fullnat needs local addresses: start xlvsd with --local-addresses (IPv{version}) "
-            "or give the service its own",
+            f"fullnat needs local addresses: start xlvsd with --local-addresses (IPv{version}), "
+            "make a pool (xlvs pool set default ADDRESS…), or give the service its own",
         )
     return tuple(pool)
 
@@ -258,7 +264,7 @@ class _Work:
     def add(self, service: model.Service, destinations: tuple[model.Destination, ...]) -> None:
         key = service_key(service.key)
         id_ = self._ids.service(key)
-        pool = _pool(service, destinations, self._options)
+        pool = _pool(service, destinations, self._desired.pools, self._options)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
         if service.key.address in self._options.standby:

@@ -103,7 +103,7 @@ class Sizes:
 
     @property
     def port_rows(self) -> int:
-        """Places in all rows of blocks: for each block's length, twice, and rows that are shared."""
+        """Places in all rows of blocks: a row has its length and its blocks, before and after."""
         return 4 * self.port_blocks
 
     @property

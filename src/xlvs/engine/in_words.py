@@ -15,15 +15,18 @@ from xlvs.model.edit import (
     AddMark,
     AddService,
     AnyEdit,
+    ChangePool,
     Clear,
     ClearMarks,
     DeleteDestination,
     DeleteLocalAddress,
     DeleteMark,
+    DeletePool,
     DeleteService,
     DrainDestination,
     EditDestination,
     EditService,
+    SetPool,
     SetSettings,
     SetTimeouts,
     StartSync,
@@ -87,12 +90,14 @@ def in_words(desired: Desired, edits: Iterable[AnyEdit]) -> Iterator[str]:
                 yield _other(desired, edit)
 
 
-def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: C901, PLR0911  # one sentence each
+def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: C901, PLR0911, PLR0912  # one sentence each
     match edit:
         case AddLocalAddress(service=key, address=address):
             return f"add the local address {address} to {key_title(key)}"
         case DeleteLocalAddress(service=key, address=address):
             return f"remove the local address {address} from {key_title(key)}"
+        case SetPool() | ChangePool() | DeletePool():
+            return _pool(edit)
         case Clear():
             return "remove all services"
         case SetTimeouts():
@@ -114,6 +119,18 @@ def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: C901, PLR0911  # on
             return f"stop the sync {role} of run-time commands"
         case _:
             return type(edit).__name__
+
+
+def _pool(edit: SetPool | ChangePool | DeletePool) -> str:
+    words = f"the pool {edit.name} of local addresses"
+    match edit:
+        case SetPool(addresses=addresses):
+            return f"make {words}: {', '.join(map(str, addresses))}"
+        case ChangePool(add=add, remove=remove):
+            changes = (*(f"+{each}" for each in add), *(f"-{each}" for each in remove))
+            return f"change {words}: {', '.join(changes)}"
+        case DeletePool():
+            return f"remove {words}"
 
 
 def _service(edit: AnyEdit) -> ServiceKey | None:

@@ -24,18 +24,22 @@ from xlvs.model.edit import (
     AnyEdit,
     ClearMarks,
     DeleteDestination,
+    DeletePool,
     DeleteService,
     EditService,
+    SetPool,
     SetSettings,
     SetTimeouts,
 )
 from xlvs.model.mark import MarkRule, settled_rule
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Destination, Service, ServiceKey
+from xlvs.model.service import Address, Destination, Service, ServiceKey
 from xlvs.wire.messages import Timeouts
 from xlvs.wire.resources import ConfiguredService, RunningConfiguration
 
-_SUBJECT = re.compile(r"/edits/(?P<number>\d+)(/(service|destination|rule|values)(?=/|$))?")
+_SUBJECT = re.compile(
+    r"/edits/(?P<number>\d+)(/(service|destination|rule|values|addresses|name)(?=/|$))?"
+)
 """How problems of edits begin to say where they are."""
 
 
@@ -94,6 +98,24 @@ def marks(desired: Desired, wanted: Sequence[MarkRule], where: str) -> Iterator[
         yield Step(AddMark(rule=rule), f"{where}/{at}")
 
 
+def set_pools(
+    desired: Desired, wanted: Mapping[str, tuple[Address, ...]], where: str
+) -> Iterator[Step]:
+    """Pools that are to be there, before services name them."""
+    for name, addresses in wanted.items():
+        if desired.pools.get(name) != addresses:
+            yield Step(SetPool(name=name, addresses=addresses), f"{where}/{name}")
+
+
+def unset_pools(
+    desired: Desired, wanted: Mapping[str, tuple[Address, ...]], where: str
+) -> Iterator[Step]:
+    """Pools that are to go, when no service names them any more."""
+    for name in desired.pools:
+        if name not in wanted:
+            yield Step(DeletePool(name=name), where)
+
+
 def timeouts(desired: Desired, wanted: Timeouts, where: str = "") -> Iterator[Step]:
     """Time-outs. Raises Problem: an edit's 0 keeps what there is, here it would be one."""
     for name, seconds in asdict(wanted).items():
@@ -130,12 +152,16 @@ def configuration(desired: Desired, wanted: RunningConfiguration) -> Iterator[St
     yield from changed_settings(desired, {**given_up, **wanted.settings}, "/settings")
     yield from timeouts(desired, wanted.timeouts, "/timeouts")
     yield from marks(desired, wanted.marks, "/marks")
+    if wanted.pools is not None:
+        yield from set_pools(desired, wanted.pools, "/pools")
     keys = {each.key for each in wanted.services}
     for key in desired.services:
         if key not in keys:
             yield Step(DeleteService(key=key), "/services")
     for at, each in enumerate(wanted.services):
         yield from service(desired, each, f"/services/{at}")
+    if wanted.pools is not None:
+        yield from unset_pools(desired, wanted.pools, "/pools")
 
 
 def _settled(of: Service, wanted: Destination) -> Destination:

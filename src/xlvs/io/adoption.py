@@ -73,6 +73,7 @@ def desired_of(saved: Saved) -> Desired:
             if (each.service, each.destination) in there
         },
         sync=saved.sync,
+        pools=saved.pools,
     )
 
 

@@ -340,6 +340,8 @@ class Director:
         listed = {key: shown[key] for key in keys if key in shown}
         if self._have.tables is not self.effective.tables or any(map(_fullnat, listed.values())):
             return None
+        if self._collides(listed):
+            return None
         whole = self._whole
         if whole is None or not self._is_whole():
             whole = Whole(self._have, self.effective, self.port.capacity)
@@ -375,6 +377,16 @@ class Director:
         self._whole, self._have, self.effective = whole, whole.have, whole.want
         self.desired, self._rotation = desired, rotation
         return writes
+
+    def _collides(self, listed: Mapping[model.ServiceKey, Entry]) -> bool:
+        """Whether services have to do with local addresses, of which the others must be asked."""
+        taken = {block.local for block in self._have.tables.port_blocks.values()}
+        return any(
+            service.local_addresses
+            or (service.key.address is not None and packed(service.key.address) in taken)
+            or (taken and any(packed(each.key.address) in taken for each in destinations))
+            for service, destinations in listed.values()
+        )
 
     def _rotate(self, asked: Desired, services: Collection[model.ServiceKey] | None) -> Rotation:
         """What would be in rotation; ``services``: of which it may be otherwise, None: any."""

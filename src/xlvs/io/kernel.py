@@ -65,6 +65,7 @@ class Kernel:
             w.PutKey: self._put_keys,
             w.PutRealServer: self._put_real_servers,
             w.WriteList: self._write_lists,
+            w.WriteRow: self._write_rows,
             w.ClearService: self._clear_services,
             w.ClearDestination: self._clear_destinations,
         }
@@ -134,7 +135,9 @@ class Kernel:
             },
             settings=settings,
             marks=self._marks.read(settings.mark_set),
-            port_rows={d.port_row: self._row(d.port_row) for d in destinations.values() if d.port_row},
+            port_rows={
+                d.port_row: self._row(d.port_row) for d in destinations.values() if d.port_row
+            },
         )
         busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
         roles = self._one("addresses", records.Addresses).roles
@@ -333,6 +336,13 @@ class Kernel:
             ids.extend(write.ids)
         self._path.map("service_destinations").update_all(places.tobytes(), ids.tobytes())
 
+    def _write_rows(self, writes: Sequence[w.WriteRow]) -> None:
+        self._path.map("port_rows").update_many(
+            (at, _number(number))
+            for place, blocks in writes
+            for at, number in enumerate((len(blocks), *blocks), place)
+        )
+
     def _clear_services(self, writes: Sequence[w.ClearService]) -> None:
         self._path.map("service_stats").fill([write.id for write in writes], self._no_stats)
 
@@ -366,9 +376,6 @@ class Kernel:
                 self._slots.write(write)
             case w.Commit():
                 self._commit(write)
-            case w.WriteRow(place, blocks):
-                row = enumerate(map(_number, (len(blocks), *blocks)), place)
-                self._path.map("port_rows").update_many(row)
             case w.ClearBlock(block):
                 self._put("local_ports", block, self._layout.pack(records.LocalPorts()))
 

@@ -44,6 +44,7 @@ class Notebook:
             settings=dict(desired.settings),
             drains=_drains(desired),
             sync=dict(desired.sync),
+            pools=dict(desired.pools),
             service_baselines=ledger.service_baselines,
             destination_baselines=ledger.destination_baselines,
             retired=ledger.retired,

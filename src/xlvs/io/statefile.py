@@ -19,7 +19,7 @@ import msgspec
 from xlvs.model.desired import Timeouts
 from xlvs.model.drain import Drain
 from xlvs.model.mark import MarkRule
-from xlvs.model.service import Destination, DestinationKey, Service, ServiceKey
+from xlvs.model.service import Address, Destination, DestinationKey, Service, ServiceKey
 from xlvs.model.syncing import SyncChannel, SyncRole
 from xlvs.wire import codec
 from xlvs.wire.messages import Counters
@@ -59,6 +59,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, tuple[int, ...]] = {}
     drains: list[SavedDrain] = []
     sync: dict[SyncRole, SyncChannel] = {}
+    pools: dict[str, tuple[Address, ...]] = {}
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
     retired: Counters = Counters()

@@ -264,7 +264,7 @@ def _is_mask(text: str, version: int) -> bool:
 
 def check_unicast(address: Address, is_broadcast: Callable[[Address], bool]) -> None:
     """Raises Problem for an address that no real server can have."""
-    if not _is_unicast(address) or (address.version == _IPV4 and is_broadcast(address)):
+    if not is_unicast(address) or (address.version == _IPV4 and is_broadcast(address)):
         raise Problem(
             Code.INVALID,
             f"{address} cannot be a real server: it is no unicast address",
@@ -272,7 +272,8 @@ def check_unicast(address: Address, is_broadcast: Callable[[Address], bool]) -> 
         )
 
 
-def _is_unicast(address: Address) -> bool:
+def is_unicast(address: Address) -> bool:
+    """Whether a host may have it: no broadcast, no multicast, no link-local IPv6 address."""
     if isinstance(address, IPv4Address):
         return not (address in _NO_UNICAST or address.is_multicast)
     return not (

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from xlvs.model import settings, syncing
+from xlvs.model import local_pool, settings, syncing
 from xlvs.model.checks import (
     check_fits,
     check_service,
@@ -29,15 +29,18 @@ from xlvs.model.edit import (
     AddMark,
     AddService,
     AnyEdit,
+    ChangePool,
     Clear,
     ClearMarks,
     DeleteDestination,
     DeleteLocalAddress,
     DeleteMark,
+    DeletePool,
     DeleteService,
     DrainDestination,
     EditDestination,
     EditService,
+    SetPool,
     SetSettings,
     SetTimeouts,
     StartSync,
@@ -80,6 +83,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     settings: settings.Values = {}
     drains: Drains = {}
     sync: syncing.Roles = {}
+    pools: local_pool.Pools = {}
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -164,6 +168,7 @@ class Draft:
         self.settings = desired.settings
         self.drains = dict(desired.drains)
         self.sync = desired.sync
+        self.pools = dict(desired.pools)
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
@@ -175,6 +180,7 @@ class Draft:
             settings=self.settings,
             drains=self.drains,
             sync=self.sync,
+            pools=self.pools,
         )
 
     def keys(self) -> Collection[ServiceKey]:
@@ -204,15 +210,19 @@ class Draft:
                 if service.key in self._services:
                     raise Problem(Code.SERVICE_EXISTS, "Service already exists", "/service/key")
                 check_service(service)
+                local_pool.check_named(service, self.pools)
                 _check_room(len(self._services), self._bounds.services, "services")
                 self._services[service.key] = (service, ())
             case EditService(service=service):
                 before, destinations = self._entry(service.key)
                 if edit.keep_local_addresses:
                     service = msgspec.structs.replace(
-                        service, local_addresses=before.local_addresses
+                        service,
+                        local_addresses=before.local_addresses,
+                        local_pool=before.local_pool,
                     )
                 check_service(service)
+                local_pool.check_named(service, self.pools)
                 for each in destinations:
                     check_fits(service, each)
                 self._services[service.key] = (service, destinations)
@@ -226,6 +236,8 @@ class Draft:
                 self._drain(edit)
             case AddLocalAddress() | DeleteLocalAddress():
                 self._edit_local_addresses(edit)
+            case SetPool() | ChangePool() | DeletePool():
+                self._edit_pools(edit)
             case Clear():
                 self._services = {}
                 self._listed = {}
@@ -264,6 +276,25 @@ class Draft:
                 delete_mark(self._marks, named, number)
             case ClearMarks():
                 self._marks = []
+
+    def _edit_pools(self, edit: SetPool | ChangePool | DeletePool) -> None:
+        if not isinstance(edit, SetPool) and edit.name not in self.pools:
+            raise Problem(Code.INVALID, f"there is no pool {edit.name!r}", "/name")
+        match edit:
+            case SetPool(name=name, addresses=addresses):
+                local_pool.check_name(name)
+                local_pool.check_addresses(addresses, self._bounds.is_broadcast)
+                self.pools[name] = addresses
+            case ChangePool(name=name):
+                changed = local_pool.changed(self.pools[name], edit.add, edit.remove)
+                local_pool.check_addresses(changed, self._bounds.is_broadcast)
+                self.pools[name] = changed
+            case DeletePool(name=name):
+                for service, _ in self._services.values():
+                    if service.local_pool == name:
+                        words = f"a service has the pool {name!r} of local addresses"
+                        raise Problem(Code.INVALID, words, "/name")
+                del self.pools[name]
 
     def _edit_sync(self, edit: StartSync | StopSync) -> None:
         owner = self._bounds.sync_owner
@@ -323,6 +354,9 @@ class Draft:
 
     def _edit_local_addresses(self, edit: AddLocalAddress | DeleteLocalAddress) -> None:
         service, destinations = self._entry(edit.service)
+        if service.local_pool:
+            words = f"the service's local addresses are those of the pool {service.local_pool!r}"
+            raise Problem(Code.INVALID, words, "/address")
         present = edit.address in service.local_addresses
         if isinstance(edit, AddLocalAddress):
             if present:

@@ -30,7 +30,8 @@ class AddService(Edit, frozen=True, tag="service.add"):
 class EditService(Edit, frozen=True, tag="service.edit"):
     """Other properties for the service of that key.
 
-    With ``keep_local_addresses`` those stay as they are, whatever ``service`` says.
+    With ``keep_local_addresses`` those, or the pool of them, stay as they are, whatever
+    ``service`` says.
     """
 
     service: Service
@@ -95,6 +96,30 @@ class DeleteLocalAddress(Edit, frozen=True, tag="local_address.delete"):
 
     service: ServiceKey
     address: Address
+
+
+class SetPool(Edit, frozen=True, tag="pool.set"):
+    """A pool of local addresses has these, whether it was there or not."""
+
+    name: str
+    addresses: tuple[Address, ...]
+
+
+class ChangePool(Edit, frozen=True, tag="pool.change"):
+    """A pool that is there has more local addresses, and others no longer.
+
+    Connections keep the address that they have.
+    """
+
+    name: str
+    add: tuple[Address, ...] = ()
+    remove: tuple[Address, ...] = ()
+
+
+class DeletePool(Edit, frozen=True, tag="pool.delete"):
+    """A pool goes, which no service names. ``Clear`` leaves pools: they are not IPVS's."""
+
+    name: str
 
 
 class Clear(Edit, frozen=True, tag="clear"):
@@ -166,6 +191,9 @@ AnyEdit = (
     | UndrainDestination
     | AddLocalAddress
     | DeleteLocalAddress
+    | SetPool
+    | ChangePool
+    | DeletePool
     | Clear
     | SetTimeouts
     | SetSettings

@@ -138,6 +138,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     connections are kept; ours, IPVS has none of it. So are ``timeouts`` and ``toa``: real
     servers by FULLNAT are told the client's address by an option of TCP; and
     ``proxy_protocol`` with ``proxy_tlvs``: they are by a header, by NAT too.
+    FULLNAT: ``local_addresses`` of its own, or the ``local_pool`` that has them.
     """
 
     key: ServiceKey
@@ -153,6 +154,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     toa: bool = False
     proxy_protocol: ProxyProtocol = ProxyProtocol.OFF
     proxy_tlvs: tuple[ProxyTlv, ...] = ()
+    local_pool: str = ""
 
 
 class DestinationKey(

@@ -229,6 +229,12 @@ class SyncDaemons(msgspec.Struct, frozen=True, kw_only=True):
     roles: dict[SyncRole, SyncChannel]
 
 
+class LocalPools(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pools of local addresses for FULLNAT, by name."""
+
+    pools: dict[str, tuple[Address, ...]]
+
+
 class LocalPorts(msgspec.Struct, frozen=True, kw_only=True):
     """FULLNAT ports of one local address towards one real server.
 

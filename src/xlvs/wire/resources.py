@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from xlvs.model.mark import MarkRule
-from xlvs.model.service import Destination, Service
+from xlvs.model.service import Address, Destination, Service
 from xlvs.wire.following import QuorumView, SyncView, VrrpView
 from xlvs.wire.messages import Counters, Rates, Timeouts
 
@@ -38,12 +38,14 @@ class RunningConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """All that is asked for of a director.
 
     ``settings``: those that somebody asked for, by their full names; others are as usual.
+    ``pools`` of local addresses stay if they are not named.
     """
 
     services: tuple[ConfiguredService, ...]
     timeouts: Timeouts
     marks: tuple[MarkRule, ...]
     settings: dict[str, str]
+    pools: dict[str, tuple[Address, ...]] | None = None
 
 
 class DrainRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

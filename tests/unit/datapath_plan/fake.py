@@ -16,7 +16,6 @@ from xlvs.datapath.port import Closed, Loads, Piece, PortUse, TableUse, Totals
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
     CURSOR_HEAD,
-    NO_ADDRESS,
     SLOT_PAGE,
     AddressRole,
     Destination,

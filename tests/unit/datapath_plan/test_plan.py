@@ -306,9 +306,7 @@ def test_there_is_an_end_to_rows():
     world = World(FakePort(Sizes(port_rows=8)))
     keys = [KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=p) for p in (1, 2, 3)]
     for key, pool in zip(keys[:2], ((real(7), real(8)), (real(7), real(9))), strict=True):
-        world.do(
-            add_service(key=key, local_addresses=pool), add(1, method=Method.FULLNAT, key=key)
-        )
+        world.do(add_service(key=key, local_addresses=pool), add(1, method=Method.FULLNAT, key=key))
     with pytest.raises(Problem, match="no room for more sets of local addresses"):
         world.do(
             add_service(key=keys[2], local_addresses=(real(7),)),

@@ -30,6 +30,7 @@ def configured(desired: Desired) -> RunningConfiguration:
         timeouts=timeouts.configured(desired),
         marks=desired.marks,
         settings=replacing.asked_settings(desired),
+        pools=dict(desired.pools),
     )
 
 

@@ -302,6 +302,11 @@ def _read_local_addresses(request: Request, option: Option, text: str, _names: N
     request.local_addresses = addresses
 
 
+def _read_local_pool(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    request.local_pool = text
+
+
 def _nothing(_request: Request, _option: Option, _text: str, _names: Names) -> None:
     """``--sort`` does nothing, and may be repeated."""
 
@@ -351,6 +356,7 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "tun-csum": _read_tunnel_checksum,
     "tun-remcsum": _read_tunnel_checksum,
     "local-address": _read_local_addresses,
+    "local-pool": _read_local_pool,
     "sort": _nothing,
 }
 """Options with a meaning of their own; the others are only noted."""

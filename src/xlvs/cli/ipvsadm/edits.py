@@ -64,6 +64,7 @@ def _service(request: Request) -> Service:
         flags=request.flags,
         stateless=request.stateless,
         local_addresses=request.local_addresses,
+        local_pool=request.local_pool,
         timeouts=ServiceTimeouts(
             tcp=request.own_timeouts.get("tcp-timeout", 0),
             tcp_fin=request.own_timeouts.get("tcpfin-timeout", 0),
@@ -96,7 +97,7 @@ def _destination(request: Request) -> Destination:
 
 
 def _edit_service(request: Request) -> list[AnyEdit]:
-    keep = "local-address" not in request.given
+    keep = request.given.isdisjoint(("local-address", "local-pool"))
     return [EditService(service=_service(request), keep_local_addresses=keep)]
 
 

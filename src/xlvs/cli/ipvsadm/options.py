@@ -125,6 +125,7 @@ OPTIONS = (
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),
+    Option("local-pool", "", Takes.VALUE),
     Option("add-laddr", verb=Verb.ADD_LOCAL_ADDRESS),
     Option("del-laddr", verb=Verb.DELETE_LOCAL_ADDRESS),
     Option("get-laddr", verb=Verb.LIST_LOCAL_ADDRESSES),

@@ -28,6 +28,7 @@ from xlvs.wire.messages import (
     ConnectionView,
     ErrorBody,
     Listing,
+    LocalPools,
     Numbers,
     ServiceLine,
     SyncDaemons,
@@ -61,6 +62,9 @@ class Director(Protocol):
 
     def listing(self, numbers: Numbers = "") -> Listing:
         """Services, with those counters."""
+
+    def pools(self) -> LocalPools:
+        """Pools of local addresses for FULLNAT."""
 
     def timeouts(self) -> Timeouts:
         """Time-outs."""
@@ -256,10 +260,12 @@ class Program:
     def _list_local_addresses(self, request: Request) -> None:
         everything = self._director.listing()
         named = "service-address" in request.given
-        shown = self._named(request, everything) if named else everything.services
+        shown = self._named(request, everything) if named else list(everything.services)
         names = None if "numeric" in request.given else self._names
+        pools = self._director.pools().pools if any(v.service.local_pool for v in shown) else {}
         for view in shown:
-            addresses = map(address_text, view.service.local_addresses)
+            own = view.service.local_addresses or pools.get(view.service.local_pool, ())
+            addresses = map(address_text, own)
             self._write(listing.local_addresses(view.service, addresses, names))
 
     def _named(self, request: Request, everything: Listing) -> list[ServiceLine]:

@@ -50,6 +50,7 @@ class Request(msgspec.Struct, kw_only=True):
     tunnel_port: int = 0
     tunnel_flags: int = 0
     local_addresses: tuple[Address, ...] = ()
+    local_pool: str = ""
     timeouts: tuple[int, int, int] = (0, 0, 0)
     role: SyncRole | None = None
     channel: SyncChannel = SyncChannel(interface="eth0")

@@ -46,6 +46,7 @@ ORDER = (
     "tun-csum",
     "tun-remcsum",
     "local-address",
+    "local-pool",
     "stateless",
     "tcp-timeout",
     "tcpfin-timeout",
@@ -70,7 +71,7 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
 
 
 _SERVICE = (
-    "scheduler persistent netmask ops pe sched-flags local-address stateless "
+    "scheduler persistent netmask ops pe sched-flags local-address local-pool stateless "
     "tcp-timeout tcpfin-timeout udp-timeout toa proxy-protocol proxy-tlv"
 )
 _SERVER = (

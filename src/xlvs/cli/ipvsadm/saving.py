@@ -61,6 +61,8 @@ def _service(service: Service, name: str) -> str:
         words += [f"--{option}", *says]
     if service.local_addresses:
         words += ["--local-address", ",".join(map(address_text, service.local_addresses))]
+    if service.local_pool:
+        words += ["--local-pool", service.local_pool]
     return " ".join(words) + "\n"
 
 
