@@ -185,7 +185,8 @@ subprogram int pipeline_other_ports(struct packet *p, struct xlvs_settings *s, _
 		return XLVS_REASON_DROP_INTERNAL;
 	for (int i = 0; i < PIPELINE_OTHERS && why == XLVS_REASON_DROP_LOCAL_PORTS; i++) {
 		destination = schedule(p, id, service->scheduler, service->flags);
-		if (destination < 0)
+		/* lblc comes back to the one that it remembers */
+		if (destination < 0 || (__u32)destination == p->c.destination)
 			return XLVS_REASON_DROP_LOCAL_PORTS;
 		why = connection_open(p, destination, s);
 	}

@@ -9,8 +9,11 @@
 
 #include "lib/clock.h"
 
-/* Of a second. Ports come free when connections end, of which the sweep learns this soon. */
-#define PORTLESS_SHARE 8
+/*
+ * Of a second. The end of a connection of the server's ends it at once; but those of other
+ * services may have the same ports.
+ */
+#define PORTLESS_SHARE 2
 
 /* In ticks, where there are most of them in a second (1000). */
 #define PORTLESS_TICKS_MAX (1000 / PORTLESS_SHARE)

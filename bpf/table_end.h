@@ -41,6 +41,8 @@ static __always_inline void table_count_connection(__u32 destination, __u32 word
 		__sync_fetch_and_add(&load->persistent, ended ? -1 : 1);
 	else
 		table_count(load, !(word & XLVS_CONNECTION_INACTIVE), ended ? -1 : 1);
+	if (ended && unlikely(READ_ONCE(load->portless_until)))
+		WRITE_ONCE(load->portless_until, 0); /* there is a port */
 	table_overload(d, load, ended);
 }
 

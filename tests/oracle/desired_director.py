@@ -62,6 +62,10 @@ class DesiredDirector:
         self.desired = desired
         return results
 
+    def pools(self) -> messages.LocalPools:
+        """As asked for."""
+        return messages.LocalPools(pools=dict(self.desired.pools))
+
     def listing(self, numbers: messages.Numbers = "") -> messages.Listing:
         """Everything, with counters that say nothing."""
         del numbers

@@ -43,7 +43,7 @@ class Purposes:
 
     def _refuse(self, address: Address, what: str) -> None:
         raise Problem(
-            Code.INVALID,
+            Code.NOT_SUPPORTED,
             f"{address} is a local address for fullnat (of {self._whose[address]}) and {what}: "
             "it can be for one of them only",
         )

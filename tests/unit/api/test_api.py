@@ -311,7 +311,7 @@ def test_status_tells_all(served):
         port.table_now = TableUse(
             used=1000, high_water=1001, created=2000, ended=1000, half_open=7, evicted=8
         )
-        port.ports[0] = PortUse(12, 3)
+        port.ports[0] = PortUse(60000, 3)
         return ask("GET", "/v1/status")[1]
 
     shown = served.talk(conversation)
@@ -320,7 +320,7 @@ def test_status_tells_all(served):
     assert shown["reasons"] == {"fwd_nat": {"packets": 3, "bytes": 180}}
     assert shown["streams"] == {"toa": 5, "toa_no_room": 1, "toa_mtu": 0}
     (ports,) = shown["local_ports"]
-    assert (ports["used"], ports["free"], ports["exhausted"]) == (12, 64500, 3)
+    assert (ports["used"], ports["free"], ports["exhausted"]) == (60000, 4512, 3)
     assert (shown["table"]["used"], shown["table"]["expired"]) == (1000, 1000)
     assert (shown["table"]["half_open"], shown["table"]["evicted"]) == (7, 8)
     problems = "\n".join(shown["problems"])
@@ -328,7 +328,7 @@ def test_status_tells_all(served):
         "net.ipv4.vs.secure_tcp is not in the data path yet",
         "eth1: the data path is not attached (tc)",
         "the connection table is nearly full (1000 of 1024)",
-        "3 connections found no free local port",
+        "60000 of 64512 local ports are taken (93.0 %), 3 connections found none",
     ):
         assert words in problems
 

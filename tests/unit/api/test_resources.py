@@ -322,3 +322,22 @@ def test_root_applies_a_file(ask):
 def test_what_is_no_configuration(ask, path, wrong):
     assert ask("POST", f"/v1/{path}", {"configuration": {}}).status == 200
     assert ask("POST", f"/v1/{path}", wrong).json["code"] == "invalid"
+
+
+def test_pools_of_local_addresses(ask):
+    made = ask("PUT", "/v1/pools", {"pools": {"edge": ["10.9.0.1", "10.9.0.2"]}})
+    assert made.status == 200
+    ask("PUT", SERVICE, with_two(local_pool="edge"))
+    read = ask("GET", "/v1/pools")
+    assert read.json == {"pools": {"edge": ["10.9.0.1", "10.9.0.2"]}}
+    assert ask("PUT", "/v1/pools", read.json).status == 204
+    whole = ask("GET", "/v1/configuration").json
+    assert whole["pools"] == read.json["pools"]
+    without = {name: value for name, value in whole.items() if name != "pools"}
+    assert ask("PUT", "/v1/configuration", without).status == 204
+    refused = ask("PUT", "/v1/pools", {"pools": {}})
+    assert (refused.status, refused.json["where"]) == (422, "/pools")
+    assert "a service has the pool 'edge'" in refused.json["message"]
+    refused = ask("PUT", "/v1/pools", {"pools": {"edge": ["10.9.0.1", "224.0.0.1"]}})
+    assert refused.json["where"] == "/pools/edge/1"
+    assert ask("GET", "/v1/pools").json == read.json

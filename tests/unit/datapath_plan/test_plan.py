@@ -35,9 +35,11 @@ from xlvs.datapath.records import (
 from xlvs.io.director import REST
 from xlvs.model.edit import (
     AddLocalAddress,
+    ChangePool,
     DeleteLocalAddress,
     DeleteService,
     EditService,
+    SetPool,
     SetSettings,
     SetTimeouts,
 )
@@ -370,6 +372,64 @@ def test_a_local_address_that_comes_back_finds_its_ports():
     world.do(AddLocalAddress(service=KEY, address=real(7)))
     assert rows_of(world, 1) == {0: [packed(real(7)), packed(real(8))]}
     assert world.port.ports[0].used == 1
+
+
+def test_a_pool_changes_for_all_its_services_at_once():
+    """And while connections live: they keep their ports, others take none of theirs."""
+    world = World(options=Options(local_addresses=(real(6),)))
+    other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
+    world.do(SetPool(name="edge", addresses=(real(7),)))
+    world.do(add_service(local_pool="edge"), add(1, method=Method.FULLNAT))
+    world.do(add_service(key=other), add(1, method=Method.FULLNAT, key=other))
+    assert rows_of(world, 1) == {0: [packed(real(7))], 1: [packed(real(6))]}
+    world.port.ports = {0: PortUse(64512, 1), 1: PortUse(1, 0)}
+    world.do(ChangePool(name="edge", add=(real(8),)), SetPool(name="default", addresses=(real(7),)))
+    assert rows_of(world, 1) == {
+        0: [packed(real(7)), packed(real(8))],
+        1: [packed(real(7))],
+    }
+    assert world.port.ports[0].used == 64512
+    assert world.port.port_blocks.keys() == {0, 1, 2}
+    world.port.ports.pop(1)
+    world.director.reap(0.0)
+    assert world.port.port_blocks.keys() == {0, 2}
+    world.start()
+    assert world.repairs == ()
+    assert world.director.desired.pools == {"edge": (real(7), real(8)), "default": (real(7),)}
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        (
+            [SetPool(name="a", addresses=(VIP,))],
+            f"{VIP} is a local address for fullnat (of the pool 'a') "
+            f"and the virtual address of tcp {VIP}:80",
+        ),
+        (
+            [SetPool(name="a", addresses=(real(9), real(1)))],
+            f"{real(1)} is a local address for fullnat (of the pool 'a') "
+            f"and a real server of tcp {VIP}:80",
+        ),
+        ([add(6)], "(of xlvsd --local-addresses) and a real server of"),
+        (
+            [EditService(service=Service(key=KEY, local_addresses=(real(2),)))],
+            f"(of tcp {VIP}:80) and a real server of tcp {VIP}:80",
+        ),
+        ([add(7)], f"(of tcp {VIP}:8080) and a real server of tcp {VIP}:80"),
+    ],
+)
+def test_a_local_address_is_for_nothing_else(edits, words):
+    world = World(options=Options(local_addresses=(real(6),)))
+    other = KEY.__class__(protocol=KEY.protocol, address=KEY.address, port=8080)
+    world.do(add_service(), add(1), add(2))
+    world.do(add_service(key=other, local_addresses=(real(7),)))
+    world.do(add(1, method=Method.FULLNAT, key=other))
+    tables = world.port.have().tables
+    with pytest.raises(Problem) as refused:
+        world.do(*edits)
+    assert words in refused.value.message
+    assert world.port.have().tables == tables
 
 
 def test_a_block_with_connections_is_not_given_away():

@@ -14,6 +14,8 @@ from xlvs.model.edit import (
     AddLocalAddress,
     AddMark,
     AnyEdit,
+    ChangePool,
+    DeletePool,
     Clear,
     ClearMarks,
     DeleteLocalAddress,
@@ -22,6 +24,7 @@ from xlvs.model.edit import (
     EditService,
     SetSettings,
     SetTimeouts,
+    SetPool,
     StartSync,
     StopSync,
     Zero,
@@ -61,6 +64,15 @@ THERE, _ = apply_all(Desired(), [add_service(), add(1, weight=2)], "abort")
             DeleteLocalAddress(service=KEY, address=ip_address("10.1.0.9")),
             "remove the local address 10.1.0.9 from tcp 10.0.0.1:80",
         ),
+        (
+            SetPool(name="a", addresses=(ip_address("10.1.0.9"), ip_address("10.1.0.8"))),
+            "make the pool a of local addresses: 10.1.0.9, 10.1.0.8",
+        ),
+        (
+            ChangePool(name="a", add=(ip_address("10.1.0.7"),), remove=(ip_address("10.1.0.9"),)),
+            "change the pool a of local addresses: +10.1.0.7, -10.1.0.9",
+        ),
+        (DeletePool(name="a"), "remove the pool a of local addresses"),
     ],
 )
 def test_sentences(edit, words):
@@ -74,6 +86,9 @@ def test_every_kind_of_edit_has_words():
 
 
 MADE = [
+    SetPool(name="a", addresses=()),
+    ChangePool(name="a"),
+    DeletePool(name="a"),
     StartSync(role=SyncRole.MASTER, channel=CHANNEL),
     StopSync(role=SyncRole.MASTER),
     EditService(service=THERE.services[KEY][0]),

@@ -6,10 +6,12 @@ from __future__ import annotations
 from xlvs.model.edit import (
     AddDestination,
     AddLocalAddress,
+    AddService,
     AnyEdit,
     DeleteDestination,
     DeleteLocalAddress,
     EditDestination,
+    EditService,
 )
 from xlvs.model.problem import Code
 from xlvs.model.service import Method
@@ -73,4 +75,6 @@ def _is_ours(edit: AnyEdit) -> bool:
     """Whether the edit asks for what IPVS does not have."""
     if isinstance(edit, AddDestination | EditDestination):
         return edit.destination.method is Method.FULLNAT
+    if isinstance(edit, AddService | EditService):
+        return bool(edit.service.local_pool)
     return isinstance(edit, AddLocalAddress | DeleteLocalAddress)

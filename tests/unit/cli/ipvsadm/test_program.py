@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from ipaddress import ip_address
 
 import hypothesis
 import pytest
@@ -12,6 +13,7 @@ from tests.oracle.desired_director import DesiredDirector, Run, TableNames
 
 from xlvs.cli.ipvsadm.program import Program
 from xlvs.model.desired import Desired
+from xlvs.model.edit import SetPool
 from xlvs.model.problem import Code, Problem
 
 
@@ -135,6 +137,28 @@ def test_local_addresses_one_by_one() -> None:
     )
     run = Run(director, ["--del-laddr", *change])
     assert (run.status, run.err) == (255, "No such local address\n")
+
+
+def test_a_pool_of_local_addresses() -> None:
+    director = DesiredDirector()
+    add = ["-A", "-t", "10.0.0.1:80", "-s", "rr", "--local-pool", "edge"]
+    run = Run(director, add)
+    assert (run.status, run.err) == (
+        255,
+        "there is no pool 'edge' of local addresses (there is none)\n",
+    )
+    addresses = (ip_address("10.2.0.8"), ip_address("10.2.0.9"))
+    director.edit([SetPool(name="edge", addresses=addresses)])
+    assert Run(director, add).status == 0
+    assert Run(director, ["-Sn"]).out == f"{' '.join(add)}\n"
+    assert Run(director, ["--get-laddr", "-n"]).out == (
+        "TCP  10.0.0.1:80\n  <- 10.2.0.8\n  <- 10.2.0.9\n"
+    )
+    assert Run(director, ["-E", "-t", "10.0.0.1:80", "-s", "wrr"]).status == 0
+    assert Run(director, ["-Sn"]).out == "-A -t 10.0.0.1:80 -s wrr --local-pool edge\n"
+    own = ["-E", "-t", "10.0.0.1:80", "-s", "wrr", "--local-address", "10.2.0.1"]
+    assert Run(director, own).status == 0
+    assert Run(director, ["-Sn"]).out == "-A -t 10.0.0.1:80 -s wrr --local-address 10.2.0.1\n"
 
 
 def test_an_edit_of_the_service_keeps_local_addresses_unless_told() -> None:
