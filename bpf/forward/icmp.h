@@ -9,6 +9,7 @@
 #include "forward/dr.h"
 #include "forward/icmp_error.h"
 #include "forward/nat.h"
+#include "forward/proxy_header.h"
 #include "forward/tun.h"
 
 /* How long a tunnel's learnt MTU holds: Linux's ip_rt_mtu_expires, 600 s. */
@@ -94,6 +95,9 @@ subprogram int icmp_forward_out(hook_ctx *ctx, struct packet *p)
 		if (why)
 			return why;
 	}
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL) && p->tuple.protocol == IPPROTO_TCP &&
+	    proxy_quoted(ctx, p))
+		return XLVS_REASON_DROP_INTERNAL;
 	if (rewrite_icmp_error(ctx, p, &p->to.src, &p->to.dst, &quoted))
 		return XLVS_REASON_DROP_INTERNAL;
 	return icmp_reframe(ctx, p, XLVS_REASON_FWD_ICMP_OUT);

@@ -335,6 +335,29 @@ static __always_inline __u32 proxy_edge(const struct xlvs_stream *stream, __u32 
 	return edge - stream->header;
 }
 
+/* What an ICMP error from the server's side quotes of a client's segment: as the client sent it. */
+subprogram int proxy_quoted(hook_ctx *ctx, struct packet *p)
+{
+	struct xlvs_stream *stream;
+	__be32 seq, is;
+	__u32 at;
+
+	if (!p)
+		return -1;
+	stream = stream_get(p);
+	at = p->quoted_l4 + offsetof(struct tcphdr, seq);
+	if (!stream || !stream->header || hook_load(ctx, at, &seq, sizeof(seq)))
+		return 0;
+	if (!(stream->flags & XLVS_STREAM_HEADED) &&
+	    (__s32)(bpf_ntohl(seq) - (stream->client_isn + 1)) < 0)
+		return 0;
+	is = bpf_htonl(proxy_edge(stream, bpf_ntohl(seq)));
+	if (hook_checksum_update(ctx, p->l4 + offsetof(struct icmp_header, checksum), 0,
+				 sum_replace32(0, seq, is), false))
+		return -1;
+	return hook_overwrite(ctx, at, &is, sizeof(is));
+}
+
 /* RFC 2018, RFC 2883: blocks that the server has, the first one perhaps had it twice. */
 static __always_inline void proxy_sack(struct packet *p, const struct xlvs_stream *stream,
 				       const struct options_walk *w)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet
+from scapy.utils import checksum
 
 from xlvs.datapath.records import Method, ServiceFlag
 
@@ -245,6 +246,30 @@ def test_a_frame_of_many_segments_goes_on_shifted(director: World) -> None:
     assert director.streams() == {"proxy": 1, "proxy_gso": 3}
     # Had the handshake's ACK been lost, the client would send its first segment again.
     assert sent(director, segment(False, "A", 1, STAMPS, bytes(1000)))[2][h:] == bytes(1000)
+
+
+@FAMILIES
+@METHODS
+def test_icmp_errors_quote_what_the_client_sent(director: World, v6: bool, method: Method) -> None:
+    """Path MTU discovery: Linux ignores an error about a number that it has not sent."""
+    service(director, v6, method=method)
+    h = len(opened(director, v6, "v2"))
+    answered(director, v6, "A", 1 + h)
+    for at in (1, 5000):
+        ours = director.client(segment(v6, "A", at, STAMPS, bytes(1000))).packet
+        ip = ours.getlayer(IPv6) or ours.getlayer(IP)
+        if v6:
+            error = IPv6(src="fd00:200::fe", dst=ip.src) / ICMPv6PacketTooBig(mtu=1280)
+        else:
+            error = IP(src="192.168.200.254", dst=ip.src) / ICMP(type=3, code=4, nexthopmtu=1280)
+        out = director.server(error / bytes(ip)[:300])
+        assert (out.verdict, out.reason) == ("send", "fwd_icmp_out")
+        told = out.raw[14:]
+        header = 40 if v6 else 20
+        pseudo = told[8:40] + (len(told) - 40).to_bytes(4, "big") + b"\0\0\0:" if v6 else b""
+        assert checksum(pseudo + told[header:]) == 0
+        number = int.from_bytes(told[2 * header + 12 : 2 * header + 16], "big")
+        assert number - ISN & 0xFFFFFFFF == at
 
 
 @FAMILIES
