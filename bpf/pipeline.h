@@ -248,9 +248,15 @@ static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
 	if (p->from_director) {
 		account_packet(p, d);
 		connection_advance(p, s);
-		if (word_method(p->c.word) == XLVS_METHOD_NAT && rewrite_transport(ctx, p, false))
-			return XLVS_REASON_DROP_INTERNAL;
-		return XLVS_REASON_FWD_LOCAL;
+		if (word_method(p->c.word) != XLVS_METHOD_NAT)
+			return XLVS_REASON_FWD_LOCAL;
+		if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL)) {
+			why = stream_to_client(ctx, p);
+			if (why)
+				return why;
+		}
+		return rewrite_transport(ctx, p, false) ? XLVS_REASON_DROP_INTERNAL :
+							  XLVS_REASON_FWD_LOCAL;
 	}
 	why = forward_out_ready(ctx, p);
 	if (why)

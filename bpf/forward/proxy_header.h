@@ -311,6 +311,8 @@ subprogram int proxy_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stre
 		from = seq - (stream->client_isn + 1);
 		if (from < 0 || (!from && tcp->rst))
 			return XLVS_REASON_NONE;
+		if (!from && unlikely(p->fragment))
+			return XLVS_REASON_DROP_TOO_BIG;
 		if (!from && p->wire.packets == 1) {
 			if (unlikely(tcp->urg) && proxy_urgent(ctx, p, stream->header))
 				return XLVS_REASON_DROP_INTERNAL;

@@ -14,7 +14,7 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 	struct tcphdr *tcp;
 	int why;
 
-	if (!p || p->protocol != IPPROTO_TCP || p->fragment)
+	if (!p || p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
 		return XLVS_REASON_NONE;
 	stream = stream_get(p);
 	if (!stream)
@@ -33,7 +33,11 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 		if (why)
 			return why;
 	}
-	return stream->flags & XLVS_SERVICE_TOA ? toa_to_server(ctx, p, stream) : XLVS_REASON_NONE;
+	/* A server on the director itself sees the client as it is; a fragment cannot grow. */
+	if (stream->flags & XLVS_SERVICE_TOA && word_method(p->c.word) == XLVS_METHOD_FULLNAT &&
+	    !p->fragment)
+		return toa_to_server(ctx, p, stream);
+	return XLVS_REASON_NONE;
 }
 
 /* A server's segment, p->to is filled. */
@@ -43,7 +47,7 @@ subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 	struct tcphdr *tcp;
 	int why;
 
-	if (!p || p->protocol != IPPROTO_TCP || p->fragment)
+	if (!p || p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
 		return XLVS_REASON_NONE;
 	stream = stream_get(p);
 	if (!stream)

@@ -10,14 +10,27 @@
 #include "forward/tun.h"
 #include "forward/way_back.h"
 
+/* Translated, and from here on the stack's. p->to is filled. */
+static __always_inline int forward_to_stack(hook_ctx *ctx, struct packet *p, enum xlvs_reason done)
+{
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL)) {
+		int why = stream_to_server(ctx, p);
+
+		if (why)
+			return why;
+	}
+	return rewrite_transport(ctx, p, false) ? XLVS_REASON_DROP_INTERNAL : done;
+}
+
 /* The server is the director itself: the packet goes up its own stack. */
 static __always_inline int forward_local(hook_ctx *ctx, struct packet *p,
 					 const struct xlvs_destination *d)
 {
-	if (word_method(p->c.word) == XLVS_METHOD_NAT &&
-	    (nat_to_server(p, d) || rewrite_transport(ctx, p, false)))
-		return XLVS_REASON_DROP_INTERNAL;
-	return XLVS_REASON_FWD_LOCAL;
+	if (word_method(p->c.word) != XLVS_METHOD_NAT)
+		return XLVS_REASON_FWD_LOCAL;
+	p->next_hop.mtu = 0xffff; /* it goes no way */
+	return nat_to_server(p, d) ? XLVS_REASON_DROP_INTERNAL :
+				     forward_to_stack(ctx, p, XLVS_REASON_FWD_LOCAL);
 }
 
 /* A client's packet, to the real server. In IPVS's order: hops, then size. */
@@ -43,8 +56,7 @@ subprogram int forward_in(hook_ctx *ctx, struct packet *p, const struct xlvs_des
 		/* Only the stack can fragment, and it routes what NAT made of the packet.
 		 * By the other methods it would meet an address of its own: that is lost. */
 		if (!p->dont_fragment && method == XLVS_METHOD_NAT)
-			return rewrite_transport(ctx, p, false) ? XLVS_REASON_DROP_INTERNAL :
-								  XLVS_REASON_FWD_FRAGMENTED;
+			return forward_to_stack(ctx, p, XLVS_REASON_FWD_FRAGMENTED);
 		if (!p->dont_fragment ||
 		    (method == XLVS_METHOD_TUN && !p->pmtu_disc && p->family == AF_INET))
 			return XLVS_REASON_DROP_TOO_BIG;

@@ -14,7 +14,7 @@ from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet
 from scapy.utils import checksum
 
-from xlvs.datapath.records import Method, ServiceFlag
+from xlvs.datapath.records import DestinationFlag, Method, ServiceFlag
 
 from . import world as w
 from .test_gso import run as run_gso
@@ -40,6 +40,7 @@ FLAGS = {
     "v2": ServiceFlag.PROXY_V2,
     "tlvs": ServiceFlag.PROXY_V2 | ServiceFlag.PROXY_MARK | ServiceFlag.PROXY_ID,
 }
+LOCAL = DestinationFlag.AVAILABLE | DestinationFlag.RESOLVED | DestinationFlag.LOCAL
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -270,6 +271,45 @@ def test_icmp_errors_quote_what_the_client_sent(director: World, v6: bool, metho
         assert checksum(pseudo + told[header:]) == 0
         number = int.from_bytes(told[2 * header + 12 : 2 * header + 16], "big")
         assert number - ISN & 0xFFFFFFFF == at
+
+
+def test_a_server_on_the_director_itself(director: World) -> None:
+    """What its own stack gets, and sends, is changed as well."""
+    service(director, False, method=Method.NAT, flags=LOCAL)
+    syn = director.client(segment(False, "S", 0, LINUX))
+    assert (syn.verdict, syn.reason) == ("pass", "fwd_local")
+    out = director.client(segment(False, "PA", 1, STAMPS, b"odd"))
+    assert (out.verdict, out.reason) == ("pass", "fwd_local")
+    assert right(out.packet)
+    assert parts(out.packet) == (STAMPS, wanted(False, "v2") + b"odd")
+
+
+def test_a_packet_that_the_stack_fragments(director: World) -> None:
+    service(director, False, method=Method.NAT, mtu=1400)
+    h = len(opened(director, False, "v2"))
+    out = director.client(segment(False, "A", 5000, b"", bytes(1440)))
+    assert (out.verdict, out.reason) == ("pass", "fwd_fragmented")
+    assert right(out.packet)
+    assert out.packet[TCP].seq - ISN & 0xFFFFFFFF == 5000 + h
+
+
+def test_fragments_are_shifted(director: World) -> None:
+    service(director, False)
+    h = len(opened(director, False, "v2"))
+
+    def fragments(seq: int) -> list[Packet]:
+        """Of 1020 bytes of TCP, the checksum for all of them."""
+        whole: list[Packet] = IP(bytes(segment(False, "A", seq, b"", bytes(1000)))).fragment(512)
+        return whole
+
+    found = [director.client(each) for each in fragments(5000)]
+    assert [each.reason for each in found] == ["fwd_fullnat"] * 2
+    tcp = b"".join(each.raw[34:] for each in found)
+    assert int.from_bytes(tcp[4:8], "big") - ISN & 0xFFFFFFFF == 5000 + h
+    pseudo = found[0].raw[26:34] + (6).to_bytes(2, "big") + len(tcp).to_bytes(2, "big")
+    assert checksum(pseudo + tcp) == 0
+    out = director.client(fragments(1)[0])
+    assert out.reason == "drop_too_big", "it has no room for the header"
 
 
 @FAMILIES
