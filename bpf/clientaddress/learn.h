@@ -16,7 +16,8 @@
 #define SOL_TCP 6
 
 /* The kernel's own; only whether it has MPTCP is asked. */
-struct mptcp_sock;
+struct mptcp_sock {
+} __attribute__((preserve_access_index));
 
 /* The packet's TCP header: the kernel shows it, and nothing behind it. */
 static __always_inline void client_header_of_packet(struct bpf_sock_ops *ops,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import socket
 import struct
 import subprocess
 import threading
@@ -27,8 +26,8 @@ REAL = {4: "10.92.0.11", 6: "fd92::11"}
 _TUNSETIFF = 0x400454CA
 _TUN_WITHOUT_HEADER = 0x1001
 _TCP = 6
-_SYN, _RST, _ACK = 0x02, 0x04, 0x10
-_NETWORKS = {4: (24, 32), 6: (64, 128)}
+_SYN = 0x02
+_SINGLE = {4: 32, 6: 128}
 
 
 def option(address: str, port: int, kind: int = 254) -> bytes:
@@ -53,13 +52,18 @@ class Carrier:
         self.direct = False
         self.told = lambda address, port: option(address, port, self.kind)
         self._tuns: dict[str, int] = {}
-        self._seen: set[tuple[bytes, int]] = set()
+        self._seen: set[bytes] = set()
         self._wake = os.pipe()
         self._thread = threading.Thread(target=self._carry)
+
+    def within(self, namespace: str, *command: str) -> list[str]:
+        """The argv that runs a command in one of the namespaces; /sys stays as it is."""
+        return ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
 
     def __enter__(self) -> Carrier:
         for name in (self.client, self.server):
             subprocess.run(["ip", "netns", "add", name], check=True)
+        self._prepare()
         self._thread.start()
         return self
 
@@ -71,8 +75,7 @@ class Carrier:
         for name in (self.client, self.server):
             subprocess.run(["ip", "netns", "del", name], check=False)
 
-    def prepare(self) -> None:
-        """Addresses and routes; the other ends of the devices are made here, too."""
+    def _prepare(self) -> None:
         for name, own, others in (
             (self.client, CLIENT, (VIP, REAL)),
             (self.server, REAL, (LOCAL, CLIENT)),
@@ -81,10 +84,10 @@ class Carrier:
             opened.start()
             opened.join()
             batch = ["link set lo up", "link set tun0 up mtu 1400"]
-            for family, (_, single) in _NETWORKS.items():
+            for family, single in _SINGLE.items():
                 batch.append(f"addr add {own[family]}/{single} dev tun0 {'nodad' * (family == 6)}")
             for other in others:
-                batch += [f"route add {other[family]} dev tun0" for family in _NETWORKS]
+                batch += [f"route add {other[family]} dev tun0" for family in _SINGLE]
             subprocess.run(
                 ["ip", "-n", name, "-batch", "-"], input="\n".join(batch), text=True, check=True
             )
@@ -97,7 +100,6 @@ class Carrier:
         self._tuns[name] = fd
 
     def _carry(self) -> None:
-        self.prepare()
         client, server = self._tuns[self.client], self._tuns[self.server]
         while True:
             ready, _, _ = select.select([client, server, self._wake[0]], [], [])
@@ -120,8 +122,8 @@ class Carrier:
         return _join(CLIENT[family] if self.direct else LOCAL[family], REAL[family], tcp)
 
     def _stage(self, tcp: bytes) -> str:
-        flags, flow = tcp[13], (tcp[:4], len(tcp) > 0)
-        if flags & _SYN:
+        flow = tcp[:4]
+        if tcp[13] & _SYN:
             self._seen.discard(flow)
             return "syn"
         if flow not in self._seen:
@@ -171,21 +173,3 @@ def _checksum(data: bytes) -> bytes:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return struct.pack("!H", ~total & 0xFFFF)
-
-
-def connect(carrier: Carrier, family: int, port: int, source: int = 0) -> subprocess.Popen[str]:
-    """A client that connects to the virtual address, sends a line and prints the answer."""
-    to = REAL[family] if carrier.direct else VIP[family]
-    script = (
-        "import socket;"
-        f"c = socket.create_connection(({to!r}, {port}), 5, ({CLIENT[family]!r}, {source}));"
-        "c.sendall(b'hello\\n'); print(c.getsockname()[1], c.makefile().readline().strip())"
-    )
-    return subprocess.Popen(
-        ["ip", "netns", "exec", carrier.client, "python3", "-c", script],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}

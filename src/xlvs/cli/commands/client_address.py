@@ -110,6 +110,7 @@ def down(args: argparse.Namespace) -> list[str]:
             gone.append(_place(path))
         record.client_cgroups = tuple(each for each in record.client_cgroups if each != path)
     store.save(record)
+    Agent.forget_gone()
     return gone
 
 

@@ -102,6 +102,16 @@ class Agent:
                 for each in (believed, kind, counts):
                     os.close(each)
 
+    @staticmethod
+    def forget_gone() -> None:
+        """Remove what is left of cgroups that are gone: the kernel took their programs off."""
+        root = pins.find(ROOT)
+        for name in pins.names(root) if root is not None else ():
+            if not any(_cgroup_of(root / name / each) for each in PROGRAMS):
+                pins.remove_tree(root / name)
+        if root is not None:
+            _remove_if_empty(root)
+
     def _load(self, folder: Path, wanted: Wanted) -> None:
         with (
             libbpf.captured_log() as log,
@@ -139,14 +149,7 @@ class Agent:
         links.keep(link, pinned)
 
     def _attached(self, pinned: Path) -> bool:
-        if not pinned.exists():
-            return False
-        link = _get(pinned)
-        try:
-            (cgroup,) = struct.unpack_from("=Q", libbpf.info(link), _CGROUP_AT)
-            return bool(cgroup == self._cgroup.id)
-        finally:
-            os.close(link)
+        return _cgroup_of(pinned) == self._cgroup.id
 
 
 @contextlib.contextmanager
@@ -195,6 +198,17 @@ def _counts(counts: int) -> dict[str, int]:
     # Who was learnt of later was one without at first.
     found["without"] -= found["later"]
     return found
+
+
+def _cgroup_of(pinned: Path) -> int:
+    """The id of the cgroup that a pinned link is on, 0 if there is no link or cgroup."""
+    if not pinned.exists():
+        return 0
+    link = _get(pinned)
+    try:
+        return int(struct.unpack_from("=Q", libbpf.info(link), _CGROUP_AT)[0])
+    finally:
+        os.close(link)
 
 
 def _get(pinned: Path) -> int:
