@@ -47,8 +47,7 @@ static __always_inline bool client_peer(struct bpf_sock_ops *ops, struct xlvs_ad
 	return address_is_v4(peer);
 }
 
-static __always_inline bool client_remember(struct bpf_sock_ops *ops,
-					    struct client_address *client)
+static __always_inline bool client_remember(struct bpf_sock_ops *ops, struct client_address *client)
 {
 	struct bpf_sock *sk = ops->sk;
 	void *mptcp;

@@ -12,13 +12,13 @@
 
 /* Connections by what became of them. Python has them in the same order. */
 enum client_count {
-	CLIENT_BY_SYN,	     /* the client is known from the SYN */
-	CLIENT_BY_ACK,	     /* from the packet that completed the handshake */
-	CLIENT_LATER,	     /* from a later packet; counted under CLIENT_WITHOUT before */
-	CLIENT_WITHOUT,	     /* from a director, without an option */
+	CLIENT_BY_SYN,       /* the client is known from the SYN */
+	CLIENT_BY_ACK,       /* from the packet that completed the handshake */
+	CLIENT_LATER,        /* from a later packet; counted under CLIENT_WITHOUT before */
+	CLIENT_WITHOUT,      /* from a director, without an option */
 	CLIENT_NOT_BELIEVED, /* has an option, and is not from a director */
 	CLIENT_MALFORMED,    /* from a director; the option is not of this family's form */
-	CLIENT_SECOND,	     /* there was another option behind the one that counts */
+	CLIENT_SECOND,       /* there was another option behind the one that counts */
 	CLIENT_NO_MEMORY,
 	CLIENT_COUNTS,
 };

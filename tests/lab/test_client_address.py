@@ -134,9 +134,9 @@ class World:
 
     def counts(self) -> dict[str, int]:
         """Connections since ``up``, by what became of them."""
-        done = self.realserver("check", "-o", "json")
-        (told,) = json.loads(done.stdout)["client_address"]
-        return told["connections"]
+        state = agent.Agent(cgroup.find(str(self.place))).state()
+        assert state is not None
+        return state.counts
 
     def connect(self, family: int, port: int, protocol: int = 0) -> socket.socket:
         """A connection from the client's namespace."""
@@ -214,7 +214,7 @@ def start_all(world: World) -> None:
     world.start("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), log="nginx.log")
     world.start("haproxy", "-db", "-f", str(folder / "haproxy.cfg"), log="haproxy.log")
     world.start(
-        "redis-server", "--port", str(REDIS), "--bind", "0.0.0.0", "::", "--save", "",
+        "redis-server", "--port", str(REDIS), "--bind", "*", "-::*", "--save", "",
         "--protected-mode", "no", "--dir", str(folder), log="redis.log",
     )  # fmt: skip
     listening = world.carrier.within(world.carrier.server, "ss", "-Hltn")
@@ -375,8 +375,16 @@ def test_another_up_and_a_restarted_server(world: World) -> None:
         world.carrier.kind = 253
         seen, true = world.ask(6, PYTHON)
         assert seen == true
-        said = world.realserver("check").stdout
-        assert f"from fd92::/64 by option 253" in said
+        assert "from fd92::/64 by option 253" in world.realserver("check").stdout
+        told = json.loads(world.realserver("check", "-o", "json").stdout)["client_address"]
+        assert told == [
+            {
+                "cgroup": str(world.place),
+                "believed": ["fd92::/64"],
+                "kind": 253,
+                "connections": world.counts(),
+            }
+        ]
     finally:
         world.up()
     world.carrier.kind = 254

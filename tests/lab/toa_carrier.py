@@ -15,6 +15,7 @@ import struct
 import subprocess
 import threading
 from ipaddress import ip_address
+from typing import Self
 
 from xlvs.datapath import libbpf
 
@@ -60,7 +61,7 @@ class Carrier:
         """The argv that runs a command in one of the namespaces; /sys stays as it is."""
         return ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
 
-    def __enter__(self) -> Carrier:
+    def __enter__(self) -> Self:
         for name in (self.client, self.server):
             subprocess.run(["ip", "netns", "add", name], check=True)
         self._prepare()

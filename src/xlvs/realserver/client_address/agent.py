@@ -106,11 +106,12 @@ class Agent:
     def forget_gone() -> None:
         """Remove what is left of cgroups that are gone: the kernel took their programs off."""
         root = pins.find(ROOT)
-        for name in pins.names(root) if root is not None else ():
-            if not any(_cgroup_of(root / name / each) for each in PROGRAMS):
-                pins.remove_tree(root / name)
-        if root is not None:
-            _remove_if_empty(root)
+        if root is None:
+            return
+        for folder in [root / name for name in pins.names(root)]:
+            if not any(_cgroup_of(folder / each) for each in PROGRAMS):
+                pins.remove_tree(folder)
+        _remove_if_empty(root)
 
     def _load(self, folder: Path, wanted: Wanted) -> None:
         with (
