@@ -308,9 +308,17 @@ def test_syn_cookies(world: World, family: int, port: int) -> None:
 
 
 def test_mptcp_clients(world: World) -> None:
-    """What accept() gives is the MPTCP socket, not the first subflow."""
-    seen, true = world.ask(4, MPTCP, socket.IPPROTO_MPTCP)
-    assert seen == true
+    """What accept() gives is the MPTCP socket, not the first subflow.
+
+    With IPv6 only those are shown whom the server answers without MPTCP: else no packet of
+    theirs has room for the option.
+    """
+    for family, port in ((4, MPTCP), (4, PYTHON), (6, PYTHON)):
+        seen, true = world.ask(family, port, socket.IPPROTO_MPTCP)
+        assert seen == true
+    before = world.counts()
+    assert LOCAL[6] in world.ask(6, MPTCP, socket.IPPROTO_MPTCP)[0]
+    assert world.counts()["without"] == before["without"] + 1
 
 
 @FAMILIES
@@ -431,7 +439,10 @@ def test_check_names_what_is_gone(world: World) -> None:
     other.mkdir()
     done = world.realserver("check", "--client-address", "--cgroup", str(other))
     assert done.returncode == 1
-    assert f"programs in cgroup {other} are not told their clients" in done.stdout
+    assert (
+        f"programs in cgroup {other} are not told their clients"
+        f" (those in cgroup {world.place} are): run" in done.stdout
+    )
     assert not world.realserver(
         "up", "--client-address", "--from", BELIEVED, "--cgroup", str(other)
     ).returncode
@@ -440,3 +451,26 @@ def test_check_names_what_is_gone(world: World) -> None:
     assert (
         "is gone" not in (world.realserver("down"), world.up(), world.realserver("check"))[2].stdout
     )
+
+
+def test_the_root_is_found_by_the_mount_table(world: World, tmp_path: Path) -> None:
+    """In a cgroup namespace, whose root is one of ours; the machine's own is not touched."""
+    root, mount = world.place / "root", tmp_path / "cgroups"
+    for folder in (root, mount):
+        folder.mkdir()
+    xlvs = f"{sys.executable} -m xlvs.cli.main realserver"
+    script = (
+        f"set -e; mount -t cgroup2 none {mount}; {xlvs} up --client-address --from 10.2.0.101;"
+        f" {xlvs} check; {xlvs} down; {xlvs} down"
+    )
+    enter = f"echo $$ > {root}/cgroup.procs; exec unshare --cgroup --mount sh -c '{script}'"
+    environment = world.environment | {"XLVS_RUN": str(tmp_path / "run")}
+    command = world.carrier.within(world.carrier.server, "sh", "-c", enter)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    root.rmdir()
+    assert done.stderr == ""
+    told, fine, _, gone, nothing = done.stdout.splitlines()
+    assert told.startswith("programs in all cgroups are told the client's address (TCP) that")
+    assert fine == "nothing wrong: client addresses in all cgroups from 10.2.0.101 by option 254"
+    assert gone == "programs in all cgroups see the director's address as the client's again"
+    assert nothing == "nothing was set up here"

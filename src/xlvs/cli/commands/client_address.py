@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,8 +117,9 @@ def down(args: argparse.Namespace) -> list[str]:
 
 def check(args: argparse.Namespace) -> tuple[list[ClientAddress], Findings]:
     """What is told in each cgroup that is meant, and what is wrong with it."""
+    from xlvs.realserver.client_address import cgroup as cgroups
     from xlvs.realserver.client_address.agent import Agent
-    from xlvs.realserver.client_address.findings import Findings, findings
+    from xlvs.realserver.client_address.findings import Findings, findings, missing
     from xlvs.wire.realserver import ClientAddress
 
     told, problems, notes = [], [], []
@@ -127,10 +129,8 @@ def check(args: argparse.Namespace) -> tuple[list[ClientAddress], Findings]:
         if cgroup is None:
             problems.append(f"the cgroup {path} is gone: run `xlvs realserver down`, and `up` anew")
         elif found is None:
-            problems.append(
-                f"programs in {_place(path)} are not told their clients:"
-                " run `xlvs realserver up --client-address --from ...`"
-            )
+            others = [_place(cgroups.path_of(number)) for number in Agent.everywhere()]
+            problems.append(missing(_place(path), os.uname().release, others))
         else:
             about = findings(_place(path), found, _read, _listeners())
             problems += about.problems

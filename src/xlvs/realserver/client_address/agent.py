@@ -21,7 +21,7 @@ from xlvs.datapath import libbpf, links, pins
 from xlvs.datapath.problems import explained
 from xlvs.model.problem import Code, Problem
 from xlvs.realserver.client_address.cgroup import Cgroup, opened
-from xlvs.realserver.client_address.findings import State
+from xlvs.realserver.client_address.findings import OLD_KERNEL, State, too_old
 from xlvs.realserver.client_address.wanted import Wanted, packed, unpacked
 
 OBJECT = Path(xlvs.datapath.__file__).with_name("objects") / "clientaddress.bpf.o"
@@ -103,6 +103,15 @@ class Agent:
                     os.close(each)
 
     @staticmethod
+    def everywhere() -> list[int]:
+        """Ids of all cgroups that have programs of ours."""
+        root = pins.find(ROOT)
+        if root is None:
+            return []
+        found = (_cgroup_of(root / name / "xlvs_client_learn") for name in pins.names(root))
+        return [number for number in found if number]
+
+    @staticmethod
     def forget_gone() -> None:
         """Remove what is left of cgroups that are gone: the kernel took their programs off."""
         root = pins.find(ROOT)
@@ -116,7 +125,7 @@ class Agent:
     def _load(self, folder: Path, wanted: Wanted) -> None:
         with (
             libbpf.captured_log() as log,
-            _same_layout(log),
+            _clearer(log),
             explained("loading the programs that tell client addresses", "", log),
             closing(libbpf.Object(str(OBJECT), str(folder))) as loaded,
         ):
@@ -154,10 +163,13 @@ class Agent:
 
 
 @contextlib.contextmanager
-def _same_layout(log: list[str]) -> Iterator[None]:
+def _clearer(log: list[str]) -> Iterator[None]:
+    """Two causes that libbpf's words hide."""
     try:
         yield
     except Problem as problem:
+        if too_old(os.uname().release):
+            raise Problem(Code.NOT_SUPPORTED, OLD_KERNEL) from problem
         if _OTHER_LAYOUT not in "".join(log):
             raise
         raise Problem(

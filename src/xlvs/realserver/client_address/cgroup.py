@@ -69,6 +69,14 @@ def _root() -> str | None:
     return None
 
 
+def path_of(number: int) -> str:
+    """The folder of a cgroup by its id; the id if it is not found."""
+    for folder, _, _ in os.walk(_root() or os.devnull):
+        if os.stat(folder).st_ino == number:
+            return folder
+    return f"with id {number}"
+
+
 @contextmanager
 def opened(cgroup: Cgroup) -> Iterator[int]:
     """Its descriptor, for as long as the block lasts."""

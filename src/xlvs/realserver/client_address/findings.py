@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -11,7 +12,9 @@ from typing import NamedTuple
 from xlvs.realserver.client_address.wanted import Wanted, family
 
 _ALWAYS = "2"
+_LEAST = (5, 19)  # bpf_skc_to_mptcp_sock(); bpf_loop() is of 5.17
 _LISTENING = "0A"
+OLD_KERNEL = "this kernel is too old for client addresses: they need Linux 6.1"
 AGAIN = "run the same `xlvs realserver up --client-address` again"
 
 
@@ -61,6 +64,26 @@ def findings(
             for port, there, missing in _one_family(listeners)
         ]
     return Findings(problems, notes)
+
+
+def missing(place: str, release: str, others: list[str]) -> str:
+    """What is wrong where nothing is attached; ``others``: cgroups where something is."""
+    if too_old(release):
+        return OLD_KERNEL
+    elsewhere = f" (those in {', '.join(others)} are)" if others else ""
+    return (
+        f"programs in {place} are not told their clients{elsewhere}:"
+        " run `xlvs realserver up --client-address --from ...`"
+    )
+
+
+def too_old(release: str) -> bool:
+    """Of uname's release: before 5.19, which brought the last helper that is needed.
+
+    Nothing before 6.1 is tried, so that is what users are told.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) < _LEAST
 
 
 def _counted(wanted: Wanted, counts: dict[str, int]) -> list[str]:

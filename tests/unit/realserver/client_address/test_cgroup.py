@@ -56,3 +56,7 @@ def test_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cgroup, "_VIEWS", views)
     assert cgroup.find(None) == cgroup.find(str(tmp_path))
     assert cgroup.find(None).root
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert cgroup.path_of(below.stat().st_ino) == str(below)
+    assert cgroup.path_of(0) == "with id 0"

@@ -10,7 +10,9 @@ from xlvs.realserver.client_address.findings import (
     Listener,
     State,
     findings,
+    missing,
     parse_listeners,
+    too_old,
 )
 from xlvs.realserver.client_address.wanted import wanted
 
@@ -30,6 +32,21 @@ def about(
 def test_nothing_is_wrong() -> None:
     assert about(GOOD) == Findings([], [])
     assert about(GOOD, None) == Findings([], [])
+
+
+@pytest.mark.parametrize(
+    ("release", "others", "sentence"),
+    [
+        ("6.1.0-18-amd64", [], "programs in all cgroups are not told their clients: run"),
+        ("6.18", ["cgroup /a", "cgroup /b"], "clients (those in cgroup /a, cgroup /b are): run"),
+        ("odd", [], "programs in all cgroups are not told"),
+        ("5.18.9", [], "needs Linux 6.1"),
+        ("4.19.0", ["cgroup /a"], "needs Linux 6.1"),
+    ],
+)
+def test_nothing_is_there(release: str, others: list[str], sentence: str) -> None:
+    assert sentence.removeprefix("needs ") in missing("all cgroups", release, others)
+    assert too_old(release) == sentence.startswith("needs")
 
 
 def test_programs_that_are_gone() -> None:
