@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from xlvs.lab import commands, servers, state
+from xlvs.lab import cgroups, commands, servers, state
 from xlvs.lab.cleanup import remove
 from xlvs.lab.director import Director
 from xlvs.lab.namespace import Namespace, ip_batch
@@ -147,7 +147,7 @@ class Lab:
         self._make_hosts(folder)
         self._make_namespaces()
         for server in self._real_servers:
-            servers.start(server.namespace, folder / server.name)
+            servers.start(server.namespace, folder / server.name, server.cgroup)
         for server in self._real_servers:
             servers.wait(server.namespace, folder / server.name)
 
@@ -203,7 +203,8 @@ class Lab:
             if name in self.hosts
         ]
         self._real_servers = [
-            RealServer(self.hosts[host.name], host.methods) for host in self.plan.real_servers
+            RealServer(self.hosts[host.name], host.methods, cgroups.path(self.prefix, host.name))
+            for host in self.plan.real_servers
         ]
 
     def _make_namespaces(self) -> None:
