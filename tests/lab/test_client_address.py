@@ -12,162 +12,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.lab.small import eventually
-from tests.lab.toa_carrier import CLIENT, LOCAL, REAL, VIP, Carrier, option
+from tests.lab.toa_carrier import CLIENT, LOCAL, Carrier, option
+from tests.lab.told import LOGS, MPTCP, OLD, PYTHON, Told, within
 
 from xlvs.datapath import libbpf
 from xlvs.realserver.client_address import agent, cgroup
 
 BELIEVED = "10.92.0.96/28,fd92::101"
-PYTHON, MPTCP, OLD, NGINX, BOTH, HAPROXY, REDIS = range(8000, 8007)
-
-_SERVER = """
-import socket, sys
-family, protocol, port = map(int, sys.argv[1:])
-listener = socket.socket(family, socket.SOCK_STREAM, protocol)
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0) if family == 10 else None
-listener.bind(("", port))
-listener.listen()
-print("up", flush=True)
-while True:
-    channel, peer = listener.accept()
-    with channel:
-        # First what accept() says; getpeername() after each line.
-        channel.sendall(f"{peer[0]} {peer[1]}\\n".encode())
-        while channel.recv(100):
-            peer = channel.getpeername()
-            channel.sendall(f"{peer[0]} {peer[1]}\\n".encode())
-"""
-
-_NGINX = """
-daemon off; user root; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
-events {{ }}
-http {{
-    log_format who "nginx $remote_addr $remote_port";
-    access_log {folder}/access.log who;
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-    server {{ listen *:{nginx}; listen [::]:{nginx} ipv6only=on; return 204; }}
-    server {{ listen [::]:{both} ipv6only=off; return 204; }}
-}}
-"""
-
-_HAPROXY = """
-defaults
-    mode http
-    timeout client 10s
-    timeout server 10s
-    timeout connect 10s
-    log stdout format raw local0
-    log-format "haproxy %ci %cp"
-frontend all
-    bind 0.0.0.0:{haproxy}
-    bind [::]:{haproxy} v6only
-    http-request return status 204
-"""
-
-
-class World:
-    """Carrier, cgroup, servers, and ``xlvs realserver`` in the servers' namespace."""
-
-    def __init__(self, carrier: Carrier, place: Path, folder: Path) -> None:
-        self.carrier = carrier
-        self.place = place
-        self.folder = folder
-        self.environment = {**os.environ, "XLVS_RUN": str(folder / "run")}
-        self.servers: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *command: str, log: str) -> subprocess.Popen[bytes]:
-        """A server in the cgroup from its first instruction on: sockets stay where they began."""
-        enter = f'echo $$ > {self.place}/cgroup.procs; exec "$@"'
-        with (self.folder / log).open("ab") as output:
-            server = subprocess.Popen(
-                self.carrier.within(self.carrier.server, "sh", "-c", enter, "-", *command),
-                stdout=output,
-                stderr=output,
-                env=self.environment,
-            )
-        self.servers.append(server)
-        return server
-
-    def python(self, port: int, family: int = 10, protocol: int = 0) -> subprocess.Popen[bytes]:
-        """A server that tells its clients who they are."""
-        log = f"python-{port}"
-        (self.folder / log).unlink(missing_ok=True)
-        words = (str(family), str(protocol), str(port))
-        server = self.start(sys.executable, "-I", "-S", "-c", _SERVER, *words, log=log)
-        eventually(lambda: "up" in self.said(log))
-        return server
-
-    def stop(self, server: subprocess.Popen[bytes]) -> None:
-        server.terminate()  # nginx takes its workers along
-        server.wait()
-        self.servers.remove(server)
-
-    def said(self, log: str) -> str:
-        path = self.folder / log
-        return path.read_text() if path.exists() else ""
-
-    def realserver(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.carrier.within(
-                self.carrier.server, sys.executable, "-m", "xlvs.cli.main", "realserver", *words
-            ),
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            check=False,
-        )
-
-    def up(self, believed: str = BELIEVED, *words: str) -> str:
-        """``up`` that works; what it said."""
-        done = self.realserver(
-            "up", "--client-address", "--from", believed, "--cgroup", str(self.place), *words
-        )
-        assert not done.returncode, done.stderr
-        return done.stdout
-
-    def counts(self) -> dict[str, int]:
-        """Connections since ``up``, by what became of them."""
-        state = agent.Agent(cgroup.find(str(self.place))).state()
-        assert state is not None
-        return state.counts
-
-    def connect(self, family: int, port: int, protocol: int = 0) -> socket.socket:
-        """A connection from the client's namespace."""
-        with inside(self.carrier.client):
-            channel = socket.socket(
-                socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_STREAM, protocol
-            )
-        channel.settimeout(10)
-        channel.connect(((REAL if self.carrier.direct else VIP)[family], port))
-        return channel
-
-    def ask(self, family: int, port: int, protocol: int = 0) -> tuple[str, str]:
-        """What a Python server says of the other end, and what is true."""
-        with self.connect(family, port, protocol) as channel, channel.makefile("rwb", 0) as lines:
-            seen = lines.readline().decode()
-            lines.write(b"again\n")
-            assert lines.readline().decode() == seen
-            mapped = "::ffff:" if seen.startswith("::ffff:") else ""
-            return seen.strip(), f"{mapped}{CLIENT[family]} {channel.getsockname()[1]}"
-
-
-@contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """The calling thread in a network namespace."""
-    with open("/proc/thread-self/ns/net", "rb") as before:
-        with open(f"/run/netns/{namespace}", "rb") as there:
-            libbpf.enter_network(there.fileno())
-        try:
-            yield
-        finally:
-            libbpf.enter_network(before.fileno())
 
 
 @pytest.fixture(scope="module")
@@ -181,56 +36,33 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def world(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """All kinds of servers; one listener is older than the programs."""
     folder = tmp_path_factory.mktemp("client-address")
     before = set(agent.ROOT.glob("*")) if agent.ROOT.exists() else set()
     with Carrier() as carrier:
-        world = World(carrier, place, folder)
+        world = Told(carrier, place, folder, BELIEVED)
         try:
             world.python(OLD)
             assert "1 listeners that are older" in world.up()
             assert "older" not in world.up()
-            start_all(world)
+            world.start_all()
             yield world
             assert "see the director's address" in world.realserver("down").stdout
             assert "nothing was set up" in world.realserver("down").stdout
         finally:
             world.realserver("down")
-            for server in list(world.servers):
-                world.stop(server)
+            world.stop_all()
     after = set(agent.ROOT.glob("*")) if agent.ROOT.exists() else set()
     assert not after - before
     assert not (folder / "run" / "realserver").exists()
 
 
-def start_all(world: World) -> None:
-    folder = world.folder
-    ports = {"nginx": NGINX, "both": BOTH, "haproxy": HAPROXY, "folder": folder}
-    for name, text in (("nginx.conf", _NGINX), ("haproxy.cfg", _HAPROXY)):
-        (folder / name).write_text(text.format(**ports))
-    world.python(PYTHON)
-    world.python(MPTCP, protocol=socket.IPPROTO_MPTCP)
-    world.start("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), log="nginx.log")
-    world.start("haproxy", "-db", "-f", str(folder / "haproxy.cfg"), log="haproxy.log")
-    world.start(
-        "redis-server", "--port", str(REDIS), "--bind", "*", "-::*", "--save", "",
-        "--protected-mode", "no", "--dir", str(folder), log="redis.log",
-    )  # fmt: skip
-    listening = world.carrier.within(world.carrier.server, "ss", "-Hltn")
-    for port in (NGINX, BOTH, HAPROXY, REDIS):
-        eventually(
-            lambda at=f":{port} ": (
-                at in subprocess.run(listening, capture_output=True, text=True, check=True).stdout
-            )
-        )
-
-
 @pytest.fixture(autouse=True)
-def _as_usual(world: World) -> Iterator[None]:
+def _as_usual(world: Told) -> Iterator[None]:
     """A good director before and after."""
-    usual = (frozenset({"syn", "ack"}), 254, False, world.carrier.told)
-    carrier = world.carrier
+    usual = (frozenset({"syn", "ack"}), 254, False, world.net.told)
+    carrier = world.net
     carrier.where, carrier.kind, carrier.direct, carrier.told = usual
     yield
     carrier.where, carrier.kind, carrier.direct, carrier.told = usual
@@ -243,9 +75,9 @@ WHERE = pytest.mark.parametrize("where", ["syn", "ack"])
 @FAMILIES
 @WHERE
 @pytest.mark.parametrize("port", [PYTHON, MPTCP, OLD])
-def test_accept_and_getpeername(world: World, family: int, where: str, port: int) -> None:
+def test_accept_and_getpeername(world: Told, family: int, where: str, port: int) -> None:
     """Also of a listener that is for MPTCP, and of one that is older than the programs."""
-    world.carrier.where = frozenset({where})
+    world.net.where = frozenset({where})
     before = world.counts()
     seen, true = world.ask(family, port)
     assert seen == true
@@ -256,50 +88,37 @@ def test_accept_and_getpeername(world: World, family: int, where: str, port: int
 
 @FAMILIES
 @WHERE
-@pytest.mark.parametrize(
-    ("port", "log", "name"),
-    [(NGINX, "access.log", "nginx"), (BOTH, "access.log", "nginx"),
-     (HAPROXY, "haproxy.log", "haproxy")],
-)  # fmt: skip
+@pytest.mark.parametrize(("port", "log", "name"), LOGS)
 def test_web_servers_log_the_client(
-    world: World, family: int, where: str, port: int, log: str, name: str
+    world: Told, family: int, where: str, port: int, log: str, name: str
 ) -> None:
     """nginx on one socket for both families writes IPv4 as it does without a director."""
-    world.carrier.where = frozenset({where})
-    with world.connect(family, port) as channel:
-        channel.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        assert b" 204 " in channel.recv(4096)
-        source = channel.getsockname()[1]
-    mapped = "::ffff:" if (family, port) == (4, BOTH) else ""
-    line = f"{name} {mapped}{CLIENT[family]} {source}\n"
-    eventually(lambda: line in world.said(log))
+    world.net.where = frozenset({where})
+    line, true = world.logged(family, port, log, name)
+    assert line == true
 
 
 @FAMILIES
 @WHERE
-def test_redis_lists_the_client(world: World, family: int, where: str) -> None:
-    world.carrier.where = frozenset({where})
-    with world.connect(family, REDIS) as channel:
-        channel.sendall(b"CLIENT LIST\r\n")
-        address = f"[{CLIENT[6]}]" if family == 6 else CLIENT[4]
-        assert f" addr={address}:{channel.getsockname()[1]} " in channel.recv(65536).decode()
+def test_redis_lists_the_client(world: Told, family: int, where: str) -> None:
+    world.net.where = frozenset({where})
+    seen, true = world.listed(family)
+    assert seen == true
 
 
 @FAMILIES
 @pytest.mark.parametrize("port", [PYTHON, MPTCP, OLD])
-def test_syn_cookies(world: World, family: int, port: int) -> None:
+def test_syn_cookies(world: Told, family: int, port: int) -> None:
     """The SYN is forgotten: the handshake's last packet tells."""
     setting = "net.ipv4.tcp_syncookies"
-    inside_server = lambda *words: subprocess.run(
-        world.carrier.within(world.carrier.server, *words), check=True
-    )
+    inside_server = lambda *words: subprocess.run(within(world.net.server, *words), check=True)
     before = world.counts()
     inside_server("sysctl", "-qw", f"{setting}=2")
     try:
         seen, true = world.ask(family, port)
         assert seen == true
         assert world.counts()["by_ack"] == before["by_ack"] + 1
-        world.carrier.where = frozenset({"syn"})
+        world.net.where = frozenset({"syn"})
         seen, _ = world.ask(family, port)
         assert LOCAL[family] in seen
         assert "net.ipv4.tcp_syncookies is 2" in world.realserver("check").stdout
@@ -307,7 +126,7 @@ def test_syn_cookies(world: World, family: int, port: int) -> None:
         inside_server("sysctl", "-qw", f"{setting}=1")
 
 
-def test_mptcp_clients(world: World) -> None:
+def test_mptcp_clients(world: Told) -> None:
     """What accept() gives is the MPTCP socket, not the first subflow.
 
     With IPv6 only those are shown whom the server answers without MPTCP: else no packet of
@@ -322,9 +141,9 @@ def test_mptcp_clients(world: World) -> None:
 
 
 @FAMILIES
-def test_a_later_packet(world: World, family: int) -> None:
+def test_a_later_packet(world: Told, family: int) -> None:
     """What did not fit into the handshake is known as soon as it comes."""
-    world.carrier.where = frozenset({"data"})
+    world.net.where = frozenset({"data"})
     before = world.counts()
     with world.connect(family, PYTHON) as channel, channel.makefile("rwb", 0) as lines:
         assert LOCAL[family] in lines.readline().decode()
@@ -337,11 +156,11 @@ def test_a_later_packet(world: World, family: int) -> None:
 
 
 @FAMILIES
-def test_a_client_who_says_to_be_somebody_else(world: World, family: int) -> None:
+def test_a_client_who_says_to_be_somebody_else(world: Told, family: int) -> None:
     forged = option("203.0.113.9" if family == 4 else "2001:db8::9", 99)
-    world.carrier.told = lambda *_: forged
-    world.carrier.direct = True
-    world.carrier.where = frozenset({"syn", "ack", "data"})
+    world.net.told = lambda *_: forged
+    world.net.direct = True
+    world.net.where = frozenset({"syn", "ack", "data"})
     before = world.counts()
     seen, true = world.ask(family, PYTHON)
     assert seen == true
@@ -350,9 +169,9 @@ def test_a_client_who_says_to_be_somebody_else(world: World, family: int) -> Non
     assert "addresses that are not believed" in world.realserver("check").stdout
 
 
-def test_the_first_of_two_options_counts(world: World) -> None:
+def test_the_first_of_two_options_counts(world: Told) -> None:
     forged = option("203.0.113.9", 99)
-    world.carrier.told = lambda address, port: option(address, port) + forged
+    world.net.told = lambda address, port: option(address, port) + forged
     before = world.counts()
     seen, true = world.ask(4, PYTHON)
     assert seen == true
@@ -360,17 +179,17 @@ def test_the_first_of_two_options_counts(world: World) -> None:
 
 
 @pytest.mark.parametrize("other", [option("2001:db8::9", 99), b"\xfe\x04\xf9\x89\1\1\1\1"])
-def test_another_use_of_the_kind(world: World, other: bytes) -> None:
+def test_another_use_of_the_kind(world: Told, other: bytes) -> None:
     """Of the wrong family; of RFC 6994, with a client's option of ours behind it."""
-    world.carrier.told = lambda address, port: other + option(address, port)[: 28 - len(other)]
-    world.carrier.where = frozenset({"ack"})
+    world.net.told = lambda address, port: other + option(address, port)[: 28 - len(other)]
+    world.net.where = frozenset({"ack"})
     before = world.counts()
     seen, _ = world.ask(4, PYTHON)
     assert LOCAL[4] in seen
     assert world.counts()["malformed"] == before["malformed"] + 1
 
 
-def test_another_up_and_a_restarted_server(world: World) -> None:
+def test_another_up_and_a_restarted_server(world: Told) -> None:
     """What is remembered lasts; whom to believe changes at once."""
     try:
         with world.connect(4, PYTHON) as channel, channel.makefile("rwb", 0) as lines:
@@ -380,7 +199,7 @@ def test_another_up_and_a_restarted_server(world: World) -> None:
             lines.write(b"again\n")
             assert lines.readline() == known
             assert LOCAL[4] in world.ask(4, OLD)[0]
-        world.carrier.kind = 253
+        world.net.kind = 253
         seen, true = world.ask(6, PYTHON)
         assert seen == true
         assert "from fd92::/64 by option 253" in world.realserver("check").stdout
@@ -395,7 +214,7 @@ def test_another_up_and_a_restarted_server(world: World) -> None:
         ]
     finally:
         world.up()
-    world.carrier.kind = 254
+    world.net.kind = 254
     before = world.counts()
     server = world.python(9000)
     world.stop(server)
@@ -406,7 +225,7 @@ def test_another_up_and_a_restarted_server(world: World) -> None:
     world.stop(server)
 
 
-def test_a_refused_up_changes_nothing(world: World) -> None:
+def test_a_refused_up_changes_nothing(world: Told) -> None:
     for words, sentence in (
         ((), "name the directors' local addresses"),
         (("--from", "0.0.0.0/0"), "is everybody"),
@@ -422,7 +241,7 @@ def test_a_refused_up_changes_nothing(world: World) -> None:
     assert seen == true
 
 
-def test_check_names_what_is_gone(world: World) -> None:
+def test_check_names_what_is_gone(world: Told) -> None:
     """A program that somebody took off; a cgroup without any; one that was removed."""
     pinned = agent.ROOT / str(world.place.stat().st_ino) / "xlvs_client_peer4"
     link = libbpf.get(str(pinned))
@@ -453,7 +272,7 @@ def test_check_names_what_is_gone(world: World) -> None:
     )
 
 
-def test_the_root_is_found_by_the_mount_table(world: World, tmp_path: Path) -> None:
+def test_the_root_is_found_by_the_mount_table(world: Told, tmp_path: Path) -> None:
     """In a cgroup namespace, whose root is one of ours; the machine's own is not touched."""
     root, mount = world.place / "root", tmp_path / "cgroups"
     for folder in (root, mount):
@@ -465,7 +284,7 @@ def test_the_root_is_found_by_the_mount_table(world: World, tmp_path: Path) -> N
     )
     enter = f"echo $$ > {root}/cgroup.procs; exec unshare --cgroup --mount sh -c '{script}'"
     environment = world.environment | {"XLVS_RUN": str(tmp_path / "run")}
-    command = world.carrier.within(world.carrier.server, "sh", "-c", enter)
+    command = within(world.net.server, "sh", "-c", enter)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     root.rmdir()
     assert done.stderr == ""

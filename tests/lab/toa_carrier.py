@@ -57,9 +57,11 @@ class Carrier:
         self._wake = os.pipe()
         self._thread = threading.Thread(target=self._carry)
 
-    def within(self, namespace: str, *command: str) -> list[str]:
-        """The argv that runs a command in one of the namespaces; /sys stays as it is."""
-        return ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
+    def asked(self, family: int) -> str:
+        return (REAL if self.direct else VIP)[family]
+
+    def source(self, family: int) -> str:
+        return CLIENT[family]
 
     def __enter__(self) -> Self:
         for name in (self.client, self.server):
