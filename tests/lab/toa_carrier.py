@@ -116,13 +116,13 @@ class Carrier:
 
     def _to_server(self, packet: bytes) -> bytes | None:
         family = packet[0] >> 4
-        source, _, tcp = _split(packet)
+        source, _, tcp = split(packet)
         if tcp is None or (family == 4 and source != CLIENT[4]):
             return None
         port = struct.unpack_from("!H", tcp)[0]
         if self._stage(tcp) in self.where:
             tcp = _with_option(tcp, self.told(CLIENT[family], port))
-        return _join(CLIENT[family] if self.direct else LOCAL[family], REAL[family], tcp)
+        return join(CLIENT[family] if self.direct else LOCAL[family], REAL[family], tcp)
 
     def _stage(self, tcp: bytes) -> str:
         flow = tcp[:4]
@@ -136,13 +136,13 @@ class Carrier:
 
     def _to_client(self, packet: bytes) -> bytes | None:
         family = packet[0] >> 4
-        source, _, tcp = _split(packet)
+        source, _, tcp = split(packet)
         if tcp is None or source != REAL[family]:
             return None
-        return _join(REAL[family] if self.direct else VIP[family], CLIENT[family], tcp)
+        return join(REAL[family] if self.direct else VIP[family], CLIENT[family], tcp)
 
 
-def _split(packet: bytes) -> tuple[str, str, bytes | None]:
+def split(packet: bytes) -> tuple[str, str, bytes | None]:
     """Source, destination and TCP of a packet; None: something else."""
     if packet[0] >> 4 == 4:
         tcp = packet[(packet[0] & 15) * 4 :] if packet[9] == _TCP else None
@@ -159,7 +159,7 @@ def _with_option(tcp: bytes, text: bytes) -> bytes:
     return tcp[:12] + bytes([length // 4 << 4]) + tcp[13:20] + text + tcp[20:]
 
 
-def _join(source: str, destination: str, tcp: bytes) -> bytes:
+def join(source: str, destination: str, tcp: bytes) -> bytes:
     """The packet, its checksums made anew."""
     ends = ip_address(source).packed + ip_address(destination).packed
     tcp = tcp[:16] + bytes(2) + tcp[18:]

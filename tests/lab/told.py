@@ -21,7 +21,7 @@ from xlvs.realserver.client_address import agent, cgroup
 PYTHON, MPTCP, OLD, NGINX, BOTH, HAPROXY, REDIS = range(8000, 8007)
 
 _SERVER = """
-import socket, sys
+import contextlib, socket, sys
 family, protocol, port = map(int, sys.argv[1:])
 listener = socket.socket(family, socket.SOCK_STREAM, protocol)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,7 +31,7 @@ listener.listen()
 print("up", flush=True)
 while True:
     channel, peer = listener.accept()
-    with channel:
+    with channel, contextlib.suppress(ConnectionResetError):
         # First what accept() says; getpeername() after each line.
         channel.sendall(f"{peer[0]} {peer[1]}\\n".encode())
         while channel.recv(100):
