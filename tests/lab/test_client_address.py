@@ -225,6 +225,23 @@ def test_another_up_and_a_restarted_server(world: Told) -> None:
     world.stop(server)
 
 
+def test_down_and_up_while_a_connection_lives(world: Told) -> None:
+    """What was remembered is forgotten, and nothing is known of connections in between."""
+    with world.connect(4, PYTHON) as channel, channel.makefile("rwb", 0) as lines:
+        assert CLIENT[4].encode() in lines.readline()
+        try:
+            assert not world.realserver("down", "--client-address").returncode
+            lines.write(b"again\n")
+            assert LOCAL[4].encode() in lines.readline()
+        finally:
+            world.up()
+        lines.write(b"again\n")
+        assert LOCAL[4].encode() in lines.readline()
+    assert world.counts()["by_syn"] == 0
+    seen, true = world.ask(4, PYTHON)
+    assert seen == true
+
+
 def test_a_refused_up_changes_nothing(world: Told) -> None:
     for words, sentence in (
         ((), "name the directors' local addresses"),

@@ -39,6 +39,7 @@ PROGRAMS = {
 }
 
 _CGROUP_AT = 16  # struct bpf_link_info: cgroup.cgroup_id; 0: it is gone
+_ROOTS_ALONE = 0o700
 _FIRST = struct.pack("=I", 0)
 _PREFIX = 20  # bytes of struct client_prefix
 _OTHER_LAYOUT = "parameter mismatch"  # libbpf's words for a pinned map of another form
@@ -64,7 +65,8 @@ class Agent:
         folder = pins.reach(self._pins)
         fresh = not folder.exists()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            for each in (folder.parent, folder):
+                each.mkdir(mode=_ROOTS_ALONE, exist_ok=True)
             self._load(folder, wanted)
         except BaseException:
             if fresh:
