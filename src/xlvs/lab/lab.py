@@ -246,6 +246,12 @@ def realserver_up(plan: Plan, method: str) -> list[str]:
     return ["up", *vips, "--method", method]
 
 
+def client_address_up(plan: Plan, server: RealServer) -> list[str]:
+    """What is typed after ``xlvs realserver`` on one of FULLNAT, to know clients."""
+    believed = ",".join(plan.local_addresses)
+    return ["up", "--client-address", "--from", believed, "--cgroup", server.cgroup]
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal other than Ctrl-C asked for the end; ``status`` is the exit status it wants."""
 
