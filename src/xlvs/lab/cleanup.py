@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from xlvs.lab import state
+from xlvs.lab import cgroups, state
 from xlvs.lab.namespace import namespace_path
 from xlvs.lab.problem import LabError
 from xlvs.lab.processes import end
@@ -29,6 +29,7 @@ def remove(prefix: str) -> list[str]:
     if record and (running := record.running()):
         end(running)
         done.append(f"ended {len(running)} processes")
+    cgroups.remove(prefix)
     for host, instance in state.instances_of(prefix).items():
         if _remove_instance(f"{prefix}-{host}", instance):
             done.append(f"removed the data path of {instance}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from xlvs.lab import commands, servers, state
+from xlvs.lab import cgroups, commands, servers, state
 from xlvs.lab.cleanup import remove
 from xlvs.lab.director import Director
 from xlvs.lab.namespace import Namespace, ip_batch
@@ -147,7 +147,7 @@ class Lab:
         self._make_hosts(folder)
         self._make_namespaces()
         for server in self._real_servers:
-            servers.start(server.namespace, folder / server.name)
+            servers.start(server.namespace, folder / server.name, server.cgroup)
         for server in self._real_servers:
             servers.wait(server.namespace, folder / server.name)
 
@@ -203,7 +203,8 @@ class Lab:
             if name in self.hosts
         ]
         self._real_servers = [
-            RealServer(self.hosts[host.name], host.methods) for host in self.plan.real_servers
+            RealServer(self.hosts[host.name], host.methods, cgroups.path(self.prefix, host.name))
+            for host in self.plan.real_servers
         ]
 
     def _make_namespaces(self) -> None:
@@ -243,6 +244,12 @@ def realserver_up(plan: Plan, method: str) -> list[str]:
     """What is typed after ``xlvs realserver`` on a real server of this method."""
     vips = [word for vip in plan.vips[method] for word in ("--vip", vip)]
     return ["up", *vips, "--method", method]
+
+
+def client_address_up(plan: Plan, server: RealServer) -> list[str]:
+    """What is typed after ``xlvs realserver`` on one of FULLNAT, to know clients."""
+    believed = ",".join(plan.local_addresses)
+    return ["up", "--client-address", "--from", believed, "--cgroup", server.cgroup]
 
 
 class Interrupted(KeyboardInterrupt):

@@ -14,9 +14,11 @@ from xlvs.lab.run import program
 class RealServer:
     """A namespace with nginx and a UDP echo, prepared for some forwarding methods."""
 
-    def __init__(self, namespace: Namespace, methods: tuple[str, ...]) -> None:
+    def __init__(self, namespace: Namespace, methods: tuple[str, ...], cgroup: str) -> None:
         self.namespace = namespace
         self.methods = methods
+        self.cgroup = cgroup
+        """Its servers' own, below the machine's; "" if cgroups of version 2 are not mounted."""
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from xlvs.lab import cgroups
 from xlvs.lab.namespace import Namespace
 from xlvs.lab.problem import LabError
 
@@ -63,22 +64,24 @@ def nginx_configuration(name: str, folder: Path) -> str:
     return _CONFIGURATION.format(name=name, folder=folder, listen=listen, behind=_BEHIND)
 
 
-def start(server: Namespace, folder: Path) -> None:
-    """Start both servers; ``wait`` says when they serve."""
+def start(server: Namespace, folder: Path, cgroup: str = "") -> None:
+    """Start both servers, in a cgroup; ``wait`` says when they serve."""
     (folder / "www").mkdir(parents=True)
     with (folder / "www" / BIG_FILE).open("wb") as big:
         big.truncate(4 << 20)
     configuration = folder / "nginx.conf"
     configuration.write_text(nginx_configuration(server.name, folder))
     server.start(
-        ["nginx", "-p", str(folder), "-c", str(configuration)], "nginx", folder / "nginx.log"
+        cgroups.enter(cgroup, ["nginx", "-p", str(folder), "-c", str(configuration)]),
+        "nginx",
+        folder / "nginx.log",
     )
     server.start(
         # -I -S: no site packages, so it starts in a blink.
-        [
+        cgroups.enter(cgroup, [
             sys.executable, "-I", "-S", str(Path(__file__).with_name("echo.py")),
             server.name, str(UDP_PORT), str(folder / "echo.ready"),
-        ],
+        ]),
         "udp echo",
         folder / "echo.log",
     )  # fmt: skip

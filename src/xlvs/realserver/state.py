@@ -65,6 +65,8 @@ class Record(msgspec.Struct, kw_only=True):
     sysctls: dict[str, Sysctl] = msgspec.field(default_factory=dict)
     decapsulation: dict[str, Decapsulation] = msgspec.field(default_factory=dict)
     outer: tuple[str, ...] = ()
+    client_cgroups: tuple[str, ...] = ()
+    """Whose programs are told clients' addresses, by an ``up`` in this namespace."""
 
     def vips_of(self, method: str) -> list[str]:
         """The virtual addresses of one method."""
@@ -91,8 +93,8 @@ class Store:
             ) from problem
 
     def save(self, record: Record) -> None:
-        """Replace the file as a whole; without virtual addresses there is none."""
-        if not (record.vips or record.sysctls or record.decapsulation):
+        """Replace the file as a whole; of nothing there is none."""
+        if not (record.vips or record.sysctls or record.decapsulation or record.client_cgroups):
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.path.parent.rmdir()

@@ -6,8 +6,28 @@ from __future__ import annotations
 import msgspec
 
 
+class ClientAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Telling a cgroup's programs the client's address, by the TCP option ``kind``.
+
+    ``believed``: local addresses and prefixes of directors. ``connections``: how many by what
+    became of them: client known ``by_syn``, ``by_ack`` (the handshake's last packet), ``later``;
+    ``without`` the option; ``not_believed``, ``malformed``, ``no_memory``; ``second``: with a
+    further option, which was ignored.
+    """
+
+    cgroup: str
+    believed: list[str]
+    kind: int
+    connections: dict[str, int]
+
+
 class RealserverCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """Sentences of what is wrong, none: nothing. ``methods``: of each virtual address."""
+    """Sentences of what is wrong, none: nothing. ``methods``: of each virtual address.
+
+    ``notes``: what is not wrong but should be known.
+    """
 
     methods: dict[str, str]
     problems: list[str]
+    notes: list[str] = []
+    client_address: list[ClientAddress] = []

@@ -20,6 +20,7 @@ def full() -> Record:
         sysctls={"net/ipv4/conf/all/arp_ignore": Sysctl("0", "1")},
         decapsulation={"eth0": Decapsulation("tc", 12, clsact=True)},
         outer=("10.2.0.11",),
+        client_cgroups=("/sys/fs/cgroup",),
     )
 
 
@@ -29,6 +30,12 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
     store.save(full())
     assert store.load() == full()
     assert full().vips_of("tun") == ["10.0.0.3"]
+
+
+def test_telling_client_addresses_alone_is_written_down(tmp_path: Path) -> None:
+    store = Store(tmp_path / "7.json", 7)
+    store.save(Record(namespace=7, client_cgroups=("/sys/fs/cgroup",)))
+    assert store.load().client_cgroups == ("/sys/fs/cgroup",)
 
 
 def test_an_empty_record_is_no_file(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``xlvs realserver``: arguments in, sentences out."""
+"""``xlvs realserver``: arguments in, sentences out. FULLNAT's part: ``client_address``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from xlvs.cli.commands import client_address
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.problem import Code, Problem
 from xlvs.realserver import state
@@ -22,21 +23,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|check")
     up = verbs.add_parser(
         "up",
-        help="take virtual addresses of a director",
-        description="Make this host a real server: virtual addresses on lo, which nobody hears"
-        " of by ARP, and for tun a program that opens the director's tunnel packets.",
+        help="take virtual addresses of a director, or tell programs their clients",
+        description="Make this host a real server. For dr and tun (--vip, --method): virtual"
+        " addresses on lo, which nobody hears of by ARP, and for tun a program that opens the"
+        " director's tunnel packets. For fullnat (--client-address): eBPF programs that tell"
+        " unmodified servers the client's address in accept() and getpeername().",
     )
     down = verbs.add_parser(
         "down",
         help="restore what was there before",
-        description="Give up the virtual addresses, all of them if none is named,"
-        " and restore what was there before.",
+        description="Give up the virtual addresses (--vip: only these) and telling client"
+        " addresses (--client-address: only that), and restore what was there before.",
     )
     check = verbs.add_parser(
         "check",
         help="say what is wrong; exit code 1 if anything is",
-        description="Say in words what keeps this real server from answering."
-        " Without --vip: all that were set up here.",
+        description="Say in words what keeps this real server from answering, or its programs"
+        " from knowing their clients. Without --vip and --client-address: all that was set up"
+        " here.",
     )
     for verb in (up, down, check):
         verb.add_argument(
@@ -44,14 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="ADDRESS",
-            required=verb is up,
             help="virtual address, IPv4 or IPv6; may be repeated",
         )
     for verb in (up, check):
         verb.add_argument(
             "--method",
             choices=("dr", "tun"),
-            required=verb is up,
             help="forwarding method of the director",
         )
         verb.add_argument(
@@ -95,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="a client that must be reachable from the virtual address; may be repeated",
     )
+    client_address.add_arguments(up, down, check)
     add_output(check, "the same for programs")
 
 
@@ -123,6 +126,17 @@ def _refuse(args: argparse.Namespace, problem: Problem, code: int) -> int:
 
 
 def _up(args: argparse.Namespace) -> int:
+    client_address.refuse_stray(args)
+    if not args.client_address or args.vip or args.method:
+        if not (args.vip and args.method):
+            raise Problem(Code.INVALID, "required: --vip, --method; or --client-address", "--vip")
+        _up_vips(args)
+    if args.client_address:
+        client_address.up(args)
+    return 0
+
+
+def _up_vips(args: argparse.Namespace) -> None:
     from xlvs.realserver.change import Changer
     from xlvs.realserver.decap import EbpfTunnels
     from xlvs.realserver.host import LinuxHost
@@ -150,10 +164,29 @@ def _up(args: argparse.Namespace) -> int:
                 f"gue to port {wanted.port}" if kind == "gue" else kind for kind in wanted.kinds
             )
             print(f"tunnel packets on {interface} are opened by eBPF ({hook}): {kinds}")
-    return 0
 
 
 def _down(args: argparse.Namespace) -> int:
+    client_address.refuse_stray(args)
+    everything = not (args.vip or args.client_address)
+    gone: list[str] = []
+    left: list[str] = []
+    if args.vip or everything:
+        gone, left = _down_vips(args.vip)
+    told = client_address.down(args) if args.client_address or everything else []
+    if gone and left:
+        print(f"gave up {', '.join(gone)}; left: {', '.join(left)}")
+    elif gone:
+        print(f"gave up {', '.join(gone)}; everything is as it was before")
+    for cgroup in told:
+        print(f"programs in {cgroup} see the director's address as the client's again")
+    if not gone and not told:
+        print("nothing was set up here")
+    return 0
+
+
+def _down_vips(vips: list[str]) -> tuple[list[str], list[str]]:
+    """Addresses that were given up, and those that are left."""
     from xlvs.realserver.change import Changer
     from xlvs.realserver.decap import EbpfTunnels
     from xlvs.realserver.host import LinuxHost
@@ -161,38 +194,50 @@ def _down(args: argparse.Namespace) -> int:
     store = state.here()
     before = list(store.load().vips)
     with LinuxHost() as host:
-        left = list(Changer(host, EbpfTunnels(host), store).down(args.vip).vips)
-    gone = [vip for vip in before if vip not in left]
-    if not gone:
-        print("nothing was set up here")
-    elif left:
-        print(f"gave up {', '.join(gone)}; left: {', '.join(left)}")
-    else:
-        print(f"gave up {', '.join(gone)}; everything is as it was before")
-    return 0
+        left = list(Changer(host, EbpfTunnels(host), store).down(vips).vips)
+    return [vip for vip in before if vip not in left], left
 
 
 def _check(args: argparse.Namespace) -> int:
+    from xlvs.wire.realserver import RealserverCheck
+
+    client_address.refuse_stray(args)
+    vips, problems = _check_vips(args) if args.vip or not args.client_address else ({}, [])
+    told, found = client_address.check(args)
+    if not vips and not told and not found.problems:
+        raise Problem(Code.INVALID, "nothing was set up here: name the virtual address", "--vip")
+    problems += found.problems
+    if wants_json(args):
+        print_json(
+            RealserverCheck(methods=vips, problems=problems, notes=found.notes, client_address=told)
+        )
+        return 1 if problems else 0
+    for sentence in problems:
+        print(sentence)
+    if not problems:
+        ways = [f"{vip} ({method})" for vip, method in vips.items()]
+        ways += [client_address.title(each) for each in told]
+        print(f"nothing wrong: {', '.join(ways)}")
+    for each in told:
+        print(client_address.counted(each))
+    for sentence in found.notes:
+        print(f"note: {sentence}")
+    return 1 if problems else 0
+
+
+def _check_vips(args: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
+    """Virtual addresses with their methods, and what is wrong."""
     from xlvs.realserver.check import Question, problems
     from xlvs.realserver.decap import EbpfTunnels
     from xlvs.realserver.host import LinuxHost
-    from xlvs.wire.realserver import RealserverCheck
 
     record = state.here().load()
     vips = {vip: known.method for vip, known in record.vips.items()}
     if args.vip:
         vips = {vip: args.method or vips.get(vip, "dr") for vip in args.vip}
     if not vips:
-        raise Problem(Code.INVALID, "nothing was set up here: name the virtual address", "--vip")
+        return {}, []
     interfaces = args.interface or list(record.interfaces) or [DEFAULT_INTERFACE]
     with LinuxHost() as host:
-        found = problems(host, EbpfTunnels(host), record, Question(vips, interfaces, args.client))
-    if wants_json(args):
-        print_json(RealserverCheck(methods=vips, problems=found))
-        return 1 if found else 0
-    for sentence in found:
-        print(sentence)
-    if not found:
-        ways = ", ".join(f"{vip} ({method})" for vip, method in vips.items())
-        print(f"nothing wrong: {ways}")
-    return 1 if found else 0
+        question = Question(vips, interfaces, args.client)
+        return vips, problems(host, EbpfTunnels(host), record, question)

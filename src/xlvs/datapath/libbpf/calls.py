@@ -56,6 +56,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link_create": (_int, (_int, _int, _int, ptr)),
     "bpf_link_update": (_int, (_int, _int, ptr)),
     "bpf_link_detach": (_int, (_int,)),
+    "bpf_iter_create": (_int, (_int,)),
     "bpf_xdp_query": (_int, (_int, _int, ptr)),
     "bpf_tc_hook_create": (_int, (ptr,)),
     "bpf_tc_hook_destroy": (_int, (ptr,)),

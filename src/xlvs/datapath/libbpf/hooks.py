@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs on interfaces: XDP and tcx links, TC filters."""
+"""Programs on interfaces and cgroups: XDP, tcx and cgroup links, TC filters; iterators."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import os
 
 from xlvs.datapath.libbpf.calls import call
 from xlvs.datapath.libbpf.structs import LinkOptions, TcHook, TcOptions, XdpQuery
@@ -16,7 +17,12 @@ XDP_FLAGS_DRV_MODE = 4
 
 _BPF_XDP = 37  # enum bpf_attach_type
 _BPF_TCX = {TC_INGRESS: 46, TC_EGRESS: 47}
+_BPF_TRACE_ITER = 28
 _BPF_TC_F_REPLACE = 1
+
+CGROUP_SOCK_OPS = 3
+CGROUP_INET4_GETPEERNAME = 29
+CGROUP_INET6_GETPEERNAME = 30
 
 
 def xdp_link(program: int, ifindex: int, flags: int) -> int:
@@ -32,6 +38,21 @@ def tcx_link(program: int, ifindex: int, point: int) -> int:
     Raises OSError EINVAL if it is the kernel that does not know it (before 6.6).
     """
     return call("bpf_link_create", program, ifindex, _BPF_TCX[point], None)
+
+
+def cgroup_link(program: int, cgroup: int, point: int) -> int:
+    """Attach a program to a cgroup (its folder's descriptor) beside others; the descriptor."""
+    return call("bpf_link_create", program, cgroup, point, None)
+
+
+def iterate(program: int) -> bytes:
+    """Run an iterator over what the calling thread's namespace has; what it wrote."""
+    link = call("bpf_link_create", program, 0, _BPF_TRACE_ITER, None)
+    try:
+        with os.fdopen(call("bpf_iter_create", link), "rb") as walk:
+            return walk.read()
+    finally:
+        os.close(link)
 
 
 def link_update(link: int, program: int) -> None:

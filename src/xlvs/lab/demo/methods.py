@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xlvs.lab.demo.show import Show, seen, tally
-from xlvs.lab.lab import Lab, realserver_up
+from xlvs.lab.lab import Lab, client_address_up, realserver_up
 from xlvs.lab.plan import LOCAL_ADDRESSES
 from xlvs.lab.problem import LabError
 from xlvs.lab.servers import UDP_PORT
@@ -80,6 +80,9 @@ def play(show: Show, lab: Lab, act: Act) -> None:
     _service(show, lab, act, f"-u {v4}:{UDP_PORT}", (1, 1, 1))
     _udp(show, lab, act, v4)
     _stats(show, lab, act, v4)
+    # Without cgroups of version 2 on this machine nobody can be told.
+    if act.method == "fullnat" and first.cgroup:
+        _client_addresses(show, lab, act)
 
 
 def _real_servers(show: Show, lab: Lab, act: Act) -> None:
@@ -94,6 +97,41 @@ def _real_servers(show: Show, lab: Lab, act: Act) -> None:
     check = first.realserver("check", "--client", lab.client.v4, check=False)
     show.output(check.stdout)
     show.promise("every real server takes the virtual address", kept=check.returncode == 0)
+
+
+def _client_addresses(show: Show, lab: Lab, act: Act) -> None:
+    """The same service once more; now the director tells who the client is."""
+    show.say("The director can tell the real servers who the client is, in an option of TCP.")
+    v4, v6 = lab.plan.vips[act.method]
+    servers = lab.servers_for(act.method)
+    for server in servers:
+        words = client_address_up(lab.plan, server)
+        show.command(server.name, "xlvs realserver " + " ".join(words))
+        done = server.realserver(*words)
+        if server is servers[0]:
+            show.output(done.stdout)
+    answers = []
+    for vip in (v4, v6):
+        service = f"-t {bracket(vip)}:80"
+        _type(show, lab, f"-A {service} -s rr --toa")
+        for server in servers:
+            address = bracket(server.address(6 if ":" in vip else 4))
+            _type(show, lab, f"-a {service} -r {address}:{act.server_port} {act.flag}")
+        url = f"http://{bracket(vip)}/"
+        for _ in servers:
+            show.command("client", f"curl {url}")
+            done = lab.client.run(["curl", "-sS", "-m", "3", url], check=False)
+            show.output(done.stdout + done.stderr)
+            answers.append(done.stdout.strip())
+    clients = seen(answers)
+    show.promise(
+        f"the real servers saw the client itself ({', '.join(sorted(clients))})",
+        kept=clients == set(lab.client.addresses),
+        instead=str(clients),
+    )
+    for server in servers:
+        server.realserver("down")
+    _type(show, lab, "-C")
 
 
 def _type(show: Show, lab: Lab, arguments: str) -> str:

@@ -11,9 +11,10 @@ import pytest
 from xlvs.cli.commands import realserver, services
 from xlvs.cli.main import COMMANDS, main
 from xlvs.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey
+from xlvs.realserver.client_address.findings import Findings
 from xlvs.wire import codec
 from xlvs.wire.messages import Counters, DestinationView, Rates, ServiceList, ServiceView
-from xlvs.wire.realserver import RealserverCheck
+from xlvs.wire.realserver import ClientAddress, RealserverCheck
 
 ZERO = {"stats": Counters(), "live": Counters(), "rates": Rates()}
 SERVICES = ServiceList(
@@ -83,6 +84,54 @@ def test_realserver_check(monkeypatch, capsys, wrong):
     assert main(words) == bool(wrong)
     found = codec.decode(capsys.readouterr().out.encode(), RealserverCheck)
     assert found == RealserverCheck(methods={"10.0.0.9": "tun"}, problems=wrong)
+
+
+TOLD = ClientAddress(
+    cgroup="/no/cgroup",
+    believed=["10.2.0.101"],
+    kind=254,
+    connections={
+        "by_syn": 3, "by_ack": 2, "later": 1, "without": 4, "not_believed": 5,
+        "malformed": 0, "second": 0, "no_memory": 0,
+    },
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [[], ["xlvs_client_peer4 is not attached"]])
+def test_realserver_check_of_client_addresses(monkeypatch, capsys, wrong):
+    monkeypatch.setattr(realserver.os, "geteuid", lambda: 0)
+    found = Findings(wrong, ["tcp_syncookies is 2"])
+    monkeypatch.setattr(realserver.client_address, "check", lambda _: ([TOLD], found))
+    assert main(["realserver", "check", "--client-address"]) == bool(wrong)
+    first, counts, note = capsys.readouterr().out.splitlines()
+    title = "nothing wrong: client addresses in cgroup /no/cgroup from 10.2.0.101 by option 254"
+    assert first == (wrong or [title])[0]
+    assert counts == (
+        "clients in cgroup /no/cgroup: 3 known from the SYN, 2 from the handshake's last packet,"
+        " 1 from a later one; 4 without the option, 5 not believed"
+    )
+    assert note == "note: tcp_syncookies is 2"
+    assert main(["realserver", "check", "--client-address", "-o", "json"]) == bool(wrong)
+    assert codec.decode(capsys.readouterr().out.encode(), RealserverCheck) == RealserverCheck(
+        methods={}, problems=wrong, notes=found.notes, client_address=[TOLD]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["up"], "required: --vip, --method; or --client-address"),
+        (["up", "--from", "10.2.0.101"], "--from belongs to --client-address"),
+        (["up", "--toa-kind", "254"], "--toa-kind belongs to --client-address"),
+        (["down", "--cgroup", "/x"], "--cgroup belongs to --client-address"),
+        (["check", "--cgroup", "/x"], "--cgroup belongs to --client-address"),
+        (["up", "--client-address"], "name the directors' local addresses"),
+    ],
+)
+def test_realserver_refuses(monkeypatch, capsys, words, sentence):
+    monkeypatch.setattr(realserver.os, "geteuid", lambda: 0)
+    assert main(["realserver", *words]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
