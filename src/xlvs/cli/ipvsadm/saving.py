@@ -53,17 +53,21 @@ def _service(service: Service, name: str) -> str:
         words.append("-o")
     if service.flags:
         words += ["-b", text.flags(service)]
+    return " ".join([*words, *_of_ours(service)]) + "\n"
+
+
+def _of_ours(service: Service) -> Iterator[str]:
+    """What IPVS has none of."""
     if service.stateless:
-        words.append("--stateless")
+        yield "--stateless"
     for option, seconds in text.own_timeouts(service):
-        words += [f"--{option}", seconds]
+        yield from (f"--{option}", seconds)
     for option, *says in text.telling(service):
-        words += [f"--{option}", *says]
+        yield from (f"--{option}", *says)
     if service.local_addresses:
-        words += ["--local-address", ",".join(map(address_text, service.local_addresses))]
+        yield from ("--local-address", ",".join(map(address_text, service.local_addresses)))
     if service.local_pool:
-        words += ["--local-pool", service.local_pool]
-    return " ".join(words) + "\n"
+        yield from ("--local-pool", service.local_pool)
 
 
 def _server(service: Service, server: Destination, name: str, names: Names | None) -> str:
