@@ -154,6 +154,14 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_NO_CONNECTION,      /* nat_icmp_send: a RST that nobody waits for */
 	XLVS_REASON_DROP_ANSWER_RATE,        /* an ICMP error too many in this second */
 	XLVS_REASON_DROP_SYN_DATA, /* data in a SYN, where the PROXY protocol's header is to be first */
+	/* A new connection refused by what its service says of clients (admission.h); in the
+	 * order of struct xlvs_refusals. */
+	XLVS_REASON_DROP_DENIED,
+	XLVS_REASON_DROP_NOT_ALLOWED,
+	XLVS_REASON_DROP_CLIENT_CONNECTIONS,
+	XLVS_REASON_DROP_CLIENT_RATE,
+	XLVS_REASON_DROP_SERVICE_CONNECTIONS,
+	XLVS_REASON_DROP_SERVICE_RATE,
 
 	XLVS_REASON_MAX,
 };
@@ -242,6 +250,8 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_PROXY_V2 = 1 << 17,
 	XLVS_SERVICE_PROXY_MARK = 1 << 18, /* v2: with the service's mark */
 	XLVS_SERVICE_PROXY_ID = 1 << 19,   /* v2: with a unique id of the connection */
+	XLVS_SERVICE_ADMISSION = 1 << 24,  /* not every client, or not always: see admissions */
+	XLVS_SERVICE_ADMISSION_OTHER = 1 << 25, /* which of its two admissions is in force */
 };
 
 /*
@@ -343,6 +353,7 @@ enum xlvs_destination_flags {
 	XLVS_DESTINATION_CLIENT_PORT = 1 << 4, /* connections keep the port that clients ask for */
 	XLVS_DESTINATION_FTP = 1
 			       << 5, /* with CLIENT_PORT: but for port 21, which is the server's */
+	XLVS_DESTINATION_COUNTED = 1 << 6, /* some of its connections may be in `counted` */
 };
 
 /* As in ip_vs.h: IP_VS_CONN_F_TUNNEL_TYPE_*. */
@@ -470,6 +481,84 @@ struct xlvs_local_ports {
 	__u64 exhausted;
 	__u64 full[XLVS_LOCAL_PORT_SUMMARY];
 	__u64 taken[XLVS_LOCAL_PORT_WORDS];
+};
+
+/* ---- who may open connections ------------------------------------------ */
+
+/*
+ * admissions: ARRAY by 2 * service id, of two of which the service's flags say which is in
+ * force: a new one is written beside it, then the flags change. Writer: daemon.
+ * A limit is 0 if there is none. Rates are per second; a burst is what may come at once.
+ */
+#define XLVS_ADMISSION_LISTS 8
+struct xlvs_admission {
+	__u64 list[XLVS_ADMISSION_LISTS]; /* sets of client_prefixes: those that deny first */
+	__u32 denies;
+	__u32 allows;
+	struct xlvs_addr client; /* mask of an address: what counts as one client */
+	__u32 client_connections;
+	__u32 client_rate;
+	__u32 client_burst;
+	__u32 service_connections;
+	__u32 service_rate;
+	__u32 service_burst;
+};
+
+/*
+ * client_prefixes: LPM_TRIE -> __u32, the prefix's length plus 1. The set's number is a hash
+ * of what is in it: it is written whole before a service names it, and a list that changes
+ * is another set. It is even; IPv6 prefixes have the one behind it. Writer: daemon.
+ */
+struct xlvs_client_prefix {
+	__u32 prefixlen; /* XLVS_CLIENT_SET_BITS more than the address's own */
+	__u32 set[2];    /* its number, the lower half first */
+	struct xlvs_addr address;
+};
+#define XLVS_CLIENT_SET_BITS 64
+
+/* client_sets: HASH by a set's number -> __u32, 1 when it is whole. Writer: daemon. */
+
+/* A service's client, as its admission counts them. */
+struct xlvs_client {
+	__u32 service; /* id */
+	struct xlvs_addr address;
+};
+
+/*
+ * client_rates: LRU_HASH by xlvs_client, and admitted by service: a bucket of tokens, one for
+ * each new connection. Tick of the last one (32 bits) | tokens then, in parts of 1 / hz
+ * (32); 0: nobody came yet. Writer: packets.
+ *
+ * clients: HASH by xlvs_client -> __u32, connections that it has (counted.h). Writer: packets
+ * and the sweep.
+ */
+
+/* admitted: ARRAY by service id. Writer: packets (atomics). */
+struct xlvs_admitted {
+	__u64 bucket;
+	__u32 connections; /* those that are counted */
+	__u32 pad;
+};
+
+/* refusals: PERCPU_ARRAY by service id: new connections refused. Writer: packets. */
+struct xlvs_refusals {
+	__u64 denied;
+	__u64 not_allowed;
+	__u64 client_connections;
+	__u64 client_rate;
+	__u64 service_connections;
+	__u64 service_rate;
+};
+
+enum xlvs_counts {
+	XLVS_COUNTS_CLIENT = 1 << 0,  /* in clients */
+	XLVS_COUNTS_SERVICE = 1 << 1, /* in admitted */
+};
+
+/* counted: HASH by tenant: connections that a limit counts. Writer: packets and the sweep. */
+struct xlvs_counted {
+	struct xlvs_client client;
+	__u32 counts; /* enum xlvs_counts */
 };
 
 /* ---- connections ------------------------------------------------------- */

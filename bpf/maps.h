@@ -128,6 +128,26 @@ XLVS_MAP_PREFIXES(mark_from, struct xlvs_mark_address, 131072);
 XLVS_MAP_PREFIXES(mark_ports, struct xlvs_mark_port, 131072);
 XLVS_MAP_GROWING(mark_classes, struct xlvs_mark_classes, struct xlvs_mark, 262144);
 
+/* Lists of clients, written by the daemon; each set twice while a list changes. */
+XLVS_MAP_PREFIXES(client_prefixes, struct xlvs_client_prefix, 1048576);
+XLVS_MAP_GROWING(client_sets, __u64, __u32, 4096);
+XLVS_MAP_ARRAY(admissions, struct xlvs_admission, 8192, 0);
+
+/* Limits. */
+XLVS_MAP_ARRAY(admitted, struct xlvs_admitted, 4096, BPF_F_MMAPABLE);
+XLVS_MAP_PERCPU(refusals, struct xlvs_refusals, 4096);
+XLVS_MAP_GROWING(clients, struct xlvs_client, __u32, 524288);
+XLVS_MAP_GROWING(counted, struct xlvs_tenant, struct xlvs_counted, 524288);
+
+/* A bound for clients whose rate is remembered: who did not come for longest begins anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct xlvs_client);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} client_rates SEC(".maps");
+
 /* A bound for packets whose fragments are under way at once; the oldest gives way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -191,6 +211,7 @@ struct xlvs_anchor {
 	enum xlvs_stream_event stream_event;
 	enum xlvs_stream_flags stream_flags;
 	struct xlvs_hash_slot hash_slot;
+	enum xlvs_counts counts;
 };
 const volatile struct xlvs_anchor xlvs_abi_anchor = {};
 

@@ -11,6 +11,7 @@
 #error "include a hook adapter (hook_xdp.h or hook_tc.h) first"
 #endif
 
+#include "admission.h"
 #include "connection_open.h"
 #include "forward/icmp.h"
 #include "forward/reset.h"
@@ -221,21 +222,31 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	/* IPVS: active FTP's data connections are the server's to open. */
 	if (unlikely(p->tuple.sport == bpf_htons(FTP_DATA_PORT)))
 		return XLVS_REASON_PASS_NOT_SYN;
+	if (unlikely(service->flags & XLVS_SERVICE_ADMISSION)) {
+		why = admission(p, id);
+		if (why)
+			return why;
+	}
 	if (unlikely(service->persistence))
 		destination = persistence_schedule(ctx, p, s, id, -1);
 	else if (unlikely(service->key.port != p->tuple.dport && !service->key.fwmark))
 		destination = SCHEDULE_NONE; /* IPVS: all ports only with persistence */
 	else
 		destination = schedule(p, id, service->scheduler, service->flags);
-	if (unlikely(destination < 0))
+	if (unlikely(destination < 0)) {
+		if (unlikely(p->admitted))
+			admission_settle(p, XLVS_REASON_DROP_INTERNAL);
 		return pipeline_unscheduled(ctx, p, s, id, destination);
+	}
 	/* IPVS: one-packet scheduling is for datagrams only. */
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET &&
 			p->tuple.protocol == IPPROTO_UDP;
 	p->special = service->flags & SERVICE_SPECIAL;
 	why = connection_open(p, destination, s);
 	if (unlikely(why == XLVS_REASON_DROP_LOCAL_PORTS) && !service->persistence)
-		return pipeline_other_ports(p, s, id);
+		why = pipeline_other_ports(p, s, id);
+	if (unlikely(p->admitted))
+		admission_settle(p, why);
 	return why;
 }
 

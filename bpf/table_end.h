@@ -3,6 +3,7 @@
 #ifndef XLVS_TABLE_END_H
 #define XLVS_TABLE_END_H
 
+#include "counted.h"
 #include "local_ports.h"
 #include "stream.h"
 #include "table.h"
@@ -29,14 +30,17 @@ static __always_inline void table_overload(const struct xlvs_destination *d,
 	}
 }
 
-/* A connection of the destination begins, or has ended: its counts, and what follows. */
-static __always_inline void table_count_connection(__u32 destination, __u32 word, bool ended)
+/*
+ * A connection of the destination begins, or has ended: its counts, and what follows.
+ * Returns the destination's flags.
+ */
+static __always_inline __u32 table_count_connection(__u32 destination, __u32 word, bool ended)
 {
 	struct xlvs_destination *d = destination_get(destination);
 	struct xlvs_destination_load *load = table_load(destination);
 
 	if (!d || !load)
-		return;
+		return 0;
 	if (unlikely(word & WORD_TEMPLATE))
 		__sync_fetch_and_add(&load->persistent, ended ? -1 : 1);
 	else
@@ -44,6 +48,7 @@ static __always_inline void table_count_connection(__u32 destination, __u32 word
 	if (ended && unlikely(READ_ONCE(load->portless_until)))
 		WRITE_ONCE(load->portless_until, 0); /* there is a port */
 	table_overload(d, load, ended);
+	return d->flags;
 }
 
 /*
@@ -214,7 +219,8 @@ static __always_inline int end_in(bool v6, __u32 at, __u32 word, __u32 claim)
 		template_end(v6, at, word);
 	if (unlikely(word & XLVS_CONNECTION_SPECIAL))
 		stream_end(v6, at, word);
-	table_count_connection(destination, word, true);
+	if (unlikely(table_count_connection(destination, word, true) & XLVS_DESTINATION_COUNTED))
+		counted_end(v6, at, word);
 	counts->ended++;
 	if (word & XLVS_CONNECTION_HALF_OPEN)
 		counts->half_closed++;

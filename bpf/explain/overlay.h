@@ -66,6 +66,11 @@ enum xlvs_copied {
 	XLVS_COPIED_locality_tables,
 	XLVS_COPIED_locality_rounds,
 	XLVS_COPIED_fragments,
+	XLVS_COPIED_admitted,
+	XLVS_COPIED_refusals,
+	XLVS_COPIED_clients,
+	XLVS_COPIED_counted,
+	XLVS_COPIED_client_rates,
 	XLVS_COPIED_MAX,
 };
 
@@ -234,6 +239,12 @@ OVERLAY_HASH(localities, struct xlvs_locality_key, struct xlvs_locality)
 OVERLAY_HASH(locality_more, struct xlvs_locality_more_key, struct xlvs_locality_server)
 OVERLAY_HASH(fragments, struct xlvs_fragment_key, struct xlvs_fragment)
 
+OVERLAY_ARRAY(admitted, struct xlvs_admitted)
+OVERLAY_ARRAY(refusals, struct xlvs_refusals)
+OVERLAY_HASH(clients, struct xlvs_client, __u32)
+OVERLAY_HASH(counted, struct xlvs_tenant, struct xlvs_counted)
+OVERLAY_HASH(client_rates, struct xlvs_client, __u64)
+
 /* What would have been asked of the daemon. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -277,6 +288,11 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	OVERLAID(locality_more);
 	OVERLAID(locality_tables);
 	OVERLAID(locality_rounds);
+	OVERLAID(admitted);
+	OVERLAID(refusals);
+	OVERLAID(clients);
+	OVERLAID(counted);
+	OVERLAID(client_rates);
 #undef OVERLAID
 	return live_lookup(map, key);
 }
@@ -301,6 +317,12 @@ static __always_inline long overlay_update(void *map, const void *key, const voi
 		return overlay_update_localities(key, value, flags);
 	if (map == &locality_more)
 		return overlay_update_locality_more(key, value, flags);
+	if (map == &clients)
+		return overlay_update_clients(key, value, flags);
+	if (map == &counted)
+		return overlay_update_counted(key, value, flags);
+	if (map == &client_rates)
+		return overlay_update_client_rates(key, value, flags);
 	return overlay_of_this_map_is_missing();
 }
 
@@ -318,6 +340,10 @@ static __always_inline long overlay_delete(void *map, const void *key)
 		return overlay_delete_localities(key);
 	if (map == &locality_more)
 		return overlay_delete_locality_more(key);
+	if (map == &clients)
+		return overlay_delete_clients(key);
+	if (map == &counted)
+		return overlay_delete_counted(key);
 	return overlay_of_this_map_is_missing();
 }
 

@@ -330,7 +330,9 @@ class Daemon:
             desired = self.director.desired
             edits = [
                 *displaced(desired, wanted.sync),
-                *reconcile(desired, {}, wanted.services, wanted.globals.timeouts),
+                *reconcile(
+                    desired, {}, wanted.services, wanted.globals.timeouts, lists=wanted.lists
+                ),
             ]
             return list(in_words(desired, edits))
         return self.configured.plan(wanted)
@@ -344,7 +346,13 @@ class Daemon:
         asked = wanted.configuration
 
         def edits() -> list[AnyEdit]:
-            return reconcile(self.director.desired, {}, asked.services, asked.globals.timeouts)
+            return reconcile(
+                self.director.desired,
+                {},
+                asked.services,
+                asked.globals.timeouts,
+                lists=asked.lists,
+            )
 
         await self.prepare(edits())
         made, before = edits(), self.director.desired

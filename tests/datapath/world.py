@@ -118,6 +118,13 @@ MAPS = (
     "interfaces",
     "answers",
     "fragments",
+    "admissions",
+    "admitted",
+    "refusals",
+    "clients",
+    "counted",
+    "client_rates",
+    "client_prefixes",
 )
 TABLES = (("connections4", False), ("connections6", True))
 

@@ -25,7 +25,7 @@ _FAILED = 500
 _MISSING = 404
 _STATUS = {Code.INTERNAL: _FAILED, Code.OUTDATED: 412}
 _CODES = {401: Code.FORBIDDEN, 403: Code.FORBIDDEN, 413: Code.NO_SPACE}
-_NO_SUCH = frozenset((Code.NO_SUCH_SERVICE, Code.NO_SUCH_DESTINATION))
+_NO_SUCH = frozenset((Code.NO_SUCH_SERVICE, Code.NO_SUCH_DESTINATION, Code.NO_SUCH_LIST))
 
 
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

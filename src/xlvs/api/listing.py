@@ -103,6 +103,8 @@ def views(
     for part in _parts(director, keys):
         ids = _ids(part)
         loads = zip(*port.loads(ids), strict=True)
+        guarded = [each.id for each in part if each.id in director.effective.tables.admissions]
+        refused, admitted = port.refusals(guarded), port.admitted(guarded)
         counted = _all_counted(ledger.destinations, ids, port.destination_totals)
         found = []
         for each, (stats, live, rates) in zip(
@@ -128,6 +130,8 @@ def views(
                     rates=rates,
                     remarks=support.remarks(service, listed, by_rules),
                     asked=None if each.asked is listed else list(each.asked),
+                    refused=refused[each.id]._asdict() if each.id in refused else None,
+                    counted=admitted.get(each.id, 0),
                 )
             )
         yield found

@@ -48,6 +48,11 @@ _PARAMETERS: dict[str, Schema] = {
         "description": "the real server: ADDRESS:PORT or [IPv6 ADDRESS]:PORT",
         "example": "192.168.200.11:80",
     },
+    "list": {
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "description": "a list of clients",
+        "example": "office",
+    },
 }
 _TAG = {"schema": {"type": "string"}, "description": "the token of what the resource says"}
 _CONDITIONS = {

@@ -27,6 +27,7 @@ COMMANDS = {
     "lab": ("xlvs.cli.commands.lab", "a small LVS world in network namespaces"),
     "demo": ("xlvs.cli.commands.demo", "the main job, shown in the lab"),
     "pool": ("xlvs.cli.commands.pool", "pools of local addresses for FULLNAT"),
+    "list": ("xlvs.cli.commands.list_", "lists of clients that services allow or deny"),
     "mark": ("xlvs.cli.commands.mark", "rules that give packets a firewall mark"),
     "check-config": ("xlvs.cli.commands.check_config", "whether a keepalived.conf can be used"),
     "plan": ("xlvs.cli.commands.plan", "what a reload with this keepalived.conf would change"),

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -37,6 +37,8 @@ from xlvs.wire.messages import (
 )
 from xlvs.wire.planning import ApplyRequest, Plan, PlanRequest
 from xlvs.wire.resources import (
+    ClientLists,
+    ClientPrefixes,
     ConfiguredService,
     DrainRequest,
     Health,
@@ -144,6 +146,24 @@ class Client(Core):
     def put_pools(self, wanted: LocalPools, unless_changed: str = "") -> Written:
         """Replace all pools."""
         return self._put("/v1/pools", wanted, unless_changed)
+
+    def lists(self) -> ClientLists:
+        """Lists of clients and how many prefixes they have."""
+        return self.get("/v1/lists", ClientLists)
+
+    def client_list(self, name: str) -> Tagged[ClientPrefixes]:
+        """The prefixes of a list of clients."""
+        return self._tagged(f"/v1/lists/{quote(name, safe='')}", ClientPrefixes)
+
+    def put_list(self, name: str, prefixes: Iterable[str], unless_changed: str = "") -> Written:
+        """Replace a list of clients, or make it."""
+        wanted = ClientPrefixes(prefixes=tuple(prefixes))
+        return self._put(f"/v1/lists/{quote(name, safe='')}", wanted, unless_changed)
+
+    def delete_list(self, name: str, unless_changed: str = "") -> None:
+        """Remove a list of clients that no service names."""
+        path = f"/v1/lists/{quote(name, safe='')}"
+        self.ask("DELETE", path, head=_condition(unless_changed))
 
     def settings(self) -> SettingList:
         """Every setting."""

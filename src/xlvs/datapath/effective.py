@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from xlvs.datapath import slots, support
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
+from xlvs.datapath.admission import admission, counts
 from xlvs.datapath.identity import FreeIds, Identities
 from xlvs.datapath.marks import Compiler, Marks
 from xlvs.datapath.observed import Observed, Way, interfaces, way_to
 from xlvs.datapath.purposes import Purposes
 from xlvs.datapath.records import (
     NO_ADDRESS,
+    Admission,
     Destination,
     DestinationFlag,
     NextHop,
@@ -91,6 +93,7 @@ _LOCAL = int(DestinationFlag.LOCAL)
 _RESOLVED = int(DestinationFlag.RESOLVED)
 _CLIENT_PORT = int(DestinationFlag.CLIENT_PORT)
 _FTP = int(DestinationFlag.FTP)
+_COUNTED = int(DestinationFlag.COUNTED)
 _FULLNAT = support.METHODS[model.Method.FULLNAT]
 _METHODS = {method: int(number) for method, number in support.METHODS.items()}
 _TUNNELS = {tunnel: int(number) for tunnel, number in support.TUNNELS.items()}
@@ -252,6 +255,8 @@ class _Work:
         self._fallback = settings.numbers(desired.settings)["xlvs.hash_fallback"]
         self._keys: dict[ServiceKey, int] = {}
         self._services: dict[int, Service] = {}
+        self._admissions: dict[int, Admission] = {}
+        self._counting = False
         self._destinations: dict[int, Destination] = {}
         self._port_blocks: dict[int, PortBlock] = {}
         self._port_rows: dict[int, tuple[int, ...]] = {}
@@ -265,12 +270,14 @@ class _Work:
         key = service_key(service.key)
         id_ = self._ids.service(key)
         pool = _pool(service, destinations, self._desired.pools, self._options)
+        self._counting = counts(service)
         ids = tuple(self._add_destination(service, id_, key, pool, d) for d in destinations)
         flags = ServiceFlag.USED | support.flags(service)
         if service.key.address in self._options.standby:
             flags |= ServiceFlag.STANDBY
         if self._fallback and support.scheduler(service) in support.FALLING_BACK:
             flags |= ServiceFlag.HASH_FALLBACK
+        flags |= self._admission(service, id_)
         own = service.timeouts
         self._keys[key] = id_
         self._services[id_] = Service(
@@ -292,6 +299,18 @@ class _Work:
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids
 
+    def _admission(self, service: model.Service, id_: int) -> ServiceFlag:
+        """Who may open connections; one that is otherwise takes the place that is not in force."""
+        wanted = admission(service, self._desired.lists)
+        if wanted is None:
+            return ServiceFlag(0)
+        self._admissions[id_] = wanted
+        there = self._there.services.get(id_)
+        other = bool(there and there.flags & ServiceFlag.ADMISSION_OTHER)
+        if self._there.admissions.get(id_) != wanted:
+            other = not other
+        return ServiceFlag.ADMISSION | (ServiceFlag.ADMISSION_OTHER if other else ServiceFlag(0))
+
     def _add_destination(
         self,
         owner: model.Service,
@@ -308,6 +327,10 @@ class _Work:
             flags |= _CLIENT_PORT
             if key.port == support.FTP_PORT and port:
                 flags |= _FTP
+        there = self._there.destinations.get(id_)
+        # It stays as long as the id: connections may be there from before the limit went.
+        if self._counting or (there is not None and there.flags & _COUNTED):
+            flags |= _COUNTED
         place = 0
         if method is model.Method.FULLNAT:
             asked = 0 if flags & _CLIENT_PORT else port
@@ -395,6 +418,8 @@ class _Work:
             interfaces=interfaces(self._observed),
             marks=marks,
             port_rows=self._port_rows,
+            admissions=self._admissions,
+            client_lists={each.number: each for each in self._desired.lists.values()},
         )
         tables = tables._replace(settings=self._settings(marks, tables.counts()))
         named, busy = tables.blocks(), self._busy_blocks

@@ -162,7 +162,7 @@ _CALL_IDS_MAX = 1 << 17
 
 
 def _templates(sizes: Sizes) -> int:
-    """Templates, connections under them, and streams, that are kept account of.
+    """Templates, connections under them or under a limit, clients, and streams, that are counted.
 
     A hash takes 16 bytes for each possible entry at once, so there is an end to it: what
     is beyond lives by its time-out alone.
@@ -176,6 +176,11 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "services": lambda s: s.services,
     "schedules": lambda s: s.services,
     "locality_tables": lambda s: s.services,
+    "admissions": lambda s: 2 * s.services,
+    "admitted": lambda s: s.services,
+    "refusals": lambda s: s.services,
+    "clients": _templates,
+    "counted": _templates,
     "service_stats": lambda s: s.services,
     "service_destinations": lambda s: s.service_destinations,
     "remap": lambda s: s.service_destinations,

@@ -35,10 +35,12 @@ from xlvs.datapath.writes import (
     ClearDestination,
     ClearService,
     Commit,
+    DropClients,
     DropInterface,
     DropKey,
     DropMarks,
     DropRealServer,
+    PutAdmission,
     PutDestination,
     PutEgress,
     PutInterface,
@@ -50,6 +52,7 @@ from xlvs.datapath.writes import (
     PutSettings,
     PutSlotPages,
     Write,
+    WriteClients,
     WriteList,
     WriteMarks,
     WriteRow,
@@ -61,6 +64,7 @@ from xlvs.schedulers import wrr
 IPPROTO_TCP = 6
 _AVAILABLE = int(DestinationFlag.AVAILABLE)
 _USED = int(ServiceFlag.USED)
+_ADMISSION_OTHER = int(ServiceFlag.ADMISSION_OTHER)
 
 
 class Renewal(NamedTuple):
@@ -268,6 +272,10 @@ class _Plan:
         # would go to address zero, or to the id's last owner.
         yield from self._destinations(available=True)
         yield from self._real_servers(there=False)
+        # Lists before who names them, and both before the service's flags say which is meant. A
+        # destination that counts connections says so by now: they are counted at their end.
+        yield from self._clients_written()
+        yield from self._admissions()
         yield from self._services_before()
         # Cursor and list change in one step, each service by itself.
         yield from self._lists()
@@ -289,6 +297,8 @@ class _Plan:
             yield PutSettings(self._want.settings)
         # Packets that met this set until now look again.
         yield from self._marks_dropped()
+        # As with marks: packets that met the service before its flags changed look again.
+        yield from self._clients_dropped()
         # Nobody is left who could answer.
         yield from self._egress(on=False)
         # Last: until here packets of what goes were still ours.
@@ -355,6 +365,22 @@ class _Plan:
     @property
     def _marks_change(self) -> bool:
         return self._there.settings.mark_set != self._want.settings.mark_set
+
+    def _clients_written(self) -> Iterator[Write]:
+        for number, clients in self._want.client_lists.items():
+            if number not in self._there.client_lists and clients is not None:
+                yield WriteClients(number, clients)
+
+    def _clients_dropped(self) -> Iterator[Write]:
+        for number, clients in self._there.client_lists.items():
+            if number not in self._want.client_lists:
+                yield DropClients(number, clients)
+
+    def _admissions(self) -> Iterator[Write]:
+        for id_, admission in self._want.admissions.items():
+            if self._there.admissions.get(id_) != admission:
+                other = bool(self._want.services[id_].flags & _ADMISSION_OTHER)
+                yield PutAdmission(2 * id_ + other, admission)
 
     def _keys_dropped(self) -> Iterator[Write]:
         for key in self._there.keys.keys() - self._want.keys.keys():

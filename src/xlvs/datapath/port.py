@@ -13,6 +13,7 @@ from xlvs.datapath.records import (
     DestinationLoad,
     Geometry,
     ReasonStats,
+    Refusals,
     Stats,
     Table,
     TableCounts,
@@ -180,6 +181,12 @@ class Port(Protocol):
 
     def loads(self, ids: Sequence[int]) -> Loads:
         """Connections of many destinations now."""
+
+    def refusals(self, ids: Iterable[int]) -> Mapping[int, Refusals]:
+        """New connections that services refused, by cause, since each service's first packet."""
+
+    def admitted(self, ids: Iterable[int]) -> Mapping[int, int]:
+        """Connections of services that their own limits of connections count, now."""
 
     def reasons(self) -> Mapping[str, ReasonStats]:
         """Packets by what became of them."""

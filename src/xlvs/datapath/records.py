@@ -38,6 +38,8 @@ CLOSING_BATCH = 1024
 MARK_SET_BITS = 32
 MARK_PROTOCOL_BITS = 48
 MARK_PORT_CLASSES = 256
+ADMISSION_LISTS = 8
+CLIENT_SET_BITS = 64
 
 
 class Method(IntEnum):
@@ -145,6 +147,8 @@ class ServiceFlag(IntFlag):
     PROXY_V2 = 1 << 17
     PROXY_MARK = 1 << 18
     PROXY_ID = 1 << 19
+    ADMISSION = 1 << 24
+    ADMISSION_OTHER = 1 << 25
 
 
 class DestinationFlag(IntFlag):
@@ -155,6 +159,7 @@ class DestinationFlag(IntFlag):
     RESOLVED = 8
     CLIENT_PORT = 16
     FTP = 32
+    COUNTED = 64
 
 
 class ConnectionFlag(IntFlag):
@@ -218,6 +223,13 @@ class ClosingResult(IntEnum):
     CONTENDED = 3
 
 
+class Counts(IntFlag):
+    """enum xlvs_counts: where a connection is counted for a limit."""
+
+    CLIENT = 1
+    SERVICE = 2
+
+
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
@@ -233,6 +245,7 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_synced_flags": ("XLVS_SYNCED_", SyncedFlag),
     "xlvs_synced_result": ("XLVS_SYNCED_", SyncedResult),
     "xlvs_closing_result": ("XLVS_CLOSING_", ClosingResult),
+    "xlvs_counts": ("XLVS_COUNTS_", Counts),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
 
@@ -654,6 +667,65 @@ class Mark(NamedTuple):
     value: int = 0
 
 
+class Admission(NamedTuple):
+    """Value of admissions: whose new connections a service takes, and how many; see abi.h.
+
+    ``list``: numbers of sets of prefixes, ``denies`` that deny and then ``allows`` that allow.
+    ``client``: the mask of what counts as one client.
+    """
+
+    list: tuple[int, ...] = (0,) * ADMISSION_LISTS
+    denies: int = 0
+    allows: int = 0
+    client: bytes = NO_ADDRESS
+    client_connections: int = 0
+    client_rate: int = 0
+    client_burst: int = 0
+    service_connections: int = 0
+    service_rate: int = 0
+    service_burst: int = 0
+
+
+class ClientPrefix(NamedTuple):
+    """Key of client_prefixes; ``set``: the two halves of its number, the lower one first."""
+
+    prefixlen: int = 0
+    set: tuple[int, ...] = (0, 0)
+    address: bytes = NO_ADDRESS
+
+
+class Client(NamedTuple):
+    """Key of clients and client_rates: a client as its service's limits count it."""
+
+    service: int = 0
+    address: bytes = NO_ADDRESS
+
+
+class Admitted(NamedTuple):
+    """Value of admitted, by service id."""
+
+    bucket: int = 0
+    connections: int = 0
+
+
+class Refusals(NamedTuple):
+    """Value of refusals, by service id and per CPU: new connections refused."""
+
+    denied: int = 0
+    not_allowed: int = 0
+    client_connections: int = 0
+    client_rate: int = 0
+    service_connections: int = 0
+    service_rate: int = 0
+
+
+class Counted(NamedTuple):
+    """Value of counted: what a connection was counted as."""
+
+    client: Client = Client()
+    counts: int = 0
+
+
 class Addresses(NamedTuple):
     """The one value of addresses: roles by ``addresses.slot``."""
 
@@ -756,6 +828,12 @@ STRUCTS: dict[type[NamedTuple], str] = {
     MarkPort: "xlvs_mark_port",
     MarkClasses: "xlvs_mark_classes",
     Mark: "xlvs_mark",
+    Admission: "xlvs_admission",
+    ClientPrefix: "xlvs_client_prefix",
+    Client: "xlvs_client",
+    Admitted: "xlvs_admitted",
+    Refusals: "xlvs_refusals",
+    Counted: "xlvs_counted",
     Addresses: "xlvs_addresses",
     Interface: "xlvs_interface",
     Event: "xlvs_event",

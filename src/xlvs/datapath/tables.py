@@ -18,6 +18,7 @@ from xlvs.datapath.marks import NO_MARKS, Marks
 from xlvs.datapath.records import (
     ADDRESS_SLOTS,
     AddressRole,
+    Admission,
     Destination,
     DestinationFlag,
     Interface,
@@ -30,6 +31,7 @@ from xlvs.datapath.records import (
     Settings,
 )
 from xlvs.datapath.slots import NO_OWNERS, Owners, Pasts
+from xlvs.model.client_list import ClientList
 from xlvs.model.problem import Code, Problem
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
@@ -88,7 +90,8 @@ class Tables(NamedTuple):
     ``port_blocks``: whose each block of FULLNAT's ports is, also of blocks that no
     destination names any more but connections may. ``port_rows``: the blocks of each row
     that destinations name, one for each local address. ``marks``: the set of rules
-    that ``settings.mark_set`` names.
+    that ``settings.mark_set`` names. ``admissions``: by service, those in force.
+    ``client_lists``: what the sets of prefixes hold, by number; None of one that was found there.
     """
 
     keys: Mapping[ServiceKey, int] = EMPTY
@@ -100,6 +103,8 @@ class Tables(NamedTuple):
     settings: Settings = Settings()
     marks: Marks = NO_MARKS
     port_rows: Mapping[int, tuple[int, ...]] = EMPTY
+    admissions: Mapping[int, Admission] = EMPTY
+    client_lists: Mapping[int, ClientList | None] = EMPTY
 
     def used(self, service: int) -> bool:
         """Whether there is such a service now, and not only connections of one."""

@@ -91,6 +91,7 @@ class Whole:
                 },
                 port_blocks=EMPTY,
                 port_rows=EMPTY,
+                admissions=_only(tables.admissions, ids),
             ),
             pasts={id_: pasts[id_] for id_ in ids if id_ in pasts},
         )
@@ -157,6 +158,7 @@ class Whole:
                 self.have.tables.destinations, before.destinations, then.destinations
             ),
             interfaces=then.interfaces,
+            admissions=_patched(self.have.tables.admissions, before.admissions, then.admissions),
             settings=then.settings,
         )
         self._give_back(writes)

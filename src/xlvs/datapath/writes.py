@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from xlvs.datapath.marks import Marks
 from xlvs.datapath.records import (
+    Admission,
     Destination,
     Interface,
     PortBlock,
@@ -18,6 +19,7 @@ from xlvs.datapath.records import (
 )
 from xlvs.datapath.slots import Owners, Pasts
 from xlvs.datapath.tables import Region
+from xlvs.model.client_list import ClientList
 
 
 class PutKey(NamedTuple):
@@ -119,6 +121,27 @@ class DropMarks(NamedTuple):
     keep: int
 
 
+class PutAdmission(NamedTuple):
+    """Who may open connections of a service; ``id``: of the one of its two that is not in force."""
+
+    id: int
+    value: Admission
+
+
+class WriteClients(NamedTuple):
+    """A set of clients' prefixes, under a number that no service names yet."""
+
+    number: int
+    clients: ClientList
+
+
+class DropClients(NamedTuple):
+    """A set of clients' prefixes that no service names any more goes; None: it has to be read."""
+
+    number: int
+    clients: ClientList | None
+
+
 class ClearService(NamedTuple):
     """The service's counters begin at zero."""
 
@@ -201,6 +224,9 @@ Write = (
     | PutSettings
     | WriteMarks
     | DropMarks
+    | PutAdmission
+    | WriteClients
+    | DropClients
     | ClearService
     | ClearDestination
     | ClearBlock

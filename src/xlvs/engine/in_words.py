@@ -15,10 +15,12 @@ from xlvs.model.edit import (
     AddMark,
     AddService,
     AnyEdit,
+    ChangeList,
     ChangePool,
     Clear,
     ClearMarks,
     DeleteDestination,
+    DeleteList,
     DeleteLocalAddress,
     DeleteMark,
     DeletePool,
@@ -26,6 +28,7 @@ from xlvs.model.edit import (
     DrainDestination,
     EditDestination,
     EditService,
+    PutList,
     SetPool,
     SetSettings,
     SetTimeouts,
@@ -113,6 +116,13 @@ def _other(desired: Desired, edit: AnyEdit) -> str:  # noqa: C901, PLR0911, PLR0
             return "remove a mark rule"
         case ClearMarks():
             return "remove all mark rules"
+        case PutList(name=name, prefixes=prefixes):
+            verb = "change" if name in desired.lists else "make"
+            return f"{verb} the list of clients {name}: {len(prefixes)} prefixes"
+        case ChangeList(name=name, add=add, remove=gone):
+            return f"list of clients {name}: {len(add)} prefixes come, {len(gone)} go"
+        case DeleteList(name=name):
+            return f"remove the list of clients {name}"
         case StartSync(role=role, channel=channel):
             return f"start the sync {role} on {channel.interface}"
         case StopSync(role=role):

@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 
 from xlvs.model.checker import VirtualService
 from xlvs.model.checks import settled
+from xlvs.model.client_list import client_list
 from xlvs.model.desired import Desired, Timeouts
 from xlvs.model.drain import Drained
 from xlvs.model.edit import (
@@ -20,9 +21,11 @@ from xlvs.model.edit import (
     AddService,
     AnyEdit,
     DeleteDestination,
+    DeleteList,
     DeleteService,
     EditDestination,
     EditService,
+    PutList,
     SetTimeouts,
     StopSync,
 )
@@ -46,13 +49,21 @@ def reconcile(
     before: Owned,
     services: Sequence[VirtualService],
     timeouts: Timeouts | None = None,
+    *,
+    lists: Mapping[str, tuple[str, ...]] = {},
+    lists_before: Collection[str] = (),
 ) -> list[AnyEdit]:
     """The edits, none if all is as the file says.
 
-    ``before``: what was the file's until now. A drain that goes on keeps its weight 0.
-    ``timeouts``: None, the file does not say.
+    ``before``, ``lists_before``: what was the file's until now. A drain that goes on keeps its
+    weight 0. ``timeouts``: None, the file does not say. ``lists``: of clients, by name.
     """
-    edits: list[AnyEdit] = []
+    # Services name them: so they come first, and go last.
+    edits: list[AnyEdit] = [
+        PutList(name=name, prefixes=prefixes)
+        for name, prefixes in lists.items()
+        if desired.lists.get(name) != client_list(prefixes)
+    ]
     if timeouts is not None and timeouts != desired.timeouts:
         edits.append(SetTimeouts(**asdict(timeouts)))
     wanted = {each.service.key for each in services}
@@ -61,6 +72,14 @@ def reconcile(
     )
     for each in services:
         edits += _service(desired, before.get(each.service.key, ()), each)
+    gone = (name for name in lists_before if name not in lists and name in desired.lists)
+    kept = {
+        name
+        for key, (service, _) in desired.services.items()
+        if key not in wanted and key not in before
+        for name in (*service.allow, *service.deny)
+    }
+    edits += (DeleteList(name=name) for name in gone if name not in kept)
     return edits
 
 

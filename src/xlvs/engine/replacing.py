@@ -15,6 +15,7 @@ from typing import NamedTuple
 from msgspec.structs import asdict
 
 from xlvs.engine.reconcile import destination_edits
+from xlvs.model import client_list as client_lists
 from xlvs.model import settings
 from xlvs.model.checks import settled
 from xlvs.model.desired import TIMEOUT_MAX, Desired
@@ -24,9 +25,11 @@ from xlvs.model.edit import (
     AnyEdit,
     ClearMarks,
     DeleteDestination,
+    DeleteList,
     DeletePool,
     DeleteService,
     EditService,
+    PutList,
     SetPool,
     SetSettings,
     SetTimeouts,
@@ -116,6 +119,16 @@ def unset_pools(
             yield Step(DeletePool(name=name), where)
 
 
+def client_list(
+    desired: Desired, name: str, prefixes: Sequence[str], where: str = ""
+) -> Iterator[Step]:
+    """A list of clients."""
+    with suppress(Problem):  # the edit is refused for the same reason, and says where
+        if desired.lists.get(name) == client_lists.client_list(tuple(prefixes)):
+            return
+    yield Step(PutList(name=name, prefixes=tuple(prefixes)), where)
+
+
 def timeouts(desired: Desired, wanted: Timeouts, where: str = "") -> Iterator[Step]:
     """Time-outs. Raises Problem: an edit's 0 keeps what there is, here it would be one."""
     for name, seconds in asdict(wanted).items():
@@ -154,6 +167,8 @@ def configuration(desired: Desired, wanted: RunningConfiguration) -> Iterator[St
     yield from marks(desired, wanted.marks, "/marks")
     if wanted.pools is not None:
         yield from set_pools(desired, wanted.pools, "/pools")
+    for name, prefixes in (wanted.lists or {}).items():
+        yield from client_list(desired, name, prefixes, f"/lists/{name}")
     keys = {each.key for each in wanted.services}
     for key in desired.services:
         if key not in keys:
@@ -162,6 +177,9 @@ def configuration(desired: Desired, wanted: RunningConfiguration) -> Iterator[St
         yield from service(desired, each, f"/services/{at}")
     if wanted.pools is not None:
         yield from unset_pools(desired, wanted.pools, "/pools")
+    for name in desired.lists:
+        if wanted.lists is not None and name not in wanted.lists:
+            yield Step(DeleteList(name=name), "/lists")
 
 
 def _settled(of: Service, wanted: Destination) -> Destination:

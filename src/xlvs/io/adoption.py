@@ -20,6 +20,7 @@ from xlvs.io.ledger import Ledger
 from xlvs.io.statefile import Saved
 from xlvs.model import service as model
 from xlvs.model import settings
+from xlvs.model.client_list import of_records
 from xlvs.model.desired import Desired, Timeouts
 from xlvs.model.drain import Drained
 from xlvs.schedulers import maglev
@@ -74,6 +75,7 @@ def desired_of(saved: Saved) -> Desired:
         },
         sync=saved.sync,
         pools=saved.pools,
+        lists={name: of_records(each) for name, each in saved.lists.items()},
     )
 
 
@@ -83,7 +85,8 @@ def _from_maps(have: Have, why: str) -> Adopted:
         return Adopted(have, desired, Ledger())
     remark = (
         f"{why}: services were read off the running data path; mark rules, persistence, "
-        "flags but those of mh and sh, tunnel options, settings and drains are lost"
+        "flags but those of mh and sh, tunnel options, settings, drains, lists of clients and "
+        "limits are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 

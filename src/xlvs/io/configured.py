@@ -97,6 +97,7 @@ class Configured:
         self._bus = bus
         self._states: dict[str, str] = {}  # VRRP's, as far as told
         self._owned: dict[ServiceKey, frozenset[DestinationKey]] = {}
+        self._lists: frozenset[str] = frozenset()
         self._started = False
         self._saved = -1
         self._working = asyncio.Lock()
@@ -125,6 +126,7 @@ class Configured:
             log.warning("what the last daemon left cannot be read, health begins anew: %s", error)
             left = FileState()
         self._owned = {each.service: frozenset(each.destinations) for each in left.owned}
+        self._lists = frozenset(left.lists)
         self.health = HealthChecks(
             self.configuration,
             self._director.stand,
@@ -228,7 +230,14 @@ class Configured:
         desired = self._director.desired
         return [
             *displaced(desired, wanted.sync),
-            *reconcile(desired, before, wanted.services, wanted.globals.timeouts),
+            *reconcile(
+                desired,
+                before,
+                wanted.services,
+                wanted.globals.timeouts,
+                lists=wanted.lists,
+                lists_before=self._lists,
+            ),
         ]
 
     async def _script(self, command: Command | None) -> None:
@@ -272,6 +281,7 @@ class Configured:
             await self._settle(edits)
             log.info("%s: %d changes", self.path, len(edits))
         self._owned = owned(wanted.services)
+        self._lists = frozenset(wanted.lists)
         self._save()
 
     def _refuse(self, why: str) -> None:
@@ -365,6 +375,7 @@ class Configured:
         state = FileState(
             path=self.path,
             owned=filestate.owned_services(self._owned),
+            lists=sorted(self._lists),
             health=None if health is None else health.save(),
         )
         try:

@@ -24,11 +24,12 @@ class OwnedService(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True):
-    """``path``: of the configuration file."""
+    """``path``: of the configuration file. ``lists``: of clients, that it put in."""
 
     version: int = VERSION
     path: str = ""
     owned: list[OwnedService] = []
+    lists: list[str] = []
     health: SavedHealth | None = None
 
 

@@ -27,6 +27,7 @@ from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.slots import HASHING, NO_OWNERS
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.datapath.tally import Tally
+from xlvs.io.client_maps import ClientMaps
 from xlvs.io.connection_maps import ConnectionMaps
 from xlvs.io.mark_maps import MarkMaps
 from xlvs.io.slot_maps import SlotMaps
@@ -51,10 +52,12 @@ class Kernel:
         self._layout = path.layout
         self._views: dict[str, memoryview] = {}
         self._marks = MarkMaps(path)
+        self._clients = ClientMaps(path)
         self._rehearsals = trials.Rehearsals(path)
         self._slots = SlotMaps(path)
         self._connections = ConnectionMaps(path)
         self._no_stats = self._layout.pack(records.Stats())
+        self._no_refusals = self._layout.pack(records.Refusals())
         self._no_load = self._layout.pack(records.DestinationLoad())
         # Writes that are entries of maps and nothing else: there may be a hundred thousand.
         self._together: Mapping[type, Callable[[Sequence[Any]], None]] = {
@@ -62,6 +65,7 @@ class Kernel:
             w.PutDestination: partial(self._put_records, "destinations"),
             w.PutPortBlock: partial(self._put_records, "port_blocks"),
             w.PutInterface: partial(self._put_records, "interfaces"),
+            w.PutAdmission: partial(self._put_records, "admissions"),
             w.PutKey: self._put_keys,
             w.PutRealServer: self._put_real_servers,
             w.WriteList: self._write_lists,
@@ -138,6 +142,8 @@ class Kernel:
             port_rows={
                 d.port_row: self._row(d.port_row) for d in destinations.values() if d.port_row
             },
+            admissions=self._admissions(services),
+            client_lists=dict.fromkeys(self._clients.read()),
         )
         busy = frozenset(block for block, ports in self.port_use(blocks).items() if ports.used)
         roles = self._one("addresses", records.Addresses).roles
@@ -155,6 +161,17 @@ class Kernel:
             now=now,
             slot_pages=self._slots.pages(),
         )
+
+    def _admissions(self, services: Mapping[int, records.Service]) -> dict[int, records.Admission]:
+        flag, other = records.ServiceFlag.ADMISSION, records.ServiceFlag.ADMISSION_OTHER
+        found = self._path.map("admissions")
+        return {
+            id_: self._layout.unpack(
+                records.Admission, found.lookup(2 * id_ + bool(service.flags & other)) or b""
+            )
+            for id_, service in services.items()
+            if service.flags & flag
+        }
 
     def _keys(self) -> dict[records.ServiceKey, int]:
         found = {
@@ -236,6 +253,14 @@ class Kernel:
             return found
 
         return Loads(*map(column, Loads._fields))
+
+    def refusals(self, ids: Iterable[int]) -> dict[int, records.Refusals]:
+        """New connections that services refused, by cause."""
+        return {id_: self._summed("refusals", records.Refusals, id_) for id_ in ids}
+
+    def admitted(self, ids: Iterable[int]) -> dict[int, int]:
+        """Connections of services that their own limits of connections count, now."""
+        return {id_: self._at("admitted", records.Admitted, id_).connections for id_ in ids}
 
     def reasons(self) -> dict[str, records.ReasonStats]:
         """Packets by what became of them."""
@@ -344,14 +369,16 @@ class Kernel:
         )
 
     def _clear_services(self, writes: Sequence[w.ClearService]) -> None:
-        self._path.map("service_stats").fill([write.id for write in writes], self._no_stats)
+        ids = [write.id for write in writes]
+        self._path.map("service_stats").fill(ids, self._no_stats)
+        self._path.map("refusals").fill(ids, self._no_refusals)
 
     def _clear_destinations(self, writes: Sequence[w.ClearDestination]) -> None:
         self._path.map("destination_stats").fill([write.id for write in writes], self._no_stats)
         unused = [write.id for write in writes if write.load]
         self._path.map("destination_load").fill(unused, self._no_load)
 
-    def _write(self, write: w.Write) -> None:  # noqa: C901 - one case for each write
+    def _write(self, write: w.Write) -> None:  # noqa: C901, PLR0912 - one case for each write
         match write:
             case w.DropKey(key):
                 name, raw = self._place_of_key(key)
@@ -368,6 +395,10 @@ class Kernel:
                 self._marks.write(*write)
             case w.DropMarks(keep):
                 self._marks.drop_others(keep)
+            case w.WriteClients():
+                self._clients.write(*write)
+            case w.DropClients():
+                self._clients.drop(*write)
             case w.PutSlotPages(numbers):
                 self._slots.put(numbers)
             case w.DropSlotPages(numbers):

@@ -45,6 +45,7 @@ class Notebook:
             drains=_drains(desired),
             sync=dict(desired.sync),
             pools=dict(desired.pools),
+            lists={name: each.records for name, each in desired.lists.items()},
             service_baselines=ledger.service_baselines,
             destination_baselines=ledger.destination_baselines,
             retired=ledger.retired,

@@ -49,7 +49,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """The file.
 
     ``settings``: those that were asked for. Baselines (``ipvsadm -Z``) are by id, as the
-    counters are. ``retired``: what services counted that are gone.
+    counters are. ``retired``: what services counted that are gone. ``lists``: of clients, as
+    ``xlvs.model.client_list`` has their records.
     """
 
     version: int = VERSION
@@ -60,6 +61,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     drains: list[SavedDrain] = []
     sync: dict[SyncRole, SyncChannel] = {}
     pools: dict[str, tuple[Address, ...]] = {}
+    lists: dict[str, bytes] = {}
     service_baselines: dict[int, Counters] = {}
     destination_baselines: dict[int, Counters] = {}
     retired: Counters = Counters()

@@ -8,8 +8,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
+from xlvs.model.admission import check_admission
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import (
+    NO_LIMITS,
     NO_TIMEOUTS,
     Address,
     Destination,
@@ -101,6 +103,8 @@ def check_service(service: Service) -> None:
     _check_numbers(service)
     if service.timeouts != NO_TIMEOUTS:
         _check_timeouts(service)
+    if service.allow or service.deny or service.limits != NO_LIMITS:
+        check_admission(service)
     if service.stateless:
         _check_stateless(service)
     _check_telling(service)

@@ -69,7 +69,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """A whole file. Members of ``groups``, what is tracked and so on are there for certain.
 
     ``remarks``: what its author should know, each as ``file:line:column: sentence``: words
-    that have no effect here, and what is mended as keepalived mends it.
+    that have no effect here, and what is mended as keepalived mends it. ``lists``: of clients,
+    their prefixes by name.
     """
 
     globals: Global = Global()
@@ -84,4 +85,5 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     track_groups: tuple[TrackGroup, ...] = ()
     tls: Tls | None = None
     sync: SyncDaemon | None = None
+    lists: dict[str, tuple[str, ...]] = {}
     remarks: tuple[str, ...] = ()

@@ -14,13 +14,14 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from xlvs.model import local_pool, settings, syncing
+from xlvs.model import client_list, local_pool, settings, syncing
 from xlvs.model.checks import (
     check_fits,
     check_service,
     check_unicast,
     settled,
 )
+from xlvs.model.client_list import ClientList
 from xlvs.model.copied import copied
 from xlvs.model.drain import Drained, Drains, drain, emptied, refilled
 from xlvs.model.edit import (
@@ -29,10 +30,12 @@ from xlvs.model.edit import (
     AddMark,
     AddService,
     AnyEdit,
+    ChangeList,
     ChangePool,
     Clear,
     ClearMarks,
     DeleteDestination,
+    DeleteList,
     DeleteLocalAddress,
     DeleteMark,
     DeletePool,
@@ -40,6 +43,7 @@ from xlvs.model.edit import (
     DrainDestination,
     EditDestination,
     EditService,
+    PutList,
     SetPool,
     SetSettings,
     SetTimeouts,
@@ -74,7 +78,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted. ``services`` must not be changed in place.
 
     ``settings``: those that were asked for, by the names of ``xlvs.model.settings``.
-    ``sync``: the sync daemons that run-time commands have started.
+    ``sync``: the sync daemons that run-time commands have started. ``lists``: of clients, by
+    name; also those that no service names.
     """
 
     services: Mapping[ServiceKey, Entry] = {}
@@ -84,6 +89,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     drains: Drains = {}
     sync: syncing.Roles = {}
     pools: local_pool.Pools = {}
+    lists: Mapping[str, ClientList] = {}
 
     def entry(self, key: ServiceKey) -> Entry:
         """The service and its destinations; Problem if there is no such service."""
@@ -169,6 +175,7 @@ class Draft:
         self.drains = dict(desired.drains)
         self.sync = desired.sync
         self.pools = dict(desired.pools)
+        self.lists = dict(desired.lists)
 
     def desired(self) -> Desired:
         """What is wanted now. Call it once, when all edits are made."""
@@ -181,6 +188,7 @@ class Draft:
             drains=self.drains,
             sync=self.sync,
             pools=self.pools,
+            lists=self.lists,
         )
 
     def keys(self) -> Collection[ServiceKey]:
@@ -211,6 +219,7 @@ class Draft:
                     raise Problem(Code.SERVICE_EXISTS, "Service already exists", "/service/key")
                 check_service(service)
                 local_pool.check_named(service, self.pools)
+                self._check_lists(service)
                 _check_room(len(self._services), self._bounds.services, "services")
                 self._services[service.key] = (service, ())
             case EditService(service=service):
@@ -223,6 +232,7 @@ class Draft:
                     )
                 check_service(service)
                 local_pool.check_named(service, self.pools)
+                self._check_lists(service)
                 for each in destinations:
                     check_fits(service, each)
                 self._services[service.key] = (service, destinations)
@@ -248,6 +258,8 @@ class Draft:
                 self.timeouts = _timeouts(self.timeouts, edit)
             case AddMark() | DeleteMark() | ClearMarks():
                 self._edit_marks(edit)
+            case PutList() | ChangeList() | DeleteList():
+                self._edit_lists(edit)
             case SetSettings(values=values):
                 self.settings = _settings(self.settings, values)
             case StartSync() | StopSync():
@@ -265,6 +277,49 @@ class Draft:
             return self._services[key]
         except KeyError:
             raise Problem(Code.NO_SUCH_SERVICE, "No such service") from None
+
+    def _check_lists(self, service: Service) -> None:
+        for what in ("allow", "deny"):
+            for at, name in enumerate(getattr(service, what)):
+                if name not in self.lists:
+                    raise Problem(
+                        Code.NO_SUCH_LIST,
+                        f"there is no list of clients {name!r}: make it first (xlvs list load)",
+                        f"/service/{what}/{at}",
+                    )
+
+    def _edit_lists(self, edit: PutList | ChangeList | DeleteList) -> None:
+        name = edit.name
+        if isinstance(edit, DeleteList):
+            self._delete_list(name)
+            return
+        client_list.check_name(name)
+        if isinstance(edit, PutList):
+            found = client_list.client_list(edit.prefixes)
+        else:
+            change = client_list.Change(edit.add, edit.remove)
+            found = client_list.changed(self.lists.get(name, client_list.NO_CLIENTS), change)
+        others = [each for known, each in self.lists.items() if known != name]
+        _check_room(len(others), client_list.LISTS_MAX, "lists of clients")
+        if len(found) + sum(map(len, others)) > client_list.PREFIXES_MAX:
+            raise Problem(
+                Code.NO_SPACE,
+                f"there is no room for more than {client_list.PREFIXES_MAX} prefixes in all lists "
+                "of clients together",
+            )
+        self.lists[name] = found
+
+    def _delete_list(self, name: str) -> None:
+        if name not in self.lists:
+            raise Problem(Code.NO_SUCH_LIST, f"there is no list of clients {name!r}", "/name")
+        for service, _ in self._services.values():
+            if name in service.allow or name in service.deny:
+                raise Problem(
+                    Code.LIST_IN_USE,
+                    f"the list {name!r} is named by the service {_named(service.key)}",
+                    "/name",
+                )
+        del self.lists[name]
 
     def _edit_marks(self, edit: AddMark | DeleteMark | ClearMarks) -> None:
         if isinstance(self._marks, tuple):
@@ -369,6 +424,13 @@ class Draft:
         service = msgspec.structs.replace(service, local_addresses=addresses)
         check_service(service)
         self._services[edit.service] = (service, destinations)
+
+
+def _named(key: ServiceKey) -> str:
+    if key.address is None:
+        return f"fwm {key.fwmark}"
+    host = f"[{key.address}]" if ":" in str(key.address) else str(key.address)
+    return f"{key.protocol.value} {host}:{key.port}"
 
 
 def _remembering(wanted: Destination, before: Destination) -> Destination:

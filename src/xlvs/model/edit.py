@@ -167,6 +167,27 @@ class ClearMarks(Edit, frozen=True, tag="mark.clear"):
     """All mark rules go. ``Clear`` leaves them: they are not IPVS's."""
 
 
+class PutList(Edit, frozen=True, tag="list.put"):
+    """A list of clients has these prefixes from now on, whether or not there was one."""
+
+    name: str
+    prefixes: tuple[str, ...] = ()
+
+
+class ChangeList(Edit, frozen=True, tag="list.change"):
+    """Prefixes come to a list and others go; without one of that name, it is made."""
+
+    name: str
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class DeleteList(Edit, frozen=True, tag="list.delete"):
+    """A list that no service names goes. ``Clear`` leaves them all: they are not IPVS's."""
+
+    name: str
+
+
 class StartSync(Edit, frozen=True, tag="sync.start"):
     """A daemon of IPVS's sync protocol begins (``ipvsadm --start-daemon``)."""
 
@@ -201,6 +222,9 @@ AnyEdit = (
     | AddMark
     | DeleteMark
     | ClearMarks
+    | PutList
+    | ChangeList
+    | DeleteList
     | StartSync
     | StopSync
 )

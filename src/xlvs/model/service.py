@@ -128,6 +128,35 @@ class ProxyTlv(StrEnum):
     ID = "id"
 
 
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Most connections at once, and new ones per second; 0: as many as come.
+
+    ``burst``: new connections that may come at once after a rest; 0: as many as in a second.
+    """
+
+    connections: int = 0
+    rate: int = 0
+    burst: int = 0
+
+
+NO_LIMIT = Limit()
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Of each client, and of the service's clients together.
+
+    ``client_prefix``: how many bits of an address say who a client is; 0: all 32 of IPv4, 64
+    of IPv6.
+    """
+
+    client: Limit = NO_LIMIT
+    service: Limit = NO_LIMIT
+    client_prefix: int = 0
+
+
+NO_LIMITS = Limits()
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A virtual service without its destinations.
 
@@ -139,6 +168,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     servers by FULLNAT are told the client's address by an option of TCP; and
     ``proxy_protocol`` with ``proxy_tlvs``: they are by a header, by NAT too.
     FULLNAT: ``local_addresses`` of its own, or the ``local_pool`` that has them.
+    ``limits`` are ours as well, and ``allow`` and ``deny``: names of lists of clients.
     """
 
     key: ServiceKey
@@ -155,6 +185,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     proxy_protocol: ProxyProtocol = ProxyProtocol.OFF
     proxy_tlvs: tuple[ProxyTlv, ...] = ()
     local_pool: str = ""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
 
 
 class DestinationKey(

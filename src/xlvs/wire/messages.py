@@ -97,6 +97,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     remarks: list[str]  # what the data path does not do for this service, in words
     asked: list[Destination] | None = None  # newest first; None: all are in rotation as asked
+    refused: dict[str, int] | None = None  # new connections, by lists and limits; None: no such
+    counted: int = 0  # connections that its own limit of connections counts
 
 
 Numbers = Literal["", "stats", "rates"]

@@ -34,11 +34,24 @@ class MarkRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rules: tuple[MarkRule, ...]
 
 
+class ClientPrefixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A list of clients: its prefixes, in any order; addresses without their length are single."""
+
+    prefixes: tuple[str, ...]
+
+
+class ClientLists(msgspec.Struct, frozen=True, kw_only=True):
+    """Lists of clients by name, and how many prefixes each has."""
+
+    lists: dict[str, int]
+
+
 class RunningConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that is asked for of a director.
 
     ``settings``: those that somebody asked for, by their full names; others are as usual.
     ``pools`` of local addresses stay if they are not named.
+    ``lists``: prefixes of lists of clients, by name; they stay as well.
     """
 
     services: tuple[ConfiguredService, ...]
@@ -46,6 +59,7 @@ class RunningConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     marks: tuple[MarkRule, ...]
     settings: dict[str, str]
     pools: dict[str, tuple[Address, ...]] | None = None
+    lists: dict[str, tuple[str, ...]] | None = None
 
 
 class DrainRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -50,6 +50,7 @@ def one_line(_context, value):
 def map_path_parameters(_context, path_parameters):
     """Half of the time what there is: nobody guesses that."""
     known = {"protocol": "tcp", "name": "10.0.0.1:80", "destination": f"{real(1)}:80"}
+    known["list"] = "office"
     if path_parameters and len(str(path_parameters)) % 2:
         return {name: known[name] for name in path_parameters}
     return path_parameters
@@ -67,6 +68,7 @@ def something_to_change():
     DIRECTOR("PUT", SERVICE, {"scheduler": "wrr"})
     DIRECTOR("PUT", server(1), {"method": "nat"})
     DIRECTOR("PUT", f"{server(1)}/drain", {})
+    DIRECTOR("PUT", "/v1/lists/office", {"prefixes": ["192.0.2.0/24"]})
 
 
 @SCHEMA.exclude(path_regex=FILES).parametrize()

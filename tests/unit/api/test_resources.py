@@ -341,3 +341,29 @@ def test_pools_of_local_addresses(ask):
     refused = ask("PUT", "/v1/pools", {"pools": {"edge": ["10.9.0.1", "224.0.0.1"]}})
     assert refused.json["where"] == "/pools/edge/1"
     assert ask("GET", "/v1/pools").json == read.json
+
+
+def test_lists_of_clients(ask):
+    wanted = {"prefixes": ["192.0.2.0/24", "2001:db8::1", "192.0.2.7"]}
+    made = ask("PUT", "/v1/lists/office", wanted)
+    assert (made.status, made.json) == (
+        201,
+        {"prefixes": ["192.0.2.0/24", "192.0.2.7", "2001:db8::1"]},
+    )
+    assert ask("PUT", "/v1/lists/office", wanted).status == 204
+    assert ask("GET", "/v1/lists").json == {"lists": {"office": 3}}
+    wrong = ask("PUT", "/v1/lists/office", {"prefixes": ["192.0.2.0/24", "192.0.2.1/24"]})
+    assert (wrong.status, wrong.json["where"]) == (422, "/prefixes/1")
+    assert ask("PUT", SERVICE, {"deny": ["office"]}).status == 201
+    assert ask("GET", f"{SERVICE}/counters").json["refused"]["denied"] == 0
+    refused = ask("DELETE", "/v1/lists/office")
+    assert (refused.status, refused.json["code"]) == (422, "list_in_use")
+    everything = ask("GET", "/v1/configuration").json
+    assert everything["lists"] == {"office": made.json["prefixes"]}
+    assert ask("PUT", "/v1/configuration", everything).status == 204
+    everything["lists"] = {}
+    assert ask("PUT", "/v1/configuration", everything).json["code"] == "list_in_use"
+    assert ask("PATCH", SERVICE, {"deny": None}).status == 200
+    assert ask("DELETE", "/v1/lists/office").status == 204
+    assert ask("GET", "/v1/lists/office").status == 404
+    assert ask("DELETE", "/v1/lists/office").status == 404

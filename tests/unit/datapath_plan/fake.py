@@ -18,6 +18,7 @@ from xlvs.datapath.records import (
     CURSOR_HEAD,
     SLOT_PAGE,
     AddressRole,
+    Admission,
     Destination,
     DestinationFlag,
     DestinationLoad,
@@ -25,6 +26,7 @@ from xlvs.datapath.records import (
     Method,
     PortBlock,
     ReasonStats,
+    Refusals,
     Scheduler,
     Service,
     ServiceFlag,
@@ -36,6 +38,7 @@ from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.slots import HASHING, NO_OWNERS, Owners, Pasts
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.datapath.tally import Tally, Whose
+from xlvs.model.client_list import ClientList
 from xlvs.model.problem import Code, Problem
 from xlvs.schedulers import maglev
 from xlvs.wire import codec
@@ -86,6 +89,9 @@ class FakePort:
         self.real_servers: dict[ServiceKey, int] = {}
         self.settings = Settings()
         self.marks: dict[int, Marks] = {}
+        self.admissions: dict[int, Admission] = {}
+        self.clients: dict[int, ClientList] = {}
+        self.refused: dict[int, Refusals] = {}
         self.lists = [0] * self.capacity.service_destinations
         self.slots: dict[Region, tuple[Owners, Pasts]] = {NOWHERE: (NO_OWNERS, {})}
         self.slot_pages: set[int] = set()
@@ -137,6 +143,8 @@ class FakePort:
             self.settings,
             self.marks.get(self.settings.mark_set, NO_MARKS),
             {d.port_row: self.row(d) for d in self.destinations.values() if d.port_row},
+            {id_: found for id_ in self.services if (found := self.admission(id_)) is not None},
+            dict(self.clients),
         )
         busy = frozenset(block for block, use in self.ports.items() if use.used)
         return Have(
@@ -152,6 +160,13 @@ class FakePort:
             now=self.now,
             slot_pages=frozenset(self.slot_pages),
         )
+
+    def admission(self, service: int) -> Admission | None:
+        """Who may open connections, as packets of a service find it."""
+        flags = self.services[service].flags
+        if not flags & ServiceFlag.ADMISSION:
+            return None
+        return self.admissions[2 * service + bool(flags & ServiceFlag.ADMISSION_OTHER)]
 
     def ticks(self) -> int:
         return self.now
@@ -242,7 +257,19 @@ class FakePort:
             case w.DropMarks(keep):
                 assert keep == self.settings.mark_set, "packets look there"
                 self.marks = {n: m for n, m in self.marks.items() if n == keep}
+            case w.PutAdmission(slot_of, value):
+                there = self.services.get(slot_of // 2)
+                if there is not None and there.flags & ServiceFlag.ADMISSION:
+                    other = bool(there.flags & ServiceFlag.ADMISSION_OTHER)
+                    assert other != bool(slot_of % 2), "packets look there"
+                self.admissions[slot_of] = value
+            case w.WriteClients(number, clients):
+                assert number not in self.clients
+                self.clients[number] = clients
+            case w.DropClients(number, clients):
+                assert self.clients.pop(number) == clients
             case w.ClearService(id_):
+                self.refused.pop(id_, None)
                 self.counted_services.pop(id_, None)
             case w.ClearDestination(id_, load):
                 self.counted_destinations.pop(id_, None)
@@ -342,6 +369,7 @@ class FakePort:
         assert self.settings.marks >= marks, f"{write}: a mark service unseen"
         self._check_blocks(write)
         self._check_roles(write)
+        self._check_admissions(write)
 
     def _check_blocks(self, write: w.Write) -> None:
         """One block of local ports never serves two pairs of local address and server."""
@@ -403,6 +431,27 @@ class FakePort:
 
     def load(self, ids: Iterable[int]) -> dict[int, DestinationLoad]:
         return {id_: self.connected.get(id_, DestinationLoad()) for id_ in ids}
+
+    def refusals(self, ids: Iterable[int]) -> dict[int, Refusals]:
+        return {id_: self.refused.get(id_, Refusals()) for id_ in ids}
+
+    def admitted(self, ids: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(ids, 0)
+
+    def _check_admissions(self, write: w.Write) -> None:
+        for id_, service in self.services.items():
+            found = self.admission(id_)
+            if found is None:
+                continue
+            named = found.list[: found.denies + found.allows]
+            assert {*named} <= self.clients.keys(), f"{write}: a list that is not written"
+            if service.flags & ServiceFlag.USED and (
+                found.client_connections or found.service_connections
+            ):
+                counted = [self.destinations[i].flags for i in self.ids(id_)]
+                assert all(flags & DestinationFlag.COUNTED for flags in counted), (
+                    f"{write}: connections begin that are not counted at their end"
+                )
 
     def reasons(self) -> dict[str, ReasonStats]:
         return {"fwd_nat": ReasonStats(3, 180), "drop_no_next_hop": ReasonStats()}

@@ -64,6 +64,9 @@ EVERY_EDIT = [
     edits.DeleteMark(rule=RULE),
     edits.DeleteMark(number=7),
     edits.ClearMarks(),
+    edits.PutList(name="bad", prefixes=("192.0.2.0/24",)),
+    edits.ChangeList(name="bad", add=("192.0.2.1",), remove=("2001:db8::/32",)),
+    edits.DeleteList(name="bad"),
     edits.StartSync(role=SyncRole.BACKUP, channel=CHANNEL),
     edits.StopSync(role=SyncRole.MASTER),
 ]

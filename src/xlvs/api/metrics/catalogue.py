@@ -132,6 +132,11 @@ SERVICE_PACKETS: Final = counter(
 SERVICE_BYTES: Final = counter(
     "xlvs_service_bytes_total", (*_SERVICE, "direction"), "IP bytes of a service's packets."
 )
+SERVICE_REFUSED: Final = counter(
+    "xlvs_service_refused_connections_total",
+    (*_SERVICE, "reason"),
+    "New connections that a service's lists and limits refused, as long as it has some.",
+)
 SERVICE_CURRENT: Final = gauge(
     "xlvs_service_current_connections",
     (*_SERVICE, "state"),

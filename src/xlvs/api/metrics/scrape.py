@@ -156,6 +156,8 @@ class Scraper:
         port = self._director.port
         ids = [id_ for row in rows for id_ in row.destination_ids]
         of_services, load = port.service_stats([row.id for row in rows]), port.load(ids)
+        admissions = self._director.effective.tables.admissions
+        refusals = port.refusals([row.id for row in rows if row.id in admissions])
         detailed = self._detail is Detail.DESTINATIONS
         of_servers = port.destination_stats(ids) if detailed else {}
         for row in rows:
@@ -171,6 +173,7 @@ class Scraper:
                 listed=len(destinations),
                 usable=sum(each.weight > 0 for each in destinations),
                 servers=list(_servers(name, row, stats, loads)) if detailed else (),
+                refusals=refusals.get(row.id),
             )
 
     def _problems_of(self, row: _Row, by_rules: Marked) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from prometheus_client.core import Metric
 
 from xlvs.api.metrics import catalogue as c
 from xlvs.api.metrics.family import Column, Family, Lines
-from xlvs.datapath.records import DestinationLoad, Stats
+from xlvs.datapath.records import DestinationLoad, Refusals, Stats
 from xlvs.model.detail import Detail
 from xlvs.wire.messages import Counters
 
@@ -30,7 +31,7 @@ class Counted(NamedTuple):
     """A service; its numbers since it was added.
 
     ``load``, ``listed``, ``usable``: of all its real servers, of which ``servers`` has the details
-    that are wanted.
+    that are wanted. ``refusals``: None without lists and limits.
     """
 
     labels: str
@@ -40,6 +41,7 @@ class Counted(NamedTuple):
     listed: int
     usable: int
     servers: Sequence[Server] = ()
+    refusals: Refusals | None = None
 
 
 class Read(NamedTuple):
@@ -79,6 +81,10 @@ _OF_SERVICES: Sequence[tuple[Family, Sequence[Column[Counted]]]] = (
     (c.SERVICE_USABLE, [Column(lambda row: row.usable)]),
 )
 
+_REFUSED: Sequence[Column[Refusals]] = [
+    Column(attrgetter(name), (("reason", name),)) for name in Refusals._fields
+]
+
 _OF_SERVERS: Sequence[tuple[Family, Sequence[Column[Server]]]] = (
     (c.DESTINATION_CONNECTIONS, _CONNECTIONS),
     (c.DESTINATION_PACKETS, _PACKETS),
@@ -108,6 +114,8 @@ def families(read: Read, detail: Detail) -> Iterator[Metric | Lines]:
     yield from c.SERVICE.parts(named, [Column(lambda _: 1)])
     for family, of_services in _OF_SERVICES:
         yield from family.parts(((each.labels, each) for each in rows), of_services)
+    guarded = ((each.labels, each.refusals) for each in rows if each.refusals is not None)
+    yield from c.SERVICE_REFUSED.parts(guarded, _REFUSED)
     if detail is Detail.DESTINATIONS:
         for family, of_servers in _OF_SERVERS:
             yield from family.parts(((each.labels, each) for each in _servers(rows)), of_servers)

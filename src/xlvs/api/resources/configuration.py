@@ -14,6 +14,7 @@ from xlvs.api.preconditions import tagged
 from xlvs.api.resources import services, timeouts
 from xlvs.api.writing import write
 from xlvs.engine import replacing
+from xlvs.model.client_list import texts
 from xlvs.model.desired import Desired
 from xlvs.wire import codec
 from xlvs.wire.planning import ApplyRequest, Plan, PlanRequest
@@ -31,6 +32,7 @@ def configured(desired: Desired) -> RunningConfiguration:
         marks=desired.marks,
         settings=replacing.asked_settings(desired),
         pools=dict(desired.pools),
+        lists={name: tuple(texts(each)) for name, each in desired.lists.items()},
     )
 
 

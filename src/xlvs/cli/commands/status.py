@@ -71,7 +71,7 @@ def show(status: Status, console: Console) -> None:
         following.show(status.file, console)
     if status.sync is not None:
         following.show_sync(status.sync, console)
-    for part in (_local_ports(status), _reasons(status), _streams(status)):
+    for part in (_refused(status), _local_ports(status), _reasons(status), _streams(status)):
         if part is not None:
             console.print(part)
     if status.problems:
@@ -185,6 +185,19 @@ def _rates(view: ServiceView | DestinationView) -> tuple[str, str, str]:
         f"{scaled(rates.in_packets)}/{scaled(rates.out_packets)}",
         f"{scaled(rates.in_bytes)}/{scaled(rates.out_bytes)}",
     )
+
+
+def _refused(status: Status) -> RenderableType | None:
+    """New connections that lists and limits refused, of services that have some."""
+    guarded = [view for view in status.services if view.refused is not None]
+    if not guarded:
+        return None
+    table = _table("Lists and limits", "Refused new connections", right=("Counted",))
+    for view in guarded:
+        words = (f"{name} {count}" for name, count in (view.refused or {}).items() if count)
+        refused = _plain(", ".join(words)) or "none"
+        table.add_row(_plain(service_title(view.service)), refused, str(view.counted))
+    return table
 
 
 def _local_ports(status: Status) -> RenderableType | None:

@@ -276,6 +276,29 @@ def _read_proxy_tlvs(request: Request, option: Option, text: str, _names: Names)
     request.proxy_tlvs = tuple(map(ProxyTlv, words))
 
 
+def _read_lists(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    request.lists[option.name] = tuple(filter(None, text.split(",")))
+
+
+def _read_limit(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    value = values.number(text, 0, INT_MAX)
+    if value is None:
+        raise Fatal(f"illegal {option.name} specified: a number from 0 to {INT_MAX}")
+    request.limits[option.name] = value
+
+
+def _read_rate(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    rate, colon, burst = text.partition(":")
+    found = values.number(rate, 0, INT_MAX), values.number(burst, 0, INT_MAX) if colon else 0
+    if found[0] is None or found[1] is None:
+        raise Fatal(f"illegal {option.name} specified: PER_SECOND or PER_SECOND:BURST")
+    request.limits[option.name] = found[0]
+    request.limits[option.name.replace("-rate", "-burst")] = found[1]
+
+
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text not in rules.TUNNELS:
@@ -350,6 +373,13 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "toa": _read_toa,
     "proxy-protocol": _read_proxy_protocol,
     "proxy-tlv": _read_proxy_tlvs,
+    "allow": _read_lists,
+    "deny": _read_lists,
+    "client-connections": _read_limit,
+    "client-rate": _read_rate,
+    "client-prefix": _read_limit,
+    "service-connections": _read_limit,
+    "service-rate": _read_rate,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

@@ -28,6 +28,8 @@ from xlvs.model.service import (
     Destination,
     DestinationKey,
     Family,
+    Limit,
+    Limits,
     Protocol,
     Service,
     ServiceKey,
@@ -73,6 +75,21 @@ def _service(request: Request) -> Service:
         toa=request.toa,
         proxy_protocol=request.proxy_protocol,
         proxy_tlvs=request.proxy_tlvs,
+        allow=request.lists.get("allow", ()),
+        deny=request.lists.get("deny", ()),
+        limits=Limits(
+            client=_limit(request, "client"),
+            service=_limit(request, "service"),
+            client_prefix=request.limits.get("client-prefix", 0),
+        ),
+    )
+
+
+def _limit(request: Request, whose: str) -> Limit:
+    return Limit(
+        connections=request.limits.get(f"{whose}-connections", 0),
+        rate=request.limits.get(f"{whose}-rate", 0),
+        burst=request.limits.get(f"{whose}-burst", 0),
     )
 
 

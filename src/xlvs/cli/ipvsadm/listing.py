@@ -120,6 +120,7 @@ def _properties(service: Service) -> str:
         words.append("ops")
     words += [" ".join(each) for each in text.own_timeouts(service)]
     words += [" ".join(each) for each in text.telling(service)]
+    words += [" ".join(each) for each in text.admission(service)]
     return "".join(f" {word}" for word in words)
 
 

@@ -122,6 +122,14 @@ OPTIONS = (
     Option("toa"),
     Option("proxy-protocol", "", Takes.VALUE),
     Option("proxy-tlv", "", Takes.VALUE),
+    # Ours: who may open connections, see docs/how-to/limits.md.
+    Option("allow", "", Takes.VALUE),
+    Option("deny", "", Takes.VALUE),
+    Option("client-connections", "", Takes.VALUE),
+    Option("client-rate", "", Takes.VALUE),
+    Option("client-prefix", "", Takes.VALUE),
+    Option("service-connections", "", Takes.VALUE),
+    Option("service-rate", "", Takes.VALUE),
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),

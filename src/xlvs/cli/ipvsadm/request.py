@@ -18,7 +18,8 @@ class Request(msgspec.Struct, kw_only=True):
 
     ``given`` has the options by their names in messages. ``protocol`` is None until a
     service is named; it says whose names the ports have, so a mark has TCP's.
-    ``own_timeouts``: the service's, by the option.
+    ``own_timeouts``: the service's, by the option; so are ``lists`` of clients and ``limits``,
+    of which a rate's burst is ``client-burst`` and ``service-burst``.
     """
 
     verb: Verb
@@ -40,6 +41,8 @@ class Request(msgspec.Struct, kw_only=True):
     toa: bool = False
     proxy_protocol: ProxyProtocol = ProxyProtocol.OFF
     proxy_tlvs: tuple[ProxyTlv, ...] = ()
+    lists: dict[str, tuple[str, ...]] = {}
+    limits: dict[str, int] = {}
     server: Address | None = None
     server_port: int = 0
     method: Method = Method.DR

@@ -54,6 +54,13 @@ ORDER = (
     "toa",
     "proxy-protocol",
     "proxy-tlv",
+    "allow",
+    "deny",
+    "client-connections",
+    "client-rate",
+    "client-prefix",
+    "service-connections",
+    "service-rate",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
 
@@ -72,7 +79,8 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
 
 _SERVICE = (
     "scheduler persistent netmask ops pe sched-flags local-address local-pool stateless "
-    "tcp-timeout tcpfin-timeout udp-timeout toa proxy-protocol proxy-tlv"
+    "tcp-timeout tcpfin-timeout udp-timeout toa proxy-protocol proxy-tlv "
+    "allow deny client-connections client-rate client-prefix service-connections service-rate"
 )
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "

@@ -64,6 +64,8 @@ def _of_ours(service: Service) -> Iterator[str]:
         yield from (f"--{option}", seconds)
     for option, *says in text.telling(service):
         yield from (f"--{option}", *says)
+    for option, value in text.admission(service):
+        yield from (f"--{option}", value)
     if service.local_addresses:
         yield from ("--local-address", ",".join(map(address_text, service.local_addresses)))
     if service.local_pool:

@@ -14,6 +14,7 @@ from xlvs.model.service import (
     Address,
     Destination,
     Family,
+    Limit,
     Method,
     Protocol,
     Service,
@@ -101,6 +102,30 @@ def telling(service: Service) -> Iterator[tuple[str, ...]]:
         yield "proxy-protocol", service.proxy_protocol.value
     if service.proxy_tlvs:
         yield "proxy-tlv", ",".join(service.proxy_tlvs)
+
+
+def admission(service: Service) -> Iterator[tuple[str, str]]:
+    """Names and values of the options that say who may open connections."""
+    limits = service.limits
+    for name, value in (
+        ("allow", ",".join(service.allow)),
+        ("deny", ",".join(service.deny)),
+        ("client-connections", _plain(limits.client.connections)),
+        ("client-rate", _rate(limits.client)),
+        ("client-prefix", _plain(limits.client_prefix)),
+        ("service-connections", _plain(limits.service.connections)),
+        ("service-rate", _rate(limits.service)),
+    ):
+        if value:
+            yield name, value
+
+
+def _plain(number: int) -> str:
+    return str(number) if number else ""
+
+
+def _rate(limit: Limit) -> str:
+    return f"{limit.rate}:{limit.burst}" if limit.burst else _plain(limit.rate)
 
 
 def tunnel_options(destination: Destination) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 
+from xlvs.config.keepalived.client_lists import read_client_list
 from xlvs.config.keepalived.endpoints import read_local_addresses, read_server_group
 from xlvs.config.keepalived.global_defs import OUTSIDE, global_values, read_globals
 from xlvs.config.keepalived.instance import read_instance
@@ -84,6 +85,12 @@ TOP = table(
         block=True,
     ),
     Keyword("local_address_group", read_local_addresses, "NAME", note="of forks", block=True),
+    Keyword("client_list", read_client_list, "NAME", note="ours: prefixes, per line", block=True),
+    *also(
+        Keyword("client_list", read_client_list, "NAME", block=True),
+        "deny_address_group",
+        "allow_address_group",
+    )[1:],
     Keyword("connection_sync", read_sync, note="ours", block=True),
 )
 
@@ -122,6 +129,7 @@ def _load(file: str, surroundings: Surroundings) -> Configuration:
         track_groups=tuple(reading.track_groups),
         tls=reading.tls,
         sync=sync_daemon(reading),
+        lists=reading.client_lists,
         remarks=findings.in_order(),
     )
     findings.raise_problems()

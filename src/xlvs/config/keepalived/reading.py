@@ -43,6 +43,7 @@ class Reading:
     pending_services: list[tuple[Node, Values]] = field(default_factory=list)
     server_groups: dict[str, list[Member]] = field(default_factory=dict)
     local_addresses: dict[str, tuple[Address, ...]] = field(default_factory=dict)
+    client_lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     instances: list[Instance] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     scripts: list[Script] = field(default_factory=list)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from xlvs.config.keepalived.checkers import WITH_PORT, made_check
+from xlvs.config.keepalived.client_lists import limits
 from xlvs.config.keepalived.endpoints import Member
 from xlvs.config.keepalived.forwarding import DEFAULT, Forwarding
 from xlvs.config.keepalived.places import Wrong
@@ -418,6 +419,9 @@ def _service(  # noqa: PLR0917  # what a service is made of
         toa=values.get("toa", False),
         proxy_protocol=values.get("proxy_protocol", ProxyProtocol.OFF),
         proxy_tlvs=values.get("proxy_tlvs", ()),
+        allow=values.get("allow", ()),
+        deny=values.get("deny", ()),
+        limits=limits(values),
     )
     _model(partial(check_service, service))
     return service

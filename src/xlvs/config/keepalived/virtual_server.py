@@ -6,6 +6,7 @@ from __future__ import annotations
 from ipaddress import AddressValueError, IPv4Address
 
 from xlvs.config.keepalived.checkers import KINDS, read_checker
+from xlvs.config.keepalived.client_lists import Names, rate
 from xlvs.config.keepalived.commands import command_keyword
 from xlvs.config.keepalived.endpoints import FAMILIES
 from xlvs.config.keepalived.forwarding import forwarding_keyword
@@ -34,6 +35,7 @@ from xlvs.config.keepalived.values import (
     timer,
     word,
 )
+from xlvs.model.admission import CONNECTIONS_MAX
 from xlvs.model.checks import (
     PERSISTENCE_ENGINES,
     PERSISTENCE_MAX,
@@ -138,6 +140,8 @@ def _proxy_protocol(_reading: Reading, node: Node, values: Values) -> None:
 
 _PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
 
+_LIMIT = number(0, CONNECTIONS_MAX)
+
 _TIMEOUT = number(1, SERVICE_TIMEOUT_MAX)
 
 _VIRTUAL = table(
@@ -175,10 +179,17 @@ _VIRTUAL = table(
     # of forks, and ours
     Keyword("laddr_group_name", _local_addresses, "NAME", note="of forks, for FULLNAT"),
     refused("bps_limit", "of a fork; limit with nftables or tc"),
-    refused("cps_limit", "of a fork; limit with nftables"),
-    refused("limit_proportion", "of a fork; limit with nftables"),
-    refused("blklst_addr_gname", "of a fork; deny with nftables"),
-    refused("whtlst_addr_gname", "of a fork; allow with nftables"),
+    refused("limit_proportion", "of a fork; limit with service_rate"),
+    *also(Keyword("allow", Names("allow"), "NAME…", note="ours"), "whtlst_addr_gname"),
+    *also(Keyword("deny", Names("deny"), "NAME…", note="ours"), "blklst_addr_gname"),
+    value("client_connections", _LIMIT, "0..", note="ours: of each client at once"),
+    value("client_rate", rate, "N[:BURST]", note="ours: new ones of each client per second"),
+    value("client_prefix", number(0, _PREFIX_MAX), "bits", note="ours: what is one client"),
+    value("service_connections", _LIMIT, "0..", note="ours: of all clients at once"),
+    *also(
+        value("service_rate", rate, "N[:BURST]", note="ours: new ones of all, per second"),
+        "cps_limit",
+    ),
     refused("syn_proxy", "SYN cookies of the real server's own kernel do the same"),
     value("stateless", boolean, "[BOOL]", note="ours: no connection table; mh with DR or TUN"),
     value("toa", boolean, "[BOOL]", note="ours: FULLNAT's servers are told the client's address"),

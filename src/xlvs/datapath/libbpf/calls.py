@@ -49,6 +49,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_delete_elem": (_int, (_int, ptr)),
     "bpf_map_lookup_batch": (_int, (_int, ptr, ptr, ptr, ptr, ptr, ptr)),
     "bpf_map_update_batch": (_int, (_int, ptr, ptr, ptr, ptr)),
+    "bpf_map_delete_batch": (_int, (_int, ptr, ptr, ptr)),
     "bpf_obj_pin": (_int, (_int, _text)),
     "bpf_obj_get": (_int, (_text,)),
     "bpf_prog_get_fd_by_id": (_int, (u32,)),

@@ -107,3 +107,9 @@ def map_update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
         ctypes.byref(number),
         ctypes.byref(BatchOptions()),
     )
+
+
+def map_delete_batch(fd: int, keys: bytes, count: int) -> None:
+    """Remove ``count`` entries with one call, up to the first that there is not: then OSError."""
+    number = u32(count)
+    call("bpf_map_delete_batch", fd, keys, ctypes.byref(number), ctypes.byref(BatchOptions()))

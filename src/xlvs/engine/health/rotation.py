@@ -61,7 +61,7 @@ def rotate(
 
 
 def _others(desired: Desired) -> tuple[object, ...]:
-    return desired.timeouts, desired.marks, desired.settings, desired.drains
+    return desired.timeouts, desired.marks, desired.settings, desired.drains, desired.lists
 
 
 def _entry(entry: Entry, standing: Standing, old_asked: Entry | None, old: Entry | None) -> Entry:

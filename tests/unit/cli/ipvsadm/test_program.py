@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.oracle.desired_director import DesiredDirector, Run, TableNames
 
 from xlvs.cli.ipvsadm.program import Program
-from xlvs.model.desired import Desired
-from xlvs.model.edit import SetPool
+from xlvs.model.desired import Desired, apply
+from xlvs.model.edit import PutList, SetPool
 from xlvs.model.problem import Code, Problem
 
 
@@ -347,6 +347,65 @@ def test_what_time_outs_a_service_cannot_have_is_said(line, said) -> None:
     assert said in run.err
     assert run.status == 255
     assert director.desired == before
+
+
+LIMITS = """\
+-A -t 10.0.0.1:80 -s rr --allow office,home --deny bad --client-connections 20 --client-rate 5:9
+-A -u 10.0.0.1:53 -s rr --client-rate 7 --client-prefix 24 --service-rate 100
+-A -f 7 -s rr --service-connections 1000 --service-rate 10:1000000
+"""
+
+
+def _with_lists() -> DesiredDirector:
+    director = DesiredDirector()
+    for name in ("office", "home", "bad"):
+        director.desired = apply(director.desired, PutList(name=name, prefixes=("192.0.2.0/24",)))
+    return director
+
+
+def test_lists_and_limits_of_a_service_are_saved_and_listed() -> None:
+    director = _with_lists()
+    assert Run(director, ["-R"], LIMITS).status == 0
+    saved = Run(director, ["-Sn"]).out
+    assert sorted(saved.splitlines()) == sorted(LIMITS.splitlines())
+    again = _with_lists()
+    assert Run(again, ["-R"], saved).status == 0
+    assert again.desired == director.desired
+    listed = Run(director, ["-Ln"]).out
+    assert "UDP  10.0.0.1:53 rr client-rate 7 client-prefix 24 service-rate 100\n" in listed
+    # As all else that an edit does not name, they are gone then.
+    assert Run(director, ["-E", "-t", "10.0.0.1:80", "-s", "rr"]).status == 0
+    assert "TCP  10.0.0.1:80 rr\n" in Run(director, ["-Ln"]).out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-A -t 10.0.0.2:80 --allow nobody", "there is no list of clients 'nobody'"),
+        ("-A -t 10.0.0.2:80 --allow bad --deny bad", "the list bad is allowed and denied"),
+        ("-A -t 10.0.0.2:80 --deny bad,bad", "a list is named once"),
+        ("-A -t 10.0.0.2:80 --deny a,b,c,d,e,f,g,h,i", "a service names 8 lists at most"),
+        ("-A -t 10.0.0.2:80 --deny b/d", "a list's name is 1 to 64 letters"),
+        ("-A -t 10.0.0.2:80 --client-prefix 33", "1 to 32 bits here"),
+        ("-A -t 10.0.0.2:80 --client-rate 0:5", "a burst needs a rate"),
+        ("-A -t 10.0.0.2:80 --service-rate 1000001", "0 to 1000000, not 1000001"),
+        ("-A -t 10.0.0.2:80 -s mh --stateless --client-rate 5", "no lists and no limits"),
+    ],
+)
+def test_what_lists_and_limits_a_service_cannot_have_is_said(line, said) -> None:
+    director = _with_lists()
+    before = director.desired
+    run = Run(director, line.split())
+    assert said in run.err
+    assert run.status == 255
+    assert director.desired == before
+
+
+@pytest.mark.parametrize("word", ["5:", "x", "5:x", "-1", "5:6:7"])
+def test_what_is_no_rate_ends_ipvsadm(word) -> None:
+    run = Run(DesiredDirector(), ["-A", "-t", "10.0.0.2:80", "--client-rate", word])
+    assert "illegal client-rate specified: PER_SECOND or PER_SECOND:BURST" in run.err
+    assert run.status == 2
 
 
 def test_thresholds_are_not_saved_and_all_else_is() -> None:
