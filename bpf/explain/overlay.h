@@ -67,9 +67,7 @@ enum xlvs_copied {
 	XLVS_COPIED_locality_rounds,
 	XLVS_COPIED_fragments,
 	XLVS_COPIED_admitted,
-	XLVS_COPIED_refusals,
 	XLVS_COPIED_clients,
-	XLVS_COPIED_counted,
 	XLVS_COPIED_client_rates,
 	XLVS_COPIED_MAX,
 };
@@ -240,9 +238,7 @@ OVERLAY_HASH(locality_more, struct xlvs_locality_more_key, struct xlvs_locality_
 OVERLAY_HASH(fragments, struct xlvs_fragment_key, struct xlvs_fragment)
 
 OVERLAY_ARRAY(admitted, struct xlvs_admitted)
-OVERLAY_ARRAY(refusals, struct xlvs_refusals)
 OVERLAY_HASH(clients, struct xlvs_client, __u32)
-OVERLAY_HASH(counted, struct xlvs_tenant, struct xlvs_counted)
 OVERLAY_HASH(client_rates, struct xlvs_client, __u64)
 
 /* What would have been asked of the daemon. */
@@ -289,11 +285,19 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	OVERLAID(locality_tables);
 	OVERLAID(locality_rounds);
 	OVERLAID(admitted);
-	OVERLAID(refusals);
 	OVERLAID(clients);
-	OVERLAID(counted);
 	OVERLAID(client_rates);
 #undef OVERLAID
+	/* Decide nothing, and a program may have 64 maps. */
+	if (map == &refusals || map == &counted) {
+		void *none = NULL;
+
+		/* Or clang leaves out arguments that nobody needs then, which the verifier wants. */
+		if (map == &counted)
+			live_lookup(&controlled, key);
+		opaque(none);
+		return none;
+	}
 	return live_lookup(map, key);
 }
 
@@ -320,7 +324,7 @@ static __always_inline long overlay_update(void *map, const void *key, const voi
 	if (map == &clients)
 		return overlay_update_clients(key, value, flags);
 	if (map == &counted)
-		return overlay_update_counted(key, value, flags);
+		return 0;
 	if (map == &client_rates)
 		return overlay_update_client_rates(key, value, flags);
 	return overlay_of_this_map_is_missing();
@@ -343,7 +347,7 @@ static __always_inline long overlay_delete(void *map, const void *key)
 	if (map == &clients)
 		return overlay_delete_clients(key);
 	if (map == &counted)
-		return overlay_delete_counted(key);
+		return -1;
 	return overlay_of_this_map_is_missing();
 }
 
