@@ -68,6 +68,7 @@ EVERY_EDIT = [
     edits.ChangeList(name="bad", add=("192.0.2.1",), remove=("2001:db8::/32",)),
     edits.DeleteList(name="bad"),
     edits.SetPool(name="lips", addresses=(ip_address("10.2.0.1"), ip_address("fd00::1"))),
+    edits.DeletePool(name="lips"),
     edits.ChangePool(name="lips", add=(ip_address("10.2.0.2"),), remove=(ip_address("fd00::1"),)),
     edits.StartSync(role=SyncRole.BACKUP, channel=CHANNEL),
     edits.StopSync(role=SyncRole.MASTER),
