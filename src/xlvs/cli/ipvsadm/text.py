@@ -11,6 +11,8 @@ from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.sorting import signed
 from xlvs.cli.ipvsadm.values import address_text
 from xlvs.model.service import (
+    NO_LIMITS,
+    NO_TIMEOUTS,
     Address,
     Destination,
     Family,
@@ -85,6 +87,8 @@ def flags(service: Service) -> str:
 def own_timeouts(service: Service) -> Iterator[tuple[str, str]]:
     """Names and seconds of the time-outs that the service has of its own."""
     own = service.timeouts
+    if own == NO_TIMEOUTS:
+        return  # there may be ten thousand services
     for name, seconds in (
         ("tcp-timeout", own.tcp),
         ("tcpfin-timeout", own.tcp_fin),
@@ -107,6 +111,8 @@ def telling(service: Service) -> Iterator[tuple[str, ...]]:
 def admission(service: Service) -> Iterator[tuple[str, str]]:
     """Names and values of the options that say who may open connections."""
     limits = service.limits
+    if limits == NO_LIMITS and not (service.allow or service.deny):
+        return
     for name, value in (
         ("allow", ",".join(service.allow)),
         ("deny", ",".join(service.deny)),
