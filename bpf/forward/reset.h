@@ -95,7 +95,7 @@ subprogram int reset_on(hook_ctx *ctx, struct packet *p)
 	is = (was & bpf_htons(0xff00 | TCP_ACK)) | bpf_htons(TCP_RST);
 	if (hook_checksum_update(ctx, p->l4 + offsetof(struct tcphdr, check), 0,
 				 sum_replace16(0, was, is), false) ||
-	    hook_store(ctx, p->l4 + flags, &is, sizeof(is)))
+	    hook_overwrite(ctx, p->l4 + flags, &is, sizeof(is)))
 		return XLVS_REASON_DROP_INTERNAL;
 	p->tcp_flags = TCP_RST | (p->tcp_flags & TCP_ACK);
 	return XLVS_REASON_NONE;

@@ -2,9 +2,9 @@
 """A connection for each request, again and again from the same few ports.
 
 ``python few_ports.py ADDRESS PORT SECONDS THREADS END``: END says who ends a connection,
-``server`` by FIN or ``client`` by RST. Prints one JSON object: ``requests``, ``failed``,
-``ports`` that were used, and how many requests were ``slow``: a second or more from connect()
-to the end of the answer, which is a SYN that had to come again.
+``server`` by FIN or ``client`` by RST. Prints one JSON object: ``requests``, ``failed``, which
+says why, ``ports`` that were used, and how many requests were ``slow``: a second or more from
+connect() to the end of the answer, which is a SYN that had to come again.
 """
 
 from __future__ import annotations
@@ -41,14 +41,19 @@ def once(where: tuple[str, int], end: str) -> int:
 
 
 def ask(
-    where: tuple[str, int], until: float, end: str, times: list[float], ports: set[int]
+    where: tuple[str, int],
+    until: float,
+    end: str,
+    times: list[float],
+    ports: set[int],
+    failed: list[str],
 ) -> None:
     while time.monotonic() < until:
         began = time.monotonic()
         try:
             ports.add(once(where, end))
-        except OSError:
-            times.append(-1.0)
+        except OSError as error:
+            failed.append(f"{error!r} after {time.monotonic() - began:.3f} s")
         else:
             times.append(time.monotonic() - began)
 
@@ -56,9 +61,10 @@ def ask(
 def main(address: str, port: int, seconds: float, threads: int, end: str) -> None:
     times: list[float] = []
     ports: set[int] = set()
+    failed: list[str] = []
     until = time.monotonic() + seconds
     asking = [
-        threading.Thread(target=ask, args=((address, port), until, end, times, ports))
+        threading.Thread(target=ask, args=((address, port), until, end, times, ports, failed))
         for _ in range(threads)
     ]
     for each in asking:
@@ -67,7 +73,7 @@ def main(address: str, port: int, seconds: float, threads: int, end: str) -> Non
         each.join()
     found = {
         "requests": len(times),
-        "failed": times.count(-1.0),
+        "failed": failed,
         "ports": len(ports),
         "slow": sum(time >= RETRANSMITTED for time in times),
     }
