@@ -67,9 +67,7 @@ def test_few_ports_and_many_connections(director, prepared, end, reuse):
     # Each port again and again, long before IPVS's connection of it is over.
     assert found["ports"] <= PORTS
     assert found["requests"] > 5 * PORTS
-    # One in 20 000 was reset in two of some thirty runs beside other work, a reason for which was
-    # not found yet: segments overtake one another on a veth, or it is ours.
-    assert len(found["failed"]) <= found["requests"] / 5000, found
+    assert not found["failed"], found
     # Nothing waited for us. Beside us a RST and the SYN after it, sent on two CPUs, may pass
     # each other on a veth, and the server does not take that SYN: once in many thousands.
     assert dropped(director) == before
