@@ -121,6 +121,7 @@ enum xlvs_reason {
 	XLVS_REASON_REPLY_TUNNEL_ERROR, /* ICMP about a tunnel packet, turned into one for the client */
 	XLVS_REASON_REPLY_NO_CONNECTION, /* nat_icmp_send: the server's packet has no connection */
 	XLVS_REASON_REPLY_RESET, /* RST: closed by an operator, or (profile modern) its server is gone */
+	XLVS_REASON_REPLY_SYN_COOKIE, /* SYN proxy: a SYN, answered for the servers */
 
 	XLVS_REASON_PASS_NOT_IP,
 	XLVS_REASON_PASS_NO_SERVICE, /* not ours: no connection and no service */
@@ -138,6 +139,7 @@ enum xlvs_reason {
 	XLVS_REASON_PASS_CACHE_BYPASS, /* no usable server: on to where it is addressed */
 	XLVS_REASON_PASS_LOCAL_CLIENT, /* XDP: answer to a client on the director: TC delivers it */
 	XLVS_REASON_PASS_TOO_BIG,      /* reply above the client side's MTU: the stack answers */
+	XLVS_REASON_PASS_SYN_ACK, /* XDP, SYN proxy: a server's, which takes two packets: TC makes them */
 
 	XLVS_REASON_DROP_DESTINATION_REMOVED,
 	XLVS_REASON_DROP_TABLE_FULL,
@@ -154,6 +156,7 @@ enum xlvs_reason {
 	XLVS_REASON_DROP_NO_CONNECTION,      /* nat_icmp_send: a RST that nobody waits for */
 	XLVS_REASON_DROP_ANSWER_RATE,        /* an ICMP error too many in this second */
 	XLVS_REASON_DROP_SYN_DATA, /* data in a SYN, where the PROXY protocol's header is to be first */
+	XLVS_REASON_DROP_SYN_COOKIE, /* SYN proxy: no handshake's packet, and no connection's */
 	/* A new connection refused by what its service says of clients (admission.h); in the
 	 * order of struct xlvs_refusals. */
 	XLVS_REASON_DROP_DENIED,
@@ -245,6 +248,8 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_STANDBY = 1 << 8, /* its address is another director's: no role tells it */
 	/* FULLNAT: an option of TCP tells servers the client's address. */
 	XLVS_SERVICE_TOA = 1 << 9,
+	XLVS_SERVICE_SYN_PROXY = 1 << 11,   /* who proves itself to us is taken */
+	XLVS_SERVICE_SYN_COOKIES = 1 << 12, /* and who does not, no more: SYNs are answered */
 	/* NAT, FULLNAT: a header in front of the client's stream does, of one version. */
 	XLVS_SERVICE_PROXY_V1 = 1 << 16,
 	XLVS_SERVICE_PROXY_V2 = 1 << 17,
@@ -268,6 +273,35 @@ struct xlvs_service {
 	__u32 timeout_tcp;     /* OWN_TIMEOUTS: ticks of ESTABLISHED, 0: the settings' */
 	__u32 timeout_tcp_fin;
 	__u32 timeout_udp;
+	/* SYN proxy: what clients are promised in the servers' name */
+	__u16 syn_mss;   /* 0: what fits into 1500 bytes */
+	__u8 syn_offers; /* enum xlvs_syn_offers */
+	__u8 syn_scale;  /* of the window */
+};
+
+enum xlvs_syn_offers {
+	XLVS_SYN_STAMPS = 1 << 0, /* time stamps; without them neither of the others */
+	XLVS_SYN_SACK = 1 << 1,
+	XLVS_SYN_SCALE = 1 << 2,
+};
+
+/* syn_loads: PERCPU_ARRAY by service id. Of a service with SYN proxy. Writer: packets. */
+struct xlvs_syn_load {
+	__u64 syns;
+	__u64 proved; /* clients that have acknowledged our number, or a server's */
+};
+
+/*
+ * In the settings: the secrets, and the time. A slot is a number of time that directors with
+ * the same secret have in common; the secrets change with its upper bits, and there are two,
+ * so that the next one is there before it is used.
+ */
+#define XLVS_SYN_COOKIE_EPOCH 1024 /* slots */
+struct xlvs_syn_cookies {
+	__u64 offset; /* added to the kernel's 64-bit jiffies, modulo 2^64 */
+	__u64 key[4]; /* two words each, by the lowest bit of the epoch */
+	__u32 slot_ticks;
+	__u32 pad;
 };
 
 /*
@@ -673,6 +707,31 @@ struct xlvs_stream {
 	__u32 next_isn;   /* of the last SYN, which counts when the server answers it */
 	__u32 begun;      /* tick */
 	__u32 header;     /* length of the PROXY protocol's; 0: nothing is shifted */
+	/* SYN proxy */
+	__u32 syn;            /* enum xlvs_stream_syn */
+	__u32 cookie;         /* the number that the client was told for the server's */
+	__u32 delta;          /* what is added to the server's numbers */
+	__u32 stamp;          /* the client's time stamp, when it acknowledged */
+	__u32 promised_stamp; /* ours */
+	__u32 stamp_delta;    /* what is added to the server's */
+	__u32 again;          /* AGAIN: the number of another SYN that came since */
+	__u16 mss;            /* the client's, as far as the cookie tells it */
+	__u16 window;         /* the client's, in its units */
+	__u8 client_scale;    /* of windows, in bits; 0 without SCALE */
+	__u8 promised_scale;
+	__u8 server_scale;
+	__u8 pad;
+};
+
+enum xlvs_stream_syn {
+	XLVS_STREAM_SYN_PROXY = 1 << 16, /* the client was answered before there was a server */
+	XLVS_STREAM_ANSWERED = 1 << 17,  /* the server's number is known */
+	XLVS_STREAM_AGAIN = 1 << 18,
+	XLVS_STREAM_STAMPS = 1 << 19, /* client: */
+	XLVS_STREAM_SACK = 1 << 20,
+	XLVS_STREAM_SCALE = 1 << 21,
+	XLVS_STREAM_SERVER_STAMPS = 1 << 22, /* and server: */
+	XLVS_STREAM_SERVER_SCALE = 1 << 23,
 };
 
 enum xlvs_stream_flags {
@@ -700,6 +759,17 @@ struct xlvs_tuple {
 	__be16 dport;
 	__u8 protocol; /* IPPROTO_* */
 	__u8 pad[3];
+};
+
+/*
+ * syn_pending: HASH by tenant (SYN proxy): a server was sent a SYN and has not answered yet.
+ * The daemon sends it again, for a client that waits for its server says nothing. Writer:
+ * packets, the daemon deletes too.
+ */
+struct xlvs_syn_pending {
+	__u32 since; /* tick */
+	__u32 pad;
+	struct xlvs_tuple to; /* as the server sees it */
 };
 
 /* fragments: LRU_HASH, what the first fragment of a packet was found to be. Writer: packets. */
@@ -809,10 +879,11 @@ struct xlvs_settings {
 	__u32 local_clients; /* 1: clients on the director itself, by the device lo */
 	__u32 sync;          /* 1: changes of connections are told to the daemon */
 	__u32 toa_kind;      /* kind of TOA's option */
-	__u32 pad;
+	__u32 syn_proxies;   /* number of services with SYN proxy */
 	struct xlvs_addr spread_source4; /* TUN: prefix of outer sources, if spread4 */
 	struct xlvs_addr spread_source6;
 	__u32 timeout[XLVS_STATE_MAX]; /* ticks, by state */
+	struct xlvs_syn_cookies syn_cookies;
 };
 
 /*

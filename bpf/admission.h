@@ -230,22 +230,15 @@ static __always_inline void admission_count(__u32 id, int why)
 	}
 }
 
-/*
- * May the packet open a connection of the service? XLVS_REASON_NONE, and then
- * admission_settle() has to follow if p->admitted; or why not.
- *
- * What counts a client comes first: one that is over its limit takes nothing of what all
- * share.
- */
-subprogram int admission(struct packet *p, __u32 id)
+/* What the lists alone say of the packet's client. XLVS_REASON_NONE, and p->listed; or why not. */
+subprogram int admission_listed(struct packet *p, __u32 id)
 {
 	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
-	struct xlvs_geometry *g = geometry_get();
-	struct xlvs_admission *a = NULL;
+	struct xlvs_admission *a;
 	int why = XLVS_REASON_NONE;
 	__u32 flags, slot;
 
-	if (!p || !service || !g)
+	if (!p || !service)
 		return XLVS_REASON_DROP_INTERNAL;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ADMISSION_ATTEMPTS; i++) {
@@ -259,18 +252,45 @@ subprogram int admission(struct packet *p, __u32 id)
 		if (likely(READ_ONCE(service->flags) == flags))
 			break;
 	}
+	if (unlikely(why))
+		admission_count(id, why);
+	else
+		p->listed = 1;
+	return why;
+}
+
+/*
+ * May the packet open a connection of the service? XLVS_REASON_NONE, and then
+ * admission_settle() has to follow if p->admitted; or why not.
+ *
+ * What counts a client comes first: one that is over its limit takes nothing of what all
+ * share.
+ */
+subprogram int admission(struct packet *p, __u32 id)
+{
+	struct xlvs_service *service = bpf_map_lookup_elem(&services, &id);
+	struct xlvs_geometry *g = geometry_get();
+	struct xlvs_admission *a;
+	__u32 slot;
+	int why;
+
+	if (!p || !service || !g)
+		return XLVS_REASON_DROP_INTERNAL;
+	why = p->listed ? XLVS_REASON_NONE : admission_listed(p, id);
+	if (why)
+		return why;
+	slot = 2 * id + !!(READ_ONCE(service->flags) & XLVS_SERVICE_ADMISSION_OTHER);
+	a = bpf_map_lookup_elem(&admissions, &slot);
 	if (!a)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (!why) {
-		p->client.service = id;
-		for (int i = 0; i < 4; i++)
-			p->client.address.word[i] = p->tuple.src.word[i] & a->client.word[i];
-		why = admission_client(p, a, g->hz);
-		if (!why && (a->service_connections || a->service_rate))
-			why = admission_service(p, a, g->hz);
-		if (unlikely(why && p->admitted))
-			admission_settle(p, why);
-	}
+	p->client.service = id;
+	for (int i = 0; i < 4; i++)
+		p->client.address.word[i] = p->tuple.src.word[i] & a->client.word[i];
+	why = admission_client(p, a, g->hz);
+	if (!why && (a->service_connections || a->service_rate))
+		why = admission_service(p, a, g->hz);
+	if (unlikely(why && p->admitted))
+		admission_settle(p, why);
 	if (unlikely(why))
 		admission_count(id, why);
 	return why;

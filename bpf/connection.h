@@ -68,7 +68,7 @@ static __always_inline __be16 extra_port(__u32 extra)
 
 /* Segments of these services' TCP connections are changed, and each has a struct xlvs_stream. */
 #define SERVICE_PROXY (XLVS_SERVICE_PROXY_V1 | XLVS_SERVICE_PROXY_V2)
-#define SERVICE_STREAM (XLVS_SERVICE_TOA | SERVICE_PROXY)
+#define SERVICE_STREAM (XLVS_SERVICE_TOA | SERVICE_PROXY | XLVS_SERVICE_SYN_PROXY)
 /* What connections have to ask their service for: they are XLVS_CONNECTION_SPECIAL. */
 #define SERVICE_SPECIAL                                                         \
 	(XLVS_SERVICE_OWN_TIMEOUTS | SERVICE_STREAM | XLVS_SERVICE_PROXY_MARK | \

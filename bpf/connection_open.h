@@ -86,6 +86,29 @@ static __always_inline void connection_forget(const struct packet *p)
 		local_port_free(extra_block(p->c.extra), extra_port(p->c.extra));
 }
 
+/*
+ * The packet has opened p->c, and there is more to say of it. Returns 0, or less if there is no
+ * room. (Kernel 6.1 takes no value out of *p, and its stack is too short for one.)
+ */
+static __always_inline int stream_open(const struct packet *p)
+{
+	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
+	struct scratch *s = scratch_get();
+	struct xlvs_stream *stream = (void *)s;
+
+	if (p->protocol != IPPROTO_TCP)
+		return 0;
+	if (!s)
+		return -1;
+	if (p->proved)
+		*stream = p->stream;
+	else
+		__builtin_memset(stream, 0, sizeof(*stream));
+	stream->flags = p->special;
+	stream->begun = p->now;
+	return bpf_map_update_elem(&streams, &tenant, stream, BPF_ANY);
+}
+
 /* Returns XLVS_REASON_NONE and p->c, or why there is no connection. */
 subprogram int connection_open(struct packet *p, __u32 destination,
 			       const struct xlvs_settings *settings)
@@ -114,7 +137,7 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 		state = XLVS_STATE_NONE; /* schedule_icmp */
 	} else {
 		state = state_first(p, !(word & XLVS_CONNECTION_NO_OUTPUT), settings);
-		if (state_half_open(p))
+		if (state_half_open(p) && !p->proved)
 			word |= XLVS_CONNECTION_HALF_OPEN;
 		/* UDP: until the first answer, which assures the template. */
 		if (state == XLVS_STATE_UDP && p->templated)

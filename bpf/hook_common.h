@@ -45,20 +45,27 @@ enum hook_gap {
 /* Bytes on their way from one place of a frame to another; see packets for why it is a map. */
 struct scratch {
 	__u8 bytes[PACKET_HEADERS_MAX];
+} __attribute__((aligned(8)));
+
+/* Which of them: whose they are, besides whoever needs one for a moment. */
+enum scratch_of {
+	SCRATCH_MOMENT = 0,
+	SCRATCH_SEGMENT = 1, /* lib/tcp_segment.h */
+	SCRATCH_MAX,
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, SCRATCH_MAX);
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
 static __always_inline struct scratch *scratch_get(void)
 {
-	__u32 zero = 0;
+	__u32 moment = SCRATCH_MOMENT;
 
-	return bpf_map_lookup_elem(&scratches, &zero);
+	return bpf_map_lookup_elem(&scratches, &moment);
 }
 
 /* 1 to 256 in a way that kernel 6.1's verifier follows: it learns nothing from n != 0. */

@@ -267,6 +267,17 @@ static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 	return len < ctx->len ? bpf_skb_change_tail(ctx, len, 0) : 0;
 }
 
+static __always_inline int hook_resize(hook_ctx *ctx, __u32 len)
+{
+	return len != ctx->len ? bpf_skb_change_tail(ctx, len, 0) : 0;
+}
+
+/* Sends a copy of the frame as it is now. */
+static __always_inline int hook_send_copy(hook_ctx *ctx, __u32 ifindex)
+{
+	return bpf_clone_redirect(ctx, ifindex, 0);
+}
+
 static __always_inline int hook_send(__u32 ifindex)
 {
 	return bpf_redirect(ifindex, unlikely(ifindex == LOOPBACK_IFINDEX) ? BPF_F_INGRESS : 0);

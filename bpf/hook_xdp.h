@@ -237,6 +237,14 @@ static __always_inline int hook_trim(hook_ctx *ctx, __u32 len)
 	return cut < 0 ? bpf_xdp_adjust_tail(ctx, cut) : 0;
 }
 
+/* Cuts or lengthens the frame to `len` bytes; new ones are 0. */
+static __always_inline int hook_resize(hook_ctx *ctx, __u32 len)
+{
+	int by = (int)len - (int)hook_frame_length(ctx);
+
+	return by ? bpf_xdp_adjust_tail(ctx, by) : 0;
+}
+
 /*
  * Always a redirect, also back out of the same interface: after XDP_TX veth wakes
  * its peer only if that has an XDP program of its own (drivers/net/veth.c, 6.18),

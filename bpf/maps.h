@@ -112,6 +112,10 @@ XLVS_MAP_GROWING(call_ids, struct xlvs_tenant, struct xlvs_call_id, 524288);
 XLVS_MAP_GROWING(streams, struct xlvs_tenant, struct xlvs_stream, 524288);
 XLVS_MAP_PERCPU(stream_counts, __u64, XLVS_STREAM_EVENT_MAX);
 
+/* SYN proxy. */
+XLVS_MAP_PERCPU(syn_loads, struct xlvs_syn_load, 4096);
+XLVS_MAP_GROWING(syn_pending, struct xlvs_tenant, struct xlvs_syn_pending, 65536);
+
 /* Rules of marks, written by the daemon: two sets while one takes the other's place. */
 #define XLVS_MAP_PREFIXES(name, key_type, entries)    \
 	struct {                                      \
@@ -209,7 +213,9 @@ struct xlvs_anchor {
 	enum xlvs_synced_result synced_result;
 	enum xlvs_closing_result closing_result;
 	enum xlvs_stream_event stream_event;
+	enum xlvs_syn_offers syn_offers;
 	enum xlvs_stream_flags stream_flags;
+	enum xlvs_stream_syn stream_syn;
 	struct xlvs_hash_slot hash_slot;
 	enum xlvs_counts counts;
 };

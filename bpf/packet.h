@@ -77,6 +77,7 @@ struct packet {
 	__u8 options[TCP_OPTIONS_MAX + 4];
 	__u8 options_seen[TCP_OPTIONS_MAX];
 	struct xlvs_client client; /* admission: if `admitted` */
+	struct xlvs_stream stream; /* proved: of the connection that is to be opened */
 	__u32 young_since; /* table_open: half-open connections that began later are young */
 
 	/* What is above is written before it is read; from here on it begins as 0. */
@@ -103,7 +104,9 @@ struct packet {
 	__u8 opened;        /* 1: this packet opened its connection */
 	__u8 stateless;     /* 1: sent by a stateless service's slot, without a connection */
 	__u8 one_packet;    /* 1: the connection is for this packet only, and in no table */
+	__u8 listed;        /* 1: the service's lists let its client come */
 	__u8 admitted;      /* enum xlvs_counts: where its connection is counted already */
+	__u8 proved;        /* 1: its client has acknowledged a SYN cookie */
 	__u8 templated;     /* 1: packet_template() is the template that its server comes from */
 	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */

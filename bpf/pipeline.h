@@ -15,6 +15,7 @@
 #include "connection_open.h"
 #include "forward/icmp.h"
 #include "forward/reset.h"
+#include "forward/syn_proxy.h"
 #include "persistence.h"
 #include "stages/1_parse.h"
 #include "stages/2_connection.h"
@@ -31,7 +32,7 @@ static __always_inline int finish(const struct packet *p, int why)
 {
 	account_reason(why, p->wire.packets ? p->wire.packets : 1,
 		       p->wire.packets ? p->wire.bytes : p->length);
-	if (why >= XLVS_REASON_PASS_NOT_IP && why <= XLVS_REASON_PASS_TOO_BIG)
+	if (why >= XLVS_REASON_PASS_NOT_IP && why <= XLVS_REASON_PASS_SYN_ACK)
 		return HOOK_VERDICT_PASS;
 	if (why >= XLVS_REASON_DROP_DESTINATION_REMOVED)
 		return HOOK_VERDICT_DROP;
@@ -151,6 +152,11 @@ static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 
 	if (!service)
 		return XLVS_REASON_DROP_INTERNAL;
+	/* Its client believes to have a connection, and an error would not end it. */
+	if (p->proved) {
+		p->tcp_flags = TCP_ACK;
+		return reset_back(ctx, p);
+	}
 	if (why == PERSISTENCE_NO_CALL_ID)
 		return XLVS_REASON_DROP_NO_CALL_ID;
 	if (why == PERSISTENCE_FULL)
@@ -215,6 +221,11 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	note(SERVICE, id, 0, 0);
 	if (!service_source_possible(ctx, p))
 		return XLVS_REASON_PASS_MARTIAN;
+	if (unlikely(service->flags & XLVS_SERVICE_SYN_PROXY) && p->protocol == IPPROTO_TCP) {
+		why = syn_proxy_open(ctx, p, service, id);
+		if (why)
+			return why;
+	}
 	if (!service_opens(p, s))
 		return XLVS_REASON_PASS_NOT_SYN;
 	if (unlikely(s->drop_rate) && pipeline_overloaded(s))
@@ -242,6 +253,8 @@ subprogram int pipeline_open(hook_ctx *ctx, struct packet *p, struct xlvs_settin
 	p->one_packet = service->flags & XLVS_SERVICE_ONE_PACKET &&
 			p->tuple.protocol == IPPROTO_UDP;
 	p->special = service->flags & SERVICE_SPECIAL;
+	if (!p->proved)
+		p->special &= ~XLVS_SERVICE_SYN_PROXY;
 	why = connection_open(p, destination, s);
 	if (unlikely(why == XLVS_REASON_DROP_LOCAL_PORTS) && !service->persistence)
 		why = pipeline_other_ports(p, s, id);
@@ -268,6 +281,11 @@ static __always_inline int pipeline_reply(hook_ctx *ctx, struct packet *p,
 		}
 		return rewrite_transport(ctx, p, false) ? XLVS_REASON_DROP_INTERNAL :
 							  XLVS_REASON_FWD_LOCAL;
+	}
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL)) {
+		why = syn_proxy_unanswered(ctx, p);
+		if (why)
+			return why;
 	}
 	why = forward_out_ready(ctx, p);
 	if (why)
@@ -377,6 +395,16 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 			       why;
 	}
 	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL) && !p->reply &&
+	    p->protocol == IPPROTO_TCP) {
+		why = syn_proxy_again(ctx, p);
+		if (why == SYN_PROXY_ANEW) {
+			table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
+			return pipeline_open(ctx, p, s);
+		}
+		if (why)
+			return why;
+	}
 	closed = word_state(p->c.word) >= XLVS_STATE_RESET;
 	if (unlikely(closed) && (p->reply || !(p->tcp_flags & TCP_SYN)))
 		return pipeline_closed(ctx, p);
@@ -458,6 +486,8 @@ static __always_inline int pipeline_forward(hook_ctx *ctx, struct packet *p,
 		connection_forget(p);
 		return why;
 	}
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL))
+		syn_proxy_disguise(p);
 	if (!p->stateless && !p->opened)
 		connection_advance(p, s);
 	return forward_in(ctx, p, d);
@@ -505,16 +535,17 @@ static __always_inline int pipeline_egress(hook_ctx *ctx)
 
 /*
  * Behind XDP, which has counted the packet as passed: answers to clients on the director
- * itself. Everything else goes on untouched.
+ * itself, and what completes a handshake of SYN proxy. Everything else goes on untouched.
  */
 static __always_inline int pipeline_answers(hook_ctx *ctx)
 {
 	struct xlvs_settings *s = settings_get();
 	struct xlvs_destination *d;
 	struct packet *p;
+	bool handshake;
 	int why;
 
-	if (!s || !s->services || !s->local_clients)
+	if (!s || !s->services || !(s->local_clients | s->syn_proxies))
 		return HOOK_VERDICT_PASS;
 	p = packet_begin();
 	if (!p || parse(ctx, p) || !hook_for_host(ctx))
@@ -523,11 +554,12 @@ static __always_inline int pipeline_answers(hook_ctx *ctx)
 	if (!table_find(p) || !p->reply)
 		return HOOK_VERDICT_PASS;
 	d = destination_get(p->c.destination);
-	if (!d)
+	handshake = p->c.word & XLVS_CONNECTION_SPECIAL && syn_proxy_has_answer(p);
+	if (!d || !(s->local_clients || handshake))
 		return HOOK_VERDICT_PASS;
 	why = p->icmp_type ? pipeline_icmp(ctx, p, s) : pipeline_reply(ctx, p, d, s);
 	if (why != XLVS_REASON_FWD_REPLY && why != XLVS_REASON_FWD_ICMP_OUT)
-		return HOOK_VERDICT_PASS;
+		return handshake ? HOOK_VERDICT_DROP : HOOK_VERDICT_PASS;
 	return next_hop_send(p);
 }
 #endif

@@ -22,23 +22,6 @@ static __always_inline void stream_count(const struct packet *p, enum xlvs_strea
 		*count += p->wire.packets;
 }
 
-/* The packet has opened p->c. Returns 0, or less if there is no room. */
-static __always_inline int stream_open(const struct packet *p)
-{
-	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
-	struct xlvs_stream stream = { .flags = p->special, .begun = p->now };
-	struct xlvs_entry *e = table_entry(p);
-
-	if (p->protocol != IPPROTO_TCP || !e)
-		return 0;
-	if (bpf_map_update_elem(&streams, &tenant, &stream, BPF_ANY))
-		return -1;
-	/* Another CPU may have ended it before the record was there, see admission_settle(). */
-	if (unlikely(!word_same(p->c.word, __sync_fetch_and_or(&e->word, 0))))
-		bpf_map_delete_elem(&streams, &tenant);
-	return 0;
-}
-
 static __noinline int stream_end(bool v6, __u32 at, __u32 word)
 {
 	struct xlvs_tenant tenant = tenant_of(v6, at, word);

@@ -32,6 +32,7 @@ static __always_inline void *overlay_event(void *ring, __u64 size);
 #define bpf_map_delete_elem overlay_delete
 #define bpf_ringbuf_reserve(ring, size, flags) overlay_event(ring, size)
 #define bpf_ringbuf_submit(event, flags) ((void)(event))
+#define bpf_clone_redirect(ctx, ifindex, flags) ((void)(ctx), (void)(ifindex), 0)
 
 #include "maps.h"
 
@@ -73,7 +74,7 @@ enum xlvs_copied {
 };
 
 #define COPY_KEY_WORDS 11
-#define COPY_BYTES 320
+#define COPY_BYTES 328
 
 struct copy_key {
 	enum xlvs_copied of;
@@ -289,7 +290,7 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	OVERLAID(client_rates);
 #undef OVERLAID
 	/* Decide nothing, and a program may have 64 maps. */
-	if (map == &refusals || map == &counted) {
+	if (map == &refusals || map == &counted || map == &syn_loads) {
 		void *none = NULL;
 
 		/* Or clang leaves out arguments that nobody needs then, which the verifier wants. */
@@ -323,7 +324,7 @@ static __always_inline long overlay_update(void *map, const void *key, const voi
 		return overlay_update_locality_more(key, value, flags);
 	if (map == &clients)
 		return overlay_update_clients(key, value, flags);
-	if (map == &counted)
+	if (map == &counted || map == &syn_pending)
 		return 0;
 	if (map == &client_rates)
 		return overlay_update_client_rates(key, value, flags);
@@ -346,7 +347,7 @@ static __always_inline long overlay_delete(void *map, const void *key)
 		return overlay_delete_locality_more(key);
 	if (map == &clients)
 		return overlay_delete_clients(key);
-	if (map == &counted)
+	if (map == &counted || map == &syn_pending)
 		return -1;
 	return overlay_of_this_map_is_missing();
 }

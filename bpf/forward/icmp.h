@@ -10,6 +10,7 @@
 #include "forward/icmp_error.h"
 #include "forward/nat.h"
 #include "forward/proxy_header.h"
+#include "forward/syn_proxy.h"
 #include "forward/tun.h"
 
 /* How long a tunnel's learnt MTU holds: Linux's ip_rt_mtu_expires, 600 s. */
@@ -51,6 +52,8 @@ subprogram int icmp_forward_in(hook_ctx *ctx, struct packet *p, const struct xlv
 		return tun_forward(ctx, p, d) == XLVS_REASON_FWD_TUN ? XLVS_REASON_FWD_ICMP_IN :
 								       XLVS_REASON_DROP_HEADROOM;
 	if (nat_to_server(p, d))
+		return XLVS_REASON_DROP_INTERNAL;
+	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL) && syn_proxy_quoted(ctx, p))
 		return XLVS_REASON_DROP_INTERNAL;
 	quoted.src = p->to.dst;
 	quoted.dst = p->to.src;

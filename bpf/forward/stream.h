@@ -6,6 +6,7 @@
 #include "forward/proxy_header.h"
 #include "forward/toa.h"
 #include "../stream.h"
+#include "forward/syn_proxy.h"
 
 /* A client's segment, p->to is filled. XLVS_REASON_NONE, or the packet's end. */
 subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
@@ -19,6 +20,9 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 	stream = stream_get(p);
 	if (!stream)
 		return XLVS_REASON_NONE;
+	/* Together with the others below the model refuses it. */
+	if (unlikely(stream->syn))
+		return syn_proxy_to_server(ctx, p, stream);
 	tcp = view(ctx, p->l4, struct tcphdr);
 	if (!tcp)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -55,6 +59,8 @@ subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 	tcp = view(ctx, p->l4, struct tcphdr);
 	if (!tcp)
 		return XLVS_REASON_DROP_INTERNAL;
+	if (unlikely(stream->syn))
+		return syn_proxy_to_client(ctx, p, stream);
 	if (unlikely(tcp->syn && bpf_ntohl(tcp->ack_seq) == stream->next_isn + 1 &&
 		     stream->next_isn != stream->client_isn)) {
 		/* The client has begun anew on its old ports, and the server with it. */

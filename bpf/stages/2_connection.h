@@ -9,6 +9,7 @@
 #include "persistence.h"
 #include "state.h"
 #include "sync_tell.h"
+#include "syn_load.h"
 #include "timeout.h"
 #include "table.h"
 
@@ -92,6 +93,8 @@ subprogram int connection_advance(struct packet *p, const struct xlvs_settings *
 		if (!word_same(word, p->c.word))
 			return 0; /* ended meanwhile, and perhaps another's now */
 	}
+	if (unlikely(s->syn_proxies) && word & clear & XLVS_CONNECTION_HALF_OPEN)
+		syn_load_proved(p);
 	table_touch(p, e, connection_timeout(p, s, state));
 	if (unlikely(p->c.word & XLVS_CONNECTION_CONTROLLED) &&
 	    (state == XLVS_STATE_UDP ? p->reply : state_is_established(state)) &&

@@ -31,7 +31,7 @@ from xlvs.engine import defence, estimator
 from xlvs.engine.following import check_plain
 from xlvs.engine.in_words import about, in_words, summary
 from xlvs.engine.reconcile import displaced, reconcile
-from xlvs.io import adoption, clock, forwarding, hooks, logs, memory, statefile
+from xlvs.io import adoption, clock, forwarding, hooks, logs, memory, statefile, syn_proxy
 from xlvs.io.bus import Bus
 from xlvs.io.configured import Configured, sorry_servers
 from xlvs.io.director import Director
@@ -44,6 +44,7 @@ from xlvs.io.packet_events import PacketEvents
 from xlvs.io.paths import Paths, paths
 from xlvs.io.pauses import Pauses
 from xlvs.io.surroundings import Surroundings
+from xlvs.io.syn_proxy import SynProxying
 from xlvs.io.syncing import Syncing
 from xlvs.io.tasks import Tasks
 from xlvs.model import settings
@@ -108,6 +109,13 @@ class Daemon:
         self.listening = Listening(place.socket, config.api_group, config.api, config.metrics)
         self.surroundings = Surroundings(self.tasks, self._on_surroundings)
         self.syncing = Syncing(self.director, kernel, self.tasks)
+        self.syn_proxying = SynProxying(
+            self.director,
+            kernel.syn_maps(),
+            self.bus,
+            config.syn_cookie_secret,
+            place.syn_secret,
+        )
         self.configured = (
             None
             if config.file is None
@@ -154,6 +162,7 @@ class Daemon:
             log.info("%s: hook %s (%s)", each.ifname, each.hook, each.why, extra=about)
         if self.configured is not None:
             await self.configured.prepare()
+        self.syn_proxying.start()
         await self._take_over()
         for warning in settings.warnings(self.director.desired.settings):
             log.warning("%s", warning)
@@ -165,6 +174,7 @@ class Daemon:
         self.tasks.start("defence", _every(DEFENCE_PERIOD, self._defend))
         watch = Watch(self.director, self.bus, lambda: sync_view(self.syncing))
         self.tasks.start("watch", _every(watching.PERIOD, watch.look))
+        self.tasks.start("SYN proxy", _every(syn_proxy.PERIOD, self._proxy_syns))
         self.tasks.start("drains", _every(DRAIN_PERIOD, self._end_drains))
         self.tasks.start("reaper", _every(REAP_PERIOD, self._reap))
         if self.configured is not None:
@@ -247,7 +257,11 @@ class Daemon:
         )
 
     def _warnings(self) -> tuple[str, ...]:
-        return (*settings.warnings(self.director.desired.settings), *self._not_forwarding())
+        return (
+            *settings.warnings(self.director.desired.settings),
+            *self._not_forwarding(),
+            *self.syn_proxying.warnings(),
+        )
 
     def _not_forwarding(self) -> Iterator[str]:
         versions = self._versions()
@@ -298,6 +312,9 @@ class Daemon:
     def _defend(self) -> None:
         self._look_at_memory(self.director.desired.settings)
         self._try(lambda: self.director.defend(self.director.available))
+
+    def _proxy_syns(self) -> None:
+        self._try(self.syn_proxying.look)
 
     def _look_at_memory(self, values: settings.Values) -> None:
         if not defence.automatic(values):

@@ -113,6 +113,8 @@ MAPS = (
     "call_ids",
     "streams",
     "stream_counts",
+    "syn_loads",
+    "syn_pending",
     "load",
     "real_servers",
     "interfaces",

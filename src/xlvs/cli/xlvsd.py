@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import NoReturn
 
 from xlvs.engine import hook
@@ -36,6 +37,7 @@ class Config:
     tunnel_sources: tuple[IPv4Network | IPv6Network, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     local_clients: bool = False
+    syn_cookie_secret: Path | None = None
     file: str | None = None
     config_id: str | None = None
     api: Tcp | None = None
@@ -110,6 +112,13 @@ def parser() -> argparse.ArgumentParser:
         "--local-clients",
         action="store_true",
         help="programs on the director itself reach the virtual services too",
+    )
+    found.add_argument(
+        "--syn-cookie-secret-file",
+        type=Path,
+        metavar="FILE",
+        help="SYN proxy: a secret of 16 bytes or more that directors share, so that each takes "
+        "the others' cookies (default: one of its own)",
     )
     found.add_argument(
         "-f",
@@ -221,6 +230,7 @@ def read_command_line(argv: Sequence[str]) -> Config:
         tunnel_sources=found.tunnel_sources,
         settings=wanted,
         local_clients=found.local_clients,
+        syn_cookie_secret=found.syn_cookie_secret_file,
         file=found.use_file,
         config_id=found.config_id,
         api=api,

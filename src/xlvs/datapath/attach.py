@@ -59,8 +59,8 @@ def attach(
 ) -> None:
     """Run the programs on an interface, instead of what ran there before.
 
-    ``answers``: there are clients on the director itself. XDP passes what is for them, and
-    a TC program behind it delivers that.
+    ``answers``: there are clients on the director itself, or services with SYN proxy. XDP
+    passes what it cannot do for them, and a TC program behind it does it.
     Raises DataPathProblem: no such interface or hook, hook taken, driver without XDP.
     """
     if hook not in HOOKS:
@@ -99,6 +99,16 @@ def attach_egress(folder: Path, ifname: str, programs: Mapping[str, int]) -> Non
     with explained(f"attaching to egress of {ifname}", ifname):
         program = programs[PROGRAMS[libbpf.TC_EGRESS]]
         _attach_tc(folder, ifname, ifindex, program, libbpf.TC_EGRESS)
+
+
+def put_answers(folder: Path, ifname: str, programs: Mapping[str, int], *, on: bool) -> None:
+    """Let what XDP passes meet our program on TC, or not any more. Raises DataPathProblem."""
+    with explained(f"attaching behind XDP of {ifname}", ifname):
+        if on:
+            program = programs[ANSWERS_PROGRAM]
+            _attach_tc(folder, ifname, interface_index(ifname), program, libbpf.TC_INGRESS)
+        else:
+            _detach_tc(folder, ifname, libbpf.TC_INGRESS)
 
 
 def detach_egress(folder: Path, ifname: str) -> None:

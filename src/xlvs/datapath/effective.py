@@ -27,6 +27,7 @@ from xlvs.datapath.records import (
     ServiceKey,
     Settings,
     State,
+    SynCookies,
 )
 from xlvs.datapath.tables import (
     EMPTY,
@@ -109,7 +110,8 @@ class Options(NamedTuple):
     what the defence does now (``xlvs.engine.defence``), as in the settings map.
     ``local_clients``: packets that the director sends to a virtual address count too.
     ``standby``: virtual addresses that another director holds now. ``sync``: the data path
-    tells of changes of connections.
+    tells of changes of connections. ``attacked``: services with SYN proxy ``auto`` that need it.
+    ``syn_cookies``: what cookies are made of now.
     """
 
     local_addresses: tuple[Address, ...] = ()
@@ -120,6 +122,8 @@ class Options(NamedTuple):
     local_clients: bool = False
     standby: frozenset[Address] = frozenset()
     sync: bool = False
+    attacked: frozenset[model.ServiceKey] = frozenset()
+    syn_cookies: SynCookies = SynCookies()
 
 
 class Effective(NamedTuple):
@@ -275,6 +279,8 @@ class _Work:
         flags = ServiceFlag.USED | support.flags(service)
         if service.key.address in self._options.standby:
             flags |= ServiceFlag.STANDBY
+        if service.key in self._options.attacked and flags & ServiceFlag.SYN_PROXY:
+            flags |= ServiceFlag.SYN_COOKIES
         if self._fallback and support.scheduler(service) in support.FALLING_BACK:
             flags |= ServiceFlag.HASH_FALLBACK
         flags |= self._admission(service, id_)
@@ -289,6 +295,9 @@ class _Work:
             timeout_tcp=self._ticks(own.tcp),
             timeout_tcp_fin=self._ticks(own.tcp_fin),
             timeout_udp=self._ticks(own.udp),
+            syn_mss=service.syn_proxy.mss,
+            syn_offers=int(support.syn_offers(service)) if flags & ServiceFlag.SYN_PROXY else 0,
+            syn_scale=service.syn_proxy.window_scale if flags & ServiceFlag.SYN_PROXY else 0,
         )
         listed = Servers(ids, *wrr.numbers([each.weight for each in destinations]))
         scheduler = support.scheduler(service)
@@ -467,6 +476,7 @@ class _Work:
             mark_set=there if marks == self._there.marks else (there + 1) % _NUMBERS,
             mark_rules=len(self._desired.marks),
             timeout=tuple(self._ticks(seconds[state]) for state in State),
+            syn_cookies=self._options.syn_cookies,
         )
 
     def _ticks(self, seconds: int) -> int:

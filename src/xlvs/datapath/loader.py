@@ -182,6 +182,7 @@ _ENTRIES: Mapping[str, Callable[[Sizes], int]] = {
     "clients": _templates,
     "counted": _templates,
     "service_stats": lambda s: s.services,
+    "syn_loads": lambda s: s.services,
     "service_destinations": lambda s: s.service_destinations,
     "remap": lambda s: s.service_destinations,
     "destinations": lambda s: s.destinations,
@@ -248,6 +249,8 @@ class DataPath:
         """Sizes in effect: those of the first start if adopted."""
         self.egress = self._settings().local_destinations > 0
         """Whether interfaces have a program on egress: while a server is on the director itself."""
+        self.behind_xdp = _behind_xdp(self._settings())
+        """Whether interfaces with XDP have a program on TC too, for what XDP passes to it."""
 
     @classmethod
     def open(
@@ -351,7 +354,7 @@ class DataPath:
             hook,
             self.programs,
             egress=self.egress,
-            answers=self._settings().local_clients > 0,
+            answers=self.behind_xdp,
         )
 
     def detach(self, ifname: str) -> None:
@@ -377,6 +380,16 @@ class DataPath:
                 hooks.attach_egress(self.pins / "links", found.ifname, self.programs)
             else:
                 hooks.detach_egress(self.pins / "links", found.ifname)
+
+    def put_behind_xdp(self, settings: records.Settings) -> None:
+        """With these settings XDP passes packets to a program on TC, or not any more."""
+        on = _behind_xdp(settings)
+        if on == self.behind_xdp:
+            return
+        for found in self.attachments():
+            if found.hook != "tc":
+                hooks.put_answers(self.pins / "links", found.ifname, self.programs, on=on)
+        self.behind_xdp = on
 
     def attachments(self) -> list[hooks.Attachment]:
         """What is attached in this network namespace."""
@@ -419,16 +432,24 @@ class DataPath:
 
     def ticks(self) -> int:
         """The present tick, to compare with the maps' times by difference."""
+        return self.ticks64() % _TICKS
+
+    def ticks64(self) -> int:
+        """All of the present tick: it never begins anew."""
         codec = self.layout.codec(records.Now)
         with explained("reading the data path's clock"):
             run = libbpf.test_run(self.programs[NOW_PROGRAM], None, codec.pack(records.Now()), 0, 0)
-        return codec.unpack(run.ctx_out).ticks % _TICKS
+        return codec.unpack(run.ctx_out).ticks
 
     def close(self) -> None:
         """Close the descriptors; the data path goes on."""
         self.programs.close()
         for each in self._maps.values():
             each.close()
+
+
+def _behind_xdp(settings: records.Settings) -> bool:
+    return bool(settings.local_clients or settings.syn_proxies)
 
 
 def remove(pin_folder: Path) -> None:

@@ -221,7 +221,15 @@ def remap(old: Sequence[int], new: Sequence[int], deleted: frozenset[int]) -> tu
     return tuple(found)
 
 
-_COUNTS = ("services", "local_destinations", "zero_ports", "ftp_services", "sip_services", "marks")
+_COUNTS = (
+    "services",
+    "local_destinations",
+    "zero_ports",
+    "ftp_services",
+    "sip_services",
+    "syn_proxies",
+    "marks",
+)
 """Settings by which packets spare look-ups: one too few and something is not found."""
 
 

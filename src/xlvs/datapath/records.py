@@ -35,6 +35,7 @@ ADDRESS_SLOTS = 65536
 CALL_ID_MAX = 255
 SYNCED_BATCH = 256
 CLOSING_BATCH = 1024
+SYN_COOKIE_EPOCH = 1024
 MARK_SET_BITS = 32
 MARK_PROTOCOL_BITS = 48
 MARK_PORT_CLASSES = 256
@@ -143,6 +144,8 @@ class ServiceFlag(IntFlag):
     OWN_TIMEOUTS = 128
     STANDBY = 256
     TOA = 512
+    SYN_PROXY = 1 << 11
+    SYN_COOKIES = 1 << 12
     PROXY_V1 = 1 << 16
     PROXY_V2 = 1 << 17
     PROXY_MARK = 1 << 18
@@ -230,6 +233,27 @@ class Counts(IntFlag):
     SERVICE = 2
 
 
+class SynOffer(IntFlag):
+    """enum xlvs_syn_offers: what clients are promised."""
+
+    STAMPS = 1
+    SACK = 2
+    SCALE = 4
+
+
+class StreamSyn(IntFlag):
+    """enum xlvs_stream_syn: what SYN proxy knows of a stream."""
+
+    SYN_PROXY = 1 << 16
+    ANSWERED = 1 << 17
+    AGAIN = 1 << 18
+    STAMPS = 1 << 19
+    SACK = 1 << 20
+    SCALE = 1 << 21
+    SERVER_STAMPS = 1 << 22
+    SERVER_SCALE = 1 << 23
+
+
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
@@ -246,6 +270,8 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_synced_result": ("XLVS_SYNCED_", SyncedResult),
     "xlvs_closing_result": ("XLVS_CLOSING_", ClosingResult),
     "xlvs_counts": ("XLVS_COUNTS_", Counts),
+    "xlvs_syn_offers": ("XLVS_SYN_", SynOffer),
+    "xlvs_stream_syn": ("XLVS_STREAM_", StreamSyn),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
 
@@ -298,6 +324,9 @@ class Service(NamedTuple):
     timeout_tcp: int = 0
     timeout_tcp_fin: int = 0
     timeout_udp: int = 0
+    syn_mss: int = 0
+    syn_offers: int = 0
+    syn_scale: int = 0
 
 
 class Schedule(NamedTuple):
@@ -517,6 +546,61 @@ class Template(NamedTuple):
     call_id: int = 0
 
 
+class Tuple(NamedTuple):
+    """Addresses and ports of a packet."""
+
+    src: bytes = NO_ADDRESS
+    dst: bytes = NO_ADDRESS
+    sport: int = 0
+    dport: int = 0
+    protocol: int = 0
+
+
+class Stream(NamedTuple):
+    """Value of streams: what a TCP connection says besides, whose segments are changed."""
+
+    client_isn: int = 0
+    flags: int = 0
+    toa: int = 0
+    next_isn: int = 0
+    begun: int = 0
+    header: int = 0
+    syn: int = 0
+    cookie: int = 0
+    delta: int = 0
+    stamp: int = 0
+    promised_stamp: int = 0
+    stamp_delta: int = 0
+    again: int = 0
+    mss: int = 0
+    window: int = 0
+    client_scale: int = 0
+    promised_scale: int = 0
+    server_scale: int = 0
+
+
+class SynLoad(NamedTuple):
+    """Value of syn_loads, by service id and CPU: SYNs, and clients that were there."""
+
+    syns: int = 0
+    proved: int = 0
+
+
+class SynCookies(NamedTuple):
+    """In the settings: secrets of SYN cookies, and which time slot it is."""
+
+    offset: int = 0
+    key: tuple[int, ...] = (0, 0, 0, 0)
+    slot_ticks: int = 0
+
+
+class SynPending(NamedTuple):
+    """Value of syn_pending: a server that has not answered its SYN yet."""
+
+    since: int = 0
+    to: Tuple = Tuple()
+
+
 class CallId(NamedTuple):
     """Value of call_ids: the Call-ID of a template."""
 
@@ -629,9 +713,11 @@ class Settings(NamedTuple):
     local_clients: int = 0
     sync: int = 0
     toa_kind: int = 0
+    syn_proxies: int = 0
     spread_source4: bytes = NO_ADDRESS
     spread_source6: bytes = NO_ADDRESS
     timeout: tuple[int, ...] = (0,) * len(State)
+    syn_cookies: SynCookies = SynCookies()
 
 
 class MarkAddress(NamedTuple):
@@ -816,6 +902,11 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Tenant: "xlvs_tenant",
     Template: "xlvs_template",
     CallId: "xlvs_call_id",
+    Tuple: "xlvs_tuple",
+    Stream: "xlvs_stream",
+    SynLoad: "xlvs_syn_load",
+    SynCookies: "xlvs_syn_cookies",
+    SynPending: "xlvs_syn_pending",
     Geometry: "xlvs_geometry",
     TableCounts: "xlvs_table_counts",
     Table: "xlvs_table",

@@ -43,6 +43,7 @@ EVERYWHERE = -1
 _STATELESS = int(ServiceFlag.STATELESS)
 _STANDBY = int(ServiceFlag.STANDBY)
 _SIP = int(ServiceFlag.SIP)
+_SYN_PROXY = int(ServiceFlag.SYN_PROXY)
 _VIRTUAL = int(AddressRole.VIRTUAL)
 _LOCAL_ROLE = int(AddressRole.LOCAL)
 _SERVER = int(AddressRole.SERVER)
@@ -141,6 +142,7 @@ class Tables(NamedTuple):
             "services": len(self.keys),
             "zero_ports": sum(1 for key in ports if not key.port),
             "sip_services": sum(1 for s in self.services.values() if s.flags & _SIP),
+            "syn_proxies": sum(1 for s in self.services.values() if s.flags & _SYN_PROXY),
             "ftp_services": sum(
                 1 for key in ports if key.port == support.FTP_PORT and key.protocol == IPPROTO_TCP
             ),

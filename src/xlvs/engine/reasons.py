@@ -25,6 +25,7 @@ SENTENCES = {
     "to no connection (nat_icmp_send)",
     "reply_reset": "answered with a TCP reset: an operator closed the connection, or its server is "
     "gone (profile modern)",
+    "reply_syn_cookie": "answered for the real servers with a SYN cookie (SYN proxy)",
     "pass_not_ip": "passed to the director's stack: it is neither IPv4 nor IPv6",
     "pass_no_service": "passed to the director's stack: no connection and no service is its",
     "pass_disabled": "passed to the director's stack: no service is configured at all",
@@ -50,6 +51,8 @@ SENTENCES = {
     "at TC delivers to it",
     "pass_too_big": "passed to the director's stack, which answers the real server: the answer is "
     "too big for the way to the client",
+    "pass_syn_ack": "passed: a real server's SYN-ACK, of which the program at TC makes the two "
+    "packets that complete both handshakes (SYN proxy)",
     "drop_destination_removed": "dropped: its connection's real server was removed",
     "drop_table_full": "dropped: the connection table has no room for it",
     "drop_local_ports": "dropped: no local address has a free port towards the real server",
@@ -80,6 +83,8 @@ SENTENCES = {
     "drop_service_connections": "dropped: the service has as many connections as it may have",
     "drop_service_rate": "dropped: more connections are opened in this second than the service "
     "takes",
+    "drop_syn_cookie": "dropped: it acknowledges no SYN cookie, or is nothing that a client sends "
+    "(SYN proxy)",
 }
 
 

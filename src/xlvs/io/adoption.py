@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from xlvs.datapath import support
 from xlvs.datapath.addresses import unpacked
-from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State
+from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State, SynOffer
 from xlvs.datapath.service_key import asked_key
 from xlvs.datapath.tables import Have
 from xlvs.io.ledger import Ledger
@@ -155,4 +155,19 @@ def _service(record: Service, pool: tuple[bytes, ...], hz: int) -> model.Service
             model.ProxyProtocol.OFF,
         ),
         proxy_tlvs=tuple(name for name, bit in support.PROXY_TLVS.items() if record.flags & bit),
+        syn_proxy=_syn_proxy(record),
+    )
+
+
+def _syn_proxy(record: Service) -> model.SynProxy:
+    if not record.flags & ServiceFlag.SYN_PROXY:
+        return model.NO_SYN_PROXY
+    # Of one that switches itself on it is not to be seen whether it has.
+    always = record.flags & ServiceFlag.SYN_COOKIES
+    return model.SynProxy(
+        mode=model.SynProxyMode.ON if always else model.SynProxyMode.AUTO,
+        mss=record.syn_mss,
+        window_scale=record.syn_scale,
+        sack=bool(record.syn_offers & SynOffer.SACK),
+        timestamps=bool(record.syn_offers & SynOffer.STAMPS),
     )

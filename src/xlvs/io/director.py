@@ -20,7 +20,13 @@ from xlvs.datapath.history import NO_CHANGES, Changes, fold, turned, with_turned
 from xlvs.datapath.observed import Observed, interfaces, way_to
 from xlvs.datapath.plan import Renewal, after, diff, forgetting, losing
 from xlvs.datapath.port import Port
-from xlvs.datapath.records import DestinationFlag, DestinationLoad, Method
+from xlvs.datapath.records import (
+    DestinationFlag,
+    DestinationLoad,
+    Method,
+    Settings,
+    SynCookies,
+)
 from xlvs.datapath.renewal import renewal
 from xlvs.datapath.space import spare_pages
 from xlvs.datapath.tables import Have, Release, Tables
@@ -130,6 +136,20 @@ class Director:
             self.options = before
             raise
 
+    def attack(self, attacked: frozenset[model.ServiceKey]) -> tuple[Write, ...]:
+        """These services' SYNs are answered now, for they are too many. Raises Problem."""
+        before = self.options
+        moved = attacked ^ before.attacked
+        services = {key: None for key in self.rotated.services if key in moved}
+        self.options = before._replace(attacked=attacked)
+        if not services:
+            return ()
+        try:
+            return self._change_edited(self.desired, Changes(services=services))
+        except Problem:
+            self.options = before
+            raise
+
     def tell(self, *, on: bool) -> tuple[Write, ...]:
         """Let the data path tell of changes of connections, or not. Raises Problem."""
         if self.options.sync == on:
@@ -201,10 +221,19 @@ class Director:
         """So many pages of memory are free now; what was written. Raises Problem."""
         self.available = available
         does = self.defence
-        tables = self.effective.tables
-        settings = tables.settings._replace(
+        settings = self.effective.tables.settings._replace(
             drop_rate=does.drop_rate, drop_entry=does.drop_entry, secure_tcp=does.secure_tcp
         )
+        return self._put_settings(settings)
+
+    def renew_secrets(self, cookies: SynCookies) -> tuple[Write, ...]:
+        """SYN cookies are made of these from now on; what was written. Raises Problem."""
+        written = self._put_settings(self.effective.tables.settings._replace(syn_cookies=cookies))
+        self.options = self.options._replace(syn_cookies=cookies)
+        return written
+
+    def _put_settings(self, settings: Settings) -> tuple[Write, ...]:
+        tables = self.effective.tables
         if settings == tables.settings:
             return ()
         write = PutSettings(settings)

@@ -31,6 +31,7 @@ from xlvs.io.client_maps import ClientMaps
 from xlvs.io.connection_maps import ConnectionMaps
 from xlvs.io.mark_maps import MarkMaps
 from xlvs.io.slot_maps import SlotMaps
+from xlvs.io.syn_maps import SynMaps
 from xlvs.io.sync_maps import SyncMaps
 from xlvs.wire.explanation import Explanation, Packet
 
@@ -390,7 +391,7 @@ class Kernel:
             case w.DropInterface(ifindex):
                 self._path.map("interfaces").delete(ifindex)
             case w.PutSettings(value):
-                self._put("settings", 0, self._layout.pack(value))
+                self._put_settings(value)
             case w.WriteMarks():
                 self._marks.write(*write)
             case w.DropMarks(keep):
@@ -431,6 +432,13 @@ class Kernel:
                 remap_count=len(commit.remap),
             )
         )
+
+    def _put_settings(self, value: records.Settings) -> None:
+        # Attached before a packet is passed to it, and detached after the last one.
+        if value.syn_proxies:
+            self._path.put_behind_xdp(value)
+        self._put("settings", 0, self._layout.pack(value))
+        self._path.put_behind_xdp(value)
 
     def _put_roles(self, slots: tuple[tuple[int, int], ...]) -> None:
         # In place: an update of the whole value would take more time, and each byte
@@ -496,6 +504,10 @@ class Kernel:
     def sync_maps(self) -> SyncMaps:
         """For connection sync; to be closed before this."""
         return SyncMaps(self._path)
+
+    def syn_maps(self) -> SynMaps:
+        """For SYN proxy."""
+        return SynMaps(self._path)
 
     def events_fd(self) -> int:
         """Descriptor of the ring buffer in which packets ask for neighbours."""

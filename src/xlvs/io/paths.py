@@ -31,6 +31,11 @@ class Paths(NamedTuple):
         return self.folder / "desired.json"
 
     @property
+    def syn_secret(self) -> Path:
+        """The director's own secret of SYN cookies, so that a restart goes on with it."""
+        return self.folder / "syn-cookie-secret"
+
+    @property
     def file_state(self) -> Path:
         """What follows from the configuration file: whose is what, and health."""
         return self.folder / "file.json"

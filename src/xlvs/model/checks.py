@@ -12,6 +12,7 @@ from xlvs.model.admission import check_admission
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import (
     NO_LIMITS,
+    NO_SYN_PROXY,
     NO_TIMEOUTS,
     Address,
     Destination,
@@ -22,6 +23,7 @@ from xlvs.model.service import (
     ProxyTlv,
     Service,
     ServiceKey,
+    SynProxyMode,
 )
 
 SCHEDULERS = frozenset(
@@ -56,6 +58,15 @@ _TIMEOUTS = {
     "udp": frozenset((Protocol.UDP, Protocol.FWM)),
 }
 """Which services have use for a time-out: a mark may be of any protocol."""
+
+SYN_MSS_MIN = 536
+SYN_MSS_MAX = 65495
+"""RFC 9293's least, and what fits into an IPv4 packet."""
+
+WINDOW_SCALE_MAX = 14
+"""RFC 7323's."""
+
+SYN_THRESHOLD_MAX = 1_000_000_000
 
 FLAGS_MAX = 7
 """The scheduler's three flags."""
@@ -108,6 +119,51 @@ def check_service(service: Service) -> None:
     if service.stateless:
         _check_stateless(service)
     _check_telling(service)
+    if service.syn_proxy != NO_SYN_PROXY:
+        _check_syn_proxy(service)
+
+
+def _check_syn_proxy(service: Service) -> None:
+    wanted = service.syn_proxy
+    for name, least, most in (
+        ("threshold", 1, SYN_THRESHOLD_MAX),
+        ("mss", SYN_MSS_MIN, SYN_MSS_MAX),
+        ("window_scale", 0, WINDOW_SCALE_MAX),
+    ):
+        number = getattr(wanted, name)
+        if not least <= number <= most and not (name == "mss" and not number):
+            raise Problem(
+                Code.INVALID,
+                f"SYN proxy: {name} is {least} to {most}, not {number}",
+                f"/service/syn_proxy/{name}",
+            )
+    if wanted.mode is SynProxyMode.OFF:
+        return
+    why = ""
+    if service.key.protocol not in (Protocol.TCP, Protocol.FWM):
+        why = f"SYN proxy is for TCP: {service.key.protocol} has no SYN"
+    elif service.stateless:
+        why = "a stateless service has no SYN proxy: it forwards by dr and tun only"
+    elif service.one_packet:
+        why = "a service with one-packet scheduling has no SYN proxy: it is for UDP"
+    elif service.toa or service.proxy_protocol:
+        why = "SYN proxy does not go together with toa or the PROXY protocol yet: choose one"
+    if why:
+        raise Problem(Code.NOT_SUPPORTED, why, "/service/syn_proxy/mode")
+
+
+def _check_syn_proxy_destination(service: Service, destination: Destination) -> None:
+    """Raises Problem for a destination whose answers would not come by the director."""
+    if service.syn_proxy.mode is SynProxyMode.OFF:
+        return
+    if destination.method not in (Method.NAT, Method.FULLNAT):
+        raise Problem(
+            Code.NOT_SUPPORTED,
+            f"SYN proxy needs nat or fullnat: by {destination.method.value} "
+            f"{destination.key.address} would answer the client itself, with numbers that the "
+            "client was not told",
+            "/destination/method",
+        )
 
 
 def _check_timeouts(service: Service) -> None:
@@ -210,6 +266,7 @@ def _check_proxy(service: Service) -> None:
 
 def check_fits(service: Service, destination: Destination) -> None:
     """Raises Problem for a destination that the service cannot have by what it asks for."""
+    _check_syn_proxy_destination(service, destination)
     if service.proxy_protocol and destination.method not in (Method.NAT, Method.FULLNAT):
         raise Problem(
             Code.NOT_SUPPORTED,

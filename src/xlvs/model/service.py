@@ -157,6 +157,34 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 NO_LIMITS = Limits()
 
 
+class SynProxyMode(StrEnum):
+    """Whether clients' SYNs are answered for the servers: never, always, under attack."""
+
+    OFF = "off"
+    ON = "on"
+    AUTO = "auto"
+
+
+class SynProxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """SYN proxy of one service.
+
+    ``threshold``: with auto, so many SYNs a second whose clients are not there switch it on.
+    The others are what clients are promised, which has to be what all servers do: ``mss`` in
+    bytes, 0: what fits into 1500 bytes; ``window_scale`` in bits; without ``timestamps``
+    there is neither SACK nor a window scale. The defaults are Linux's.
+    """
+
+    mode: SynProxyMode = SynProxyMode.OFF
+    threshold: int = 1000
+    mss: int = 0
+    window_scale: int = 7
+    sack: bool = True
+    timestamps: bool = True
+
+
+NO_SYN_PROXY = SynProxy()
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A virtual service without its destinations.
 
@@ -168,7 +196,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     servers by FULLNAT are told the client's address by an option of TCP; and
     ``proxy_protocol`` with ``proxy_tlvs``: they are by a header, by NAT too.
     FULLNAT: ``local_addresses`` of its own, or the ``local_pool`` that has them.
-    ``limits`` are ours as well, and ``allow`` and ``deny``: names of lists of clients.
+    ``limits`` and ``syn_proxy`` are ours as well, and ``allow`` and ``deny``: names of lists
+    of clients.
     """
 
     key: ServiceKey
@@ -188,6 +217,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
+    syn_proxy: SynProxy = NO_SYN_PROXY
 
 
 class DestinationKey(

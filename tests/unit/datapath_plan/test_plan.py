@@ -31,6 +31,7 @@ from xlvs.datapath.records import (
     DestinationLoad,
     ServiceFlag,
     Stats,
+    SynOffer,
 )
 from xlvs.io.director import REST
 from xlvs.model.edit import (
@@ -44,7 +45,15 @@ from xlvs.model.edit import (
     SetTimeouts,
 )
 from xlvs.model.problem import Code, Problem
-from xlvs.model.service import Method, Protocol, Service, ServiceKey, ServiceTimeouts
+from xlvs.model.service import (
+    Method,
+    Protocol,
+    Service,
+    ServiceKey,
+    ServiceTimeouts,
+    SynProxy,
+    SynProxyMode,
+)
 
 
 @pytest.fixture
@@ -598,6 +607,28 @@ def test_time_outs_of_a_service_are_in_its_record_and_come_back_from_it():
     record = world.port.services[0]
     assert not record.flags & ServiceFlag.OWN_TIMEOUTS
     assert record.timeout_tcp == 0
+
+
+def test_syn_proxy_is_in_the_record_and_comes_back_from_it():
+    world = World()
+    own = SynProxy(mode=SynProxyMode.AUTO, mss=1300, window_scale=4, sack=False)
+    world.do(add_service("rr", syn_proxy=own))
+    record = world.port.services[0]
+    used = ServiceFlag.USED | ServiceFlag.SYN_PROXY
+    assert record.flags == used
+    assert (record.syn_mss, record.syn_scale) == (1300, 4)
+    assert record.syn_offers == SynOffer.STAMPS | SynOffer.SCALE
+    assert world.port.settings.syn_proxies == 1
+    world.director.attack(frozenset((KEY,)))
+    assert world.port.services[0].flags == used | ServiceFlag.SYN_COOKIES
+    world.director.attack(frozenset())
+    assert world.port.services[0].flags == used
+    world.start(with_file=False)
+    assert world.repairs == ()
+    assert world.director.desired.services[KEY][0].syn_proxy == own
+    world.do(EditService(service=Service(key=KEY, scheduler="rr")))
+    assert world.port.services[0].flags == ServiceFlag.USED
+    assert world.port.settings.syn_proxies == 0
 
 
 @pytest.mark.parametrize(("scheduler", "falls_back"), [("mh", 1), ("sh", 1), ("dh", 0), ("rr", 0)])

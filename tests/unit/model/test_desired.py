@@ -36,6 +36,8 @@ from xlvs.model.service import (
     ProxyTlv,
     Service,
     ServiceKey,
+    SynProxy,
+    SynProxyMode,
 )
 
 
@@ -183,6 +185,52 @@ def test_refused_edits_say_why_and_where(edit: AnyEdit, code: Code) -> None:
         apply(desired, edit)
     assert caught.value.code is code
     assert caught.value.message
+
+
+PROXIED = Service(key=WEB, syn_proxy=SynProxy(mode=SynProxyMode.AUTO))
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "why"),
+    [
+        ({"key": OTHER}, "mode", "SYN proxy is for TCP: udp has no SYN"),
+        ({"scheduler": "mh", "stateless": True}, "mode", "stateless service has no SYN proxy"),
+        ({"one_packet": True}, "mode", "one-packet scheduling has no SYN proxy"),
+        ({"toa": True}, "mode", "does not go together with toa"),
+        ({"proxy_protocol": "v2"}, "mode", "or the PROXY protocol yet"),
+        ({"syn_proxy": SynProxy(mss=535)}, "mss", "mss is 536 to 65495, not 535"),
+        ({"syn_proxy": SynProxy(window_scale=15)}, "window_scale", "is 0 to 14, not 15"),
+        ({"syn_proxy": SynProxy(threshold=0)}, "threshold", "threshold is 1 to"),
+    ],
+)
+def test_what_syn_proxy_cannot_be(change: dict, where: str, why: str) -> None:
+    with pytest.raises(Problem, match=why) as caught:
+        apply(Desired(), AddService(service=msgspec.structs.replace(PROXIED, **change)))
+    assert caught.value.where == f"/service/syn_proxy/{where}"
+
+
+@pytest.mark.parametrize("method", Method)
+def test_syn_proxy_needs_answers_by_the_director(method: Method) -> None:
+    added = AddDestination(service=WEB, destination=server("192.168.0.1", method=method))
+    proxied = wanted(AddService(service=PROXIED))
+    without = wanted(AddService(service=Service(key=WEB)), added)
+    if method in (Method.NAT, Method.FULLNAT):
+        assert apply(proxied, added).services == (
+            apply(without, EditService(service=PROXIED)).services
+        )
+        return
+    by_nat = server("192.168.0.1", method=Method.NAT)
+    for before, edit in (
+        (proxied, added),
+        (without, EditService(service=PROXIED)),
+        (
+            apply(proxied, AddDestination(service=WEB, destination=by_nat)),
+            EditDestination(service=WEB, destination=added.destination),
+        ),
+    ):
+        with pytest.raises(Problem, match=f"nat or fullnat: by {method.value} 192.168") as caught:
+            apply(before, edit)
+        assert caught.value.code is Code.NOT_SUPPORTED
 
 
 STATELESS = Service(key=WEB, scheduler="mh", stateless=True)

@@ -173,6 +173,8 @@ def _scheduler(view: ServiceView) -> str:
     extra += " stateless" if service.stateless else ""
     extra += " toa" if service.toa else ""
     extra += f" proxy {service.proxy_protocol.value}" if service.proxy_protocol else ""
+    proxied = service.syn_proxy.mode.value
+    extra += "" if proxied == "off" else f" syn-proxy {proxied}"
     words = service.scheduler + extra
     return f"[yellow]{words} (!)[/]" if view.remarks else words
 

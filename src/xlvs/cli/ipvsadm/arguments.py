@@ -13,7 +13,15 @@ from xlvs.cli.ipvsadm.errors import FAILURE, TRY_HELP, Fatal, Refused
 from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.options import Option, OptionError, Verb, Words
 from xlvs.cli.ipvsadm.request import HOST_PREFIX, Request
-from xlvs.model.service import Method, Protocol, ProxyProtocol, ProxyTlv, TunnelType
+from xlvs.model.checks import SYN_MSS_MAX, SYN_MSS_MIN, SYN_THRESHOLD_MAX, WINDOW_SCALE_MAX
+from xlvs.model.service import (
+    Method,
+    Protocol,
+    ProxyProtocol,
+    ProxyTlv,
+    SynProxyMode,
+    TunnelType,
+)
 from xlvs.model.syncing import SyncRole
 
 INT_MAX = 2**31 - 1
@@ -27,6 +35,11 @@ _SYNC_NUMBERS = {
     "sync-maxlen": ("max_length", 1, 65507),
     "mcast-port": ("port", 1, 65535),
     "mcast-ttl": ("ttl", 1, 255),
+}
+_SYN_NUMBERS = {
+    "syn-threshold": ("threshold", 1, SYN_THRESHOLD_MAX),
+    "syn-mss": ("mss", SYN_MSS_MIN, SYN_MSS_MAX),
+    "syn-wscale": ("window_scale", 0, WINDOW_SCALE_MAX),
 }
 _DEFAULT_SCHEDULER = "wlc"
 _INTERFACE_MAX = 15
@@ -299,6 +312,28 @@ def _read_rate(request: Request, option: Option, text: str, _names: Names) -> No
     request.limits[option.name.replace("-rate", "-burst")] = found[1]
 
 
+def _read_syn_proxy(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    try:
+        mode = SynProxyMode(text)
+    except ValueError:
+        raise Fatal(f"invalid SYN proxy mode `{text}' specified: off, on or auto") from None
+    request.syn_proxy = replace(request.syn_proxy, mode=mode)
+
+
+def _read_syn_number(request: Request, option: Option, text: str, _names: Names) -> None:
+    _give(request, option.name)
+    field, least, most = _SYN_NUMBERS[option.name]
+    value = _in_range(text, least, most, option.name)
+    request.syn_proxy = replace(request.syn_proxy, **{field: value})
+
+
+def _read_syn_less(request: Request, option: Option, _text: str, _names: Names) -> None:
+    _give(request, option.name)
+    field = option.name.removeprefix("syn-no-")
+    request.syn_proxy = replace(request.syn_proxy, **{field: False})
+
+
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
     _give(request, option.name)
     if text not in rules.TUNNELS:
@@ -380,6 +415,12 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "client-prefix": _read_limit,
     "service-connections": _read_limit,
     "service-rate": _read_rate,
+    "syn-proxy": _read_syn_proxy,
+    "syn-threshold": _read_syn_number,
+    "syn-mss": _read_syn_number,
+    "syn-wscale": _read_syn_number,
+    "syn-no-sack": _read_syn_less,
+    "syn-no-timestamps": _read_syn_less,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

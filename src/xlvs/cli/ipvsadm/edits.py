@@ -75,6 +75,7 @@ def _service(request: Request) -> Service:
         toa=request.toa,
         proxy_protocol=request.proxy_protocol,
         proxy_tlvs=request.proxy_tlvs,
+        syn_proxy=request.syn_proxy,
         allow=request.lists.get("allow", ()),
         deny=request.lists.get("deny", ()),
         limits=Limits(

@@ -9,7 +9,7 @@ import msgspec
 
 from xlvs.cli.ipvsadm import sorting, text
 from xlvs.cli.ipvsadm.names import Names
-from xlvs.model.service import Service
+from xlvs.model.service import Service, SynProxyMode
 from xlvs.model.syncing import GROUP, Roles, SyncRole
 from xlvs.wire.messages import Counters, DestinationLine, Numbers, Rates, ServiceLine
 
@@ -121,6 +121,8 @@ def _properties(service: Service) -> str:
     words += [" ".join(each) for each in text.own_timeouts(service)]
     words += [" ".join(each) for each in text.telling(service)]
     words += [" ".join(each) for each in text.admission(service)]
+    if service.syn_proxy.mode is not SynProxyMode.OFF:
+        words.append(f"syn-proxy {service.syn_proxy.mode.value}")
     return "".join(f" {word}" for word in words)
 
 

@@ -130,6 +130,13 @@ OPTIONS = (
     Option("client-prefix", "", Takes.VALUE),
     Option("service-connections", "", Takes.VALUE),
     Option("service-rate", "", Takes.VALUE),
+    # Ours: see docs/how-to/syn-flood.md.
+    Option("syn-proxy", "", Takes.VALUE),
+    Option("syn-threshold", "", Takes.VALUE),
+    Option("syn-mss", "", Takes.VALUE),
+    Option("syn-wscale", "", Takes.VALUE),
+    Option("syn-no-sack"),
+    Option("syn-no-timestamps"),
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),
     Option("local-address", "", Takes.VALUE),

@@ -6,7 +6,16 @@ from __future__ import annotations
 import msgspec
 
 from xlvs.cli.ipvsadm.options import Verb
-from xlvs.model.service import Address, Method, Protocol, ProxyProtocol, ProxyTlv, TunnelType
+from xlvs.model.service import (
+    NO_SYN_PROXY,
+    Address,
+    Method,
+    Protocol,
+    ProxyProtocol,
+    ProxyTlv,
+    SynProxy,
+    TunnelType,
+)
 from xlvs.model.syncing import SyncChannel, SyncRole
 
 HOST_MASK = "255.255.255.255"
@@ -43,6 +52,7 @@ class Request(msgspec.Struct, kw_only=True):
     proxy_tlvs: tuple[ProxyTlv, ...] = ()
     lists: dict[str, tuple[str, ...]] = {}
     limits: dict[str, int] = {}
+    syn_proxy: SynProxy = NO_SYN_PROXY
     server: Address | None = None
     server_port: int = 0
     method: Method = Method.DR

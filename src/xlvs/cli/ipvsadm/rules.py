@@ -61,6 +61,12 @@ ORDER = (
     "client-prefix",
     "service-connections",
     "service-rate",
+    "syn-proxy",
+    "syn-threshold",
+    "syn-mss",
+    "syn-wscale",
+    "syn-no-sack",
+    "syn-no-timestamps",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
 
@@ -80,7 +86,8 @@ def _rule(needs: str = "", allows: str = "", one_of: str = "") -> Rule:
 _SERVICE = (
     "scheduler persistent netmask ops pe sched-flags local-address local-pool stateless "
     "tcp-timeout tcpfin-timeout udp-timeout toa proxy-protocol proxy-tlv "
-    "allow deny client-connections client-rate client-prefix service-connections service-rate"
+    "allow deny client-connections client-rate client-prefix service-connections service-rate "
+    "syn-proxy syn-threshold syn-mss syn-wscale syn-no-sack syn-no-timestamps"
 )
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "

@@ -66,6 +66,7 @@ def _of_ours(service: Service) -> Iterator[str]:
         yield from (f"--{option}", *says)
     for option, value in text.admission(service):
         yield from (f"--{option}", value)
+    yield from text.syn_proxy(service)
     if service.local_addresses:
         yield from ("--local-address", ",".join(map(address_text, service.local_addresses)))
     if service.local_pool:

@@ -12,6 +12,7 @@ from xlvs.cli.ipvsadm.sorting import signed
 from xlvs.cli.ipvsadm.values import address_text
 from xlvs.model.service import (
     NO_LIMITS,
+    NO_SYN_PROXY,
     NO_TIMEOUTS,
     Address,
     Destination,
@@ -20,6 +21,7 @@ from xlvs.model.service import (
     Method,
     Protocol,
     Service,
+    SynProxyMode,
     TunnelType,
 )
 
@@ -132,6 +134,24 @@ def _plain(number: int) -> str:
 
 def _rate(limit: Limit) -> str:
     return f"{limit.rate}:{limit.burst}" if limit.burst else _plain(limit.rate)
+
+
+def syn_proxy(service: Service) -> Iterator[str]:
+    """SYN proxy's options, as saved; none where all is as without them."""
+    wanted = service.syn_proxy
+    if wanted.mode is not SynProxyMode.OFF:
+        yield f"--syn-proxy {wanted.mode.value}"
+    for option, now, usual in (
+        ("threshold", wanted.threshold, NO_SYN_PROXY.threshold),
+        ("mss", wanted.mss, NO_SYN_PROXY.mss),
+        ("wscale", wanted.window_scale, NO_SYN_PROXY.window_scale),
+    ):
+        if now != usual:
+            yield f"--syn-{option} {now}"
+    if not wanted.sack:
+        yield "--syn-no-sack"
+    if not wanted.timestamps:
+        yield "--syn-no-timestamps"
 
 
 def tunnel_options(destination: Destination) -> list[str]:

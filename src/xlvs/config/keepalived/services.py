@@ -26,6 +26,7 @@ from xlvs.model.checks import (
 )
 from xlvs.model.problem import Problem
 from xlvs.model.service import (
+    NO_SYN_PROXY,
     NO_TIMEOUTS,
     Address,
     Destination,
@@ -37,6 +38,7 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
     ServiceTimeouts,
+    SynProxy,
 )
 
 PERSISTENT = 360
@@ -422,6 +424,7 @@ def _service(  # noqa: PLR0917  # what a service is made of
         allow=values.get("allow", ()),
         deny=values.get("deny", ()),
         limits=limits(values),
+        syn_proxy=_syn_proxy(values),
     )
     _model(partial(check_service, service))
     return service
@@ -434,6 +437,21 @@ def _timeouts(values: Values) -> ServiceTimeouts:
         if f"timeout_{name}" in values
     }
     return ServiceTimeouts(**said) if said else NO_TIMEOUTS
+
+
+_SYN_PROXY = {
+    "syn_proxy": "mode",
+    "syn_proxy_threshold": "threshold",
+    "syn_proxy_mss": "mss",
+    "syn_proxy_window_scale": "window_scale",
+    "syn_proxy_sack": "sack",
+    "syn_proxy_timestamps": "timestamps",
+}
+
+
+def _syn_proxy(values: Values) -> SynProxy:
+    said = {field: values[name] for name, field in _SYN_PROXY.items() if name in values}
+    return SynProxy(**said) if said else NO_SYN_PROXY
 
 
 def _model(check: Callable[[], None], index: int = 0) -> None:

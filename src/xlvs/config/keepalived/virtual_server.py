@@ -41,10 +41,14 @@ from xlvs.model.checks import (
     PERSISTENCE_MAX,
     SCHEDULERS,
     SERVICE_TIMEOUT_MAX,
+    SYN_MSS_MAX,
+    SYN_MSS_MIN,
+    SYN_THRESHOLD_MAX,
     THRESHOLD_MAX,
     WEIGHT_MAX,
+    WINDOW_SCALE_MAX,
 )
-from xlvs.model.service import Protocol, ProxyProtocol, ProxyTlv
+from xlvs.model.service import Protocol, ProxyProtocol, ProxyTlv, SynProxyMode
 
 PERSISTENT = 360
 """Seconds of ``persistence_timeout`` when none is said (IPVS_SVC_PERSISTENT_TIMEOUT)."""
@@ -99,6 +103,13 @@ def _persistence(_reading: Reading, node: Node, values: Values) -> None:
     values["persistence_timeout"] = (
         number(0, PERSISTENCE_MAX)(node.words, 1) if node.words[1:] else PERSISTENT
     )
+
+
+_SYN_PROXY = choice({mode.value: mode for mode in SynProxyMode})
+
+
+def _syn_proxy(found: list[str], index: int) -> object:
+    return _SYN_PROXY(found, index) if found[index:] else SynProxyMode.ON
 
 
 def _granularity(found: list[str], index: int) -> str:
@@ -190,7 +201,14 @@ _VIRTUAL = table(
         value("service_rate", rate, "N[:BURST]", note="ours: new ones of all, per second"),
         "cps_limit",
     ),
-    refused("syn_proxy", "SYN cookies of the real server's own kernel do the same"),
+    value(
+        "syn_proxy", _syn_proxy, "[off|on|auto]", note="of forks, where it has no word; ours: auto"
+    ),
+    value("syn_proxy_threshold", number(1, SYN_THRESHOLD_MAX), "SYNs a second", note="ours"),
+    value("syn_proxy_mss", number(SYN_MSS_MIN, SYN_MSS_MAX), "bytes", note="ours"),
+    value("syn_proxy_window_scale", number(0, WINDOW_SCALE_MAX), "bits", note="ours"),
+    value("syn_proxy_sack", boolean, "[BOOL]", note="ours"),
+    value("syn_proxy_timestamps", boolean, "[BOOL]", note="ours"),
     value("stateless", boolean, "[BOOL]", note="ours: no connection table; mh with DR or TUN"),
     value("toa", boolean, "[BOOL]", note="ours: FULLNAT's servers are told the client's address"),
     Keyword(

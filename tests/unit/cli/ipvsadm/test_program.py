@@ -378,6 +378,27 @@ def test_lists_and_limits_of_a_service_are_saved_and_listed() -> None:
     assert "TCP  10.0.0.1:80 rr\n" in Run(director, ["-Ln"]).out
 
 
+SYN_PROXIES = """\
+-A -t 10.0.0.1:80 -s rr --syn-proxy on --syn-mss 1300 --syn-wscale 4 --syn-no-sack
+-A -t 10.0.0.2:80 -s rr --syn-proxy auto --syn-threshold 5 --syn-no-timestamps
+-A -t 10.0.0.3:80 -s rr
+"""
+
+
+def test_syn_proxy_is_saved_and_listed() -> None:
+    director = DesiredDirector()
+    assert Run(director, ["-R"], SYN_PROXIES).status == 0
+    saved = Run(director, ["-Sn"]).out
+    assert sorted(saved.splitlines()) == sorted(SYN_PROXIES.splitlines())
+    again = DesiredDirector()
+    assert Run(again, ["-R"], saved).status == 0
+    assert again.desired == director.desired
+    listed = Run(director, ["-Ln"]).out
+    assert "TCP  10.0.0.1:80 rr syn-proxy on\n" in listed
+    assert "TCP  10.0.0.2:80 rr syn-proxy auto\n" in listed
+    assert "TCP  10.0.0.3:80 rr\n" in listed
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -406,6 +427,25 @@ def test_what_is_no_rate_ends_ipvsadm(word) -> None:
     run = Run(DesiredDirector(), ["-A", "-t", "10.0.0.2:80", "--client-rate", word])
     assert "illegal client-rate specified: PER_SECOND or PER_SECOND:BURST" in run.err
     assert run.status == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-A -t 10.0.0.9:80 --syn-proxy yes", "invalid SYN proxy mode `yes'"),
+        ("-A -t 10.0.0.9:80 --syn-mss 9", "illegal syn-mss specified"),
+        ("-A -u 10.0.0.9:80 --syn-proxy on", "SYN proxy is for TCP: udp has no SYN"),
+        ("-a -t 10.0.0.1:80 -r 10.1.0.1 -g", "SYN proxy needs nat or fullnat: by dr 10.1.0.1"),
+    ],
+)
+def test_what_syn_proxy_cannot_be_is_said(line, said) -> None:
+    director = DesiredDirector()
+    Run(director, ["-R"], SYN_PROXIES)
+    before = director.desired
+    run = Run(director, line.split())
+    assert said in run.err
+    assert run.status in (2, 255)
+    assert director.desired == before
 
 
 def test_thresholds_are_not_saved_and_all_else_is() -> None:

@@ -294,6 +294,29 @@ def test_the_proxy_protocol():
     assert "mark" in problems(with_service("    lb_kind NAT\n    proxy_protocol v2 marks\n"))[0]
 
 
+@pytest.mark.parametrize(
+    ("lines", "mode"), [("syn_proxy", "on"), ("syn_proxy auto", "auto"), ("syn_proxy off", "off")]
+)
+def test_syn_proxy_is_on_without_a_word(lines, mode):
+    text = with_service(f"    lb_kind NAT\n    {lines}\n")
+    assert read(text).services[0].service.syn_proxy.mode.value == mode
+
+
+def test_what_syn_proxy_promises():
+    lines = "syn_proxy_mss 1300\n syn_proxy_window_scale 4\n syn_proxy_sack no\n"
+    lines += " syn_proxy_timestamps no\n syn_proxy_threshold 7\n"
+    text = with_service(f"    lb_kind NAT\n    syn_proxy\n {lines}\n")
+    found = read(text).services[0].service.syn_proxy
+    assert (found.mss, found.window_scale, found.threshold) == (1300, 4, 7)
+    assert not found.sack
+    assert not found.timestamps
+
+
+def test_syn_proxy_needs_answers_by_the_director():
+    text = with_service("    lb_kind DR\n    syn_proxy auto\n")
+    assert "SYN proxy needs nat or fullnat: by dr" in problems(text)[0]
+
+
 def test_flags_of_a_scheduler_count_wherever_they_stand():
     assert service("    sh-port\n    lvs_sched sh").service.flags == 2
     text = with_service("    sh-port\n    flag-3")
@@ -346,7 +369,9 @@ def test_without_real_servers_there_is_no_service():
         ("ip_family inet6", "ip_family inet6 is not that of the address"),
         ("quorum_up", "quorum_up wants a command"),
         ("quorum_up /bin/x a b c", "put the command with its arguments in quotes"),
-        ("syn_proxy", "5:5: keyword 'syn_proxy' is not supported"),
+        ("syn_proxy maybe", "5:15: syn_proxy is one of off, on, auto, not 'maybe'"),
+        ("syn_proxy_mss 100", "5:19: syn_proxy_mss is a number from 536 to 65495"),
+        ("syn_proxy_window_scale 15", "is a number from 0 to 14"),
         ("sorry_server fd00::1 80", "the sorry server is of another family"),
         ("timeout_udp 5", "tcp services have no use for the time-out udp"),
         ("real_server 10.0.1.1 80 {\n}", "the same real server is at"),

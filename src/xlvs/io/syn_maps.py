@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SYN proxy's way to the data path: secrets, counters, servers that have not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from xlvs.datapath import records as r
+from xlvs.datapath.addresses import unpacked
+from xlvs.datapath.loader import DataPath
+from xlvs.engine import syn_secret
+from xlvs.protocols.tcp_syn import Syn
+
+_TICKS = 1 << 32
+_WINDOW_MAX = 0xFFFF
+
+
+class Waiting(NamedTuple):
+    """A server that has been sent a SYN ``seconds`` ago. ``key`` names it in the map."""
+
+    key: bytes
+    seconds: float
+    syn: Syn
+
+
+class SynMaps:
+    """The maps of one data path."""
+
+    def __init__(self, path: DataPath) -> None:
+        self._path = path
+        self._layout = path.layout
+
+    def cookies(self, keys: tuple[int, ...], wall: float) -> r.SynCookies:
+        """For packets to go by these keys and this time, in seconds since the epoch."""
+        hz = self._path.geometry.hz
+        offset = syn_secret.offset(wall, self._path.ticks64(), hz)
+        return r.SynCookies(offset, keys, syn_secret.SLOT * hz)
+
+    def loads(self, services: Iterable[int]) -> dict[int, r.SynLoad]:
+        """Counters by service id."""
+        codec = self._layout.codec(r.SynLoad)
+        found = {}
+        for id_ in services:
+            each = [codec.unpack(raw) for raw in self._path.map("syn_loads").lookup_percpu(id_)]
+            found[id_] = r.SynLoad(sum(v.syns for v in each), sum(v.proved for v in each))
+        return found
+
+    def waiting(self) -> Iterator[Waiting]:
+        """Servers that have not answered. Of connections that are over nothing is left."""
+        pending, streams = self._path.map("syn_pending"), self._path.map("streams")
+        now, hz = self._path.ticks(), self._path.geometry.hz
+        for key, raw in list(pending.items()):
+            stream = streams.lookup(key)
+            if stream is None:
+                pending.delete(key)
+                continue
+            value = self._layout.unpack(r.SynPending, raw)
+            syn = _syn(value.to, self._layout.unpack(r.Stream, stream))
+            yield Waiting(key, (now - value.since) % _TICKS / hz, syn)
+
+    def give_up(self, key: bytes) -> None:
+        """Do not wait for that one any more."""
+        self._path.map("syn_pending").delete(key)
+
+
+def _syn(to: r.Tuple, stream: r.Stream) -> Syn:
+    return Syn(
+        source=unpacked(to.src),
+        destination=unpacked(to.dst),
+        source_port=to.sport,
+        destination_port=to.dport,
+        number=stream.client_isn,
+        window=min(stream.window << stream.client_scale, _WINDOW_MAX),
+        mss=stream.mss,
+        stamp=stream.stamp if stream.syn & r.StreamSyn.STAMPS else None,
+        sack=bool(stream.syn & r.StreamSyn.SACK),
+        scale=stream.client_scale if stream.syn & r.StreamSyn.SCALE else None,
+    )

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What SYN proxy leaves to the daemon: secrets that change, who is under attack, SYNs once more.
+
+Packets are answered without it. While it is not there secrets do not change, a service
+stays as it was, and a lost SYN is made up for by the client's probes alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from xlvs.datapath.records import SYN_COOKIE_EPOCH
+from xlvs.engine import syn_attack, syn_secret
+from xlvs.io import clock
+from xlvs.io.bus import Bus
+from xlvs.io.director import Director
+from xlvs.io.syn_maps import SynMaps
+from xlvs.model.problem import Code, Problem
+from xlvs.model.service import ServiceKey, SynProxyMode
+from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
+from xlvs.wire.events import Kind
+from xlvs.wire.words import key_title
+
+PERIOD = 0.5
+"""Seconds between two looks."""
+
+AGAIN_AFTER = 1.0
+"""Seconds after which a server's SYN is sent again, and then twice as many: RFC 6298's."""
+
+TRIES = 6
+
+DRIFT = 64
+"""The part of a time slot that the clocks may be apart: what was put is left as it is."""
+
+_IPV6_HDRINCL = 36  # <linux/in6.h>; the module socket has no name for it
+_IPV4 = 4
+
+log = logging.getLogger(__name__)
+
+
+class SynProxying:
+    """SYN proxy of one director.
+
+    ``shared``: a file with a secret that directors share; without one ``own`` is made.
+    """
+
+    def __init__(
+        self,
+        director: Director,
+        maps: SynMaps,
+        bus: Bus,
+        shared: Path | None,
+        own: Path,
+    ) -> None:
+        self._director = director
+        self._maps = maps
+        self._bus = bus
+        self._secret = _own(own) if shared is None else _read(shared)
+        self._checked = 0.0
+        self._seen: dict[ServiceKey, syn_attack.Seen] = {}
+        self._looked = 0.0
+        self._tries: dict[bytes, int] = {}
+
+    @property
+    def attacked(self) -> frozenset[ServiceKey]:
+        """Services with ``auto`` whose clients are answered now."""
+        return self._director.options.attacked
+
+    def warnings(self) -> Iterator[str]:
+        """Attacks that go on, in words."""
+        for key, seen in self._seen.items():
+            if seen.attacked:
+                yield (
+                    f"{key_title(key)} is under attack, {seen.rate} SYNs a second have no client: "
+                    "SYN proxy is on"
+                )
+
+    def start(self) -> None:
+        """Before the director starts, which writes what packets go by. Raises Problem."""
+        wall = clock.wall()
+        cookies = self._maps.cookies(self._keys(wall), wall)
+        self._director.options = self._director.options._replace(syn_cookies=cookies)
+        self._checked = clock.monotonic()
+
+    def look(self) -> None:
+        """Every PERIOD seconds. Raises Problem."""
+        services = {
+            key: service.syn_proxy
+            for key, (service, _) in self._director.desired.services.items()
+            if service.syn_proxy.mode is not SynProxyMode.OFF
+        }
+        self._renew()
+        if not services:
+            if self._seen:
+                self._seen = {}
+                self._director.attack(frozenset())
+            return
+        self._again()
+        now = clock.monotonic()
+        if now - self._looked < 2 * PERIOD - PERIOD / 4:
+            return
+        ids = self._director.effective.service_ids
+        loads = self._maps.loads(ids[key] for key in services if key in ids)
+        asked = {
+            key: syn_attack.Asked(*loads[ids[key]], each.threshold)
+            for key, each in services.items()
+            if each.mode is SynProxyMode.AUTO and key in ids
+        }
+        self._seen = syn_attack.look(self._seen, asked, now - self._looked)
+        self._looked = now
+        attacked = frozenset(key for key, seen in self._seen.items() if seen.attacked)
+        before = self.attacked
+        if attacked == before:
+            return
+        self._director.attack(attacked)
+        for key in attacked - before:
+            words = f"{key_title(key)}: {self._seen[key].rate} SYNs a second without a client: "
+            self._tell(Kind.PROBLEM, words + "SYN proxy is on", key)
+        for key in before - attacked:
+            self._tell(Kind.SOLVED, f"{key_title(key)}: SYN proxy is off again", key)
+
+    def _tell(self, kind: Kind, words: str, key: ServiceKey) -> None:
+        log.warning("%s", words)
+        self._bus.tell(kind, words, key_title(key))
+
+    def _keys(self, wall: float) -> tuple[int, ...]:
+        return syn_secret.keys(self._secret, wall, SYN_COOKIE_EPOCH)
+
+    def _renew(self) -> None:
+        """Secrets of their time. The kernel's ticks and the clock drift apart: each minute."""
+        wall, now = clock.wall(), clock.monotonic()
+        before, keys = self._director.options.syn_cookies, self._keys(wall)
+        if keys == before.key and now - self._checked < syn_secret.SLOT:
+            return
+        cookies = self._maps.cookies(keys, wall)
+        drift = syn_secret.drift(before.offset, cookies.offset)
+        if keys != before.key or drift >= cookies.slot_ticks // DRIFT:
+            self._director.renew_secrets(cookies)
+        self._checked = now
+
+    def _again(self) -> None:
+        """SYNs that servers have not answered: a client that waits for its server asks nothing."""
+        tries = {}
+        for each in self._maps.waiting():
+            done = self._tries.get(each.key, 0)
+            if each.seconds >= AGAIN_AFTER * (2 ** (done + 1) - 1):
+                done += 1
+                if done > TRIES:
+                    self._maps.give_up(each.key)
+                    continue
+                _send(each.syn)
+            tries[each.key] = done
+        self._tries = tries
+
+
+def _own(path: Path) -> bytes:
+    """The secret of before, or a new one. One that cannot be kept is good until a restart."""
+    with suppress(OSError, Problem):
+        return _read(path)
+    made = secrets.token_hex(2 * syn_secret.SECRET_MIN).encode()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)
+        path.write_bytes(made)
+    return made
+
+
+def _read(path: Path) -> bytes:
+    def wrong(words: str) -> Problem:
+        return Problem(Code.INVALID, f"{path}: {words}", str(path))
+
+    try:
+        return syn_secret.secret_of(path.read_bytes(), wrong)
+    except OSError as error:
+        raise wrong(error.strerror or str(error)) from error
+
+
+def _send(syn: Syn) -> None:
+    """A packet with a source that is not ours. One that cannot be sent is tried again later."""
+    v4 = syn.source.version == _IPV4
+    with (
+        suppress(OSError),
+        socket.socket(
+            socket.AF_INET if v4 else socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW
+        ) as sending,
+    ):
+        if not v4:
+            sending.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+        sending.sendto(ipv4_packet(syn) if v4 else ipv6_packet(syn), (str(syn.destination), 0))
