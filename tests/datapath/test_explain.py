@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 
 from xlvs.datapath import libbpf
 from xlvs.datapath import records as r
@@ -22,14 +24,18 @@ from .marks import load, rule
 from .world import (
     CLIENT,
     CLIENT6,
+    CLIENT_MAC,
     LIP,
     LIP6,
+    MAC0,
+    MAC1,
     UDP,
     VIP,
     VIP6,
     World,
     packed,
     server,
+    server_mac,
 )
 
 RDONLY_PROG = 1 << 7
@@ -195,6 +201,32 @@ def test_a_known_connection(it: Explainer) -> None:
     assert back.story.reason == "fwd_reply"
     assert back.story.reply
     assert f"ipv4: source {server(1)} to {VIP}" in back.words
+
+
+def test_a_syn_that_is_answered_and_what_follows(it: Explainer) -> None:
+    """SYN proxy. Without time stamps, which the answer would have of its own moment."""
+    world = it.world
+    flags = r.ServiceFlag.USED | r.ServiceFlag.SYN_PROXY | r.ServiceFlag.SYN_COOKIES
+    world.destination(world.service(flags=flags), 1, r.Method.NAT)
+    cookies = r.SynCookies(key=(1, 2, 3, 4), slot_ticks=3600 * world.hz)
+    world.set(syn_proxies=1, syn_cookies=cookies)
+
+    def sent(flags: str, seq: int, ack: int = 0) -> bytes:
+        tcp = TCP(sport=1024, dport=80, flags=flags, seq=seq, ack=ack, window=500)
+        return bytes(Ether(src=CLIENT_MAC, dst=MAC0) / IP(src=CLIENT, dst=VIP) / tcp)
+
+    found = it.happens(sent("S", 7))
+    assert (found.story.reason, found.story.opened) == ("reply_syn_cookie", None)
+    ack = found.out.packet[TCP].seq + 1
+    found = it.happens(sent("A", 8, ack))
+    assert found.story.reason == "fwd_nat"
+    assert found.story.opened is not None
+    assert found.story.opened.state == "SYN_RECV"
+    tcp = TCP(sport=80, dport=1024, flags="SA", seq=99, ack=8, window=500)
+    ip = IP(src=server(1), dst=CLIENT)
+    found = it.happens(bytes(Ether(src=server_mac(1), dst=MAC1) / ip / tcp), "eth1")
+    assert found.story.reason == ("pass_syn_ack" if world.hook == "xdp" else "fwd_reply")
+    assert it.happens(sent("A", 8, ack)).story.reason == "fwd_nat"
 
 
 def test_cursors(it: Explainer) -> None:

@@ -19,9 +19,11 @@ from scapy.packet import Packet
 from xlvs.datapath import records as r
 from xlvs.datapath import testrun
 from xlvs.datapath.records import Method
+from xlvs.model import service as model
 
 from . import world as w
 from .syn_cookie import MSS, Ends, cookie, mss_index, siphash24
+from .test_admission import Guard
 from .test_forwarding import FAMILIES
 from .world import Out, World
 
@@ -514,20 +516,85 @@ def test_without_a_server_the_client_is_reset(director: World, v6: bool) -> None
     assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", said[TCP].seq + 1 & _WORD)
 
 
+def load(director: World) -> tuple[int, int]:
+    """How many have asked the service, and how many were there."""
+    codec = director.layout.codec(r.SynLoad)
+    values = [codec.unpack(v) for v in director.path.map("syn_loads").lookup_percpu(0)]
+    return sum(v.syns for v in values), sum(v.proved for v in values)
+
+
 @FAMILIES
 def test_it_counts_who_asks_and_who_is_there(director: World, v6: bool) -> None:
     proxied(director, Method.NAT, v6)
-    codec = director.layout.codec(r.SynLoad)
-
-    def load() -> tuple[int, int]:
-        values = [codec.unpack(v) for v in director.path.map("syn_loads").lookup_percpu(0)]
-        return sum(v.syns for v in values), sum(v.proved for v in values)
-
     said = answered(director, v6)
     answered(director, v6)
-    assert load() == (2, 0)
+    assert load(director) == (2, 0)
     acknowledged(director, v6, said)
-    assert load() == (2, 1)
+    assert load(director) == (2, 1)
+
+
+@pytest.fixture
+def guard(director: World) -> Guard:
+    for name in ("client_sets", "client_prefixes"):
+        director.path.map(name).clear()
+    return Guard(director)
+
+
+@FAMILIES
+def test_a_denied_client_gets_no_cookie_and_is_no_attack(guard: Guard, v6: bool) -> None:
+    director = guard.director
+    proxied(director, Method.NAT, v6)
+    said = answered(director, v6)
+    guard.put("bad", [ends(v6).client])
+    guard.admit(0, ends(v6).virtual, deny=("bad",))
+    for packet in (
+        client(v6, "S", ISN, options=LINUX),
+        client(v6, "A", ISN + 1, said[TCP].seq + 1),  # of a cookie that it got before
+        client(v6, "A", ISN + 1, said[TCP].seq + 99),
+    ):
+        out = director.client(packet)
+        assert (out.verdict, out.reason) == ("drop", "drop_denied")
+    assert load(director) == (1, 0)
+    assert guard.refusals() == r.Refusals(denied=3)
+    assert not director.connections()
+    guard.admit(0, ends(v6).virtual)
+    assert acknowledged(director, v6, said).reason == "fwd_nat"
+
+
+@FAMILIES
+def test_in_peace_lists_say_the_same(guard: Guard, v6: bool) -> None:
+    director = guard.director
+    proxied(director, Method.NAT, v6, FLAGS)
+    guard.put("bad", [ends(v6).client])
+    guard.admit(0, ends(v6).virtual, deny=("bad",))
+    assert director.client(client(v6, "S", ISN)).reason == "drop_denied"
+    assert director.client(client(v6, "A", ISN)).reason == "pass_not_syn"
+    assert director.client(client(v6, "R", ISN)).reason == "pass_not_syn"
+    assert load(director) == (0, 0)
+    assert guard.refusals() == r.Refusals(denied=1)
+
+
+@FAMILIES
+def test_only_who_is_there_takes_of_a_limit(guard: Guard, v6: bool) -> None:
+    director = guard.director
+    server_id = proxied(director, Method.NAT, v6)
+    limits = model.Limits(
+        client=model.Limit(connections=1), service=model.Limit(connections=5, rate=1, burst=2)
+    )
+    guard.admit(0, ends(v6).virtual, counted=(server_id,), limits=limits)
+    said = answered(director, v6)
+    other = director.client(client(v6, "S", ISN, options=BARE, sport=40001)).packet
+    for port in range(40002, 40010):
+        out = director.client(client(v6, "S", ISN, sport=port))
+        assert out.reason == "reply_syn_cookie"
+    taken = director.layout.unpack(r.Admitted, director.path.map("admitted").lookup(0) or b"")
+    assert (taken, guard.clients()) == (r.Admitted(), {})
+    assert acknowledged(director, v6, said).reason == "fwd_nat"
+    assert (guard.connections(), sum(guard.clients().values())) == (1, 1)
+    out = director.client(client(v6, "A", ISN + 1, other[TCP].seq + 1, sport=40001))
+    assert (out.verdict, out.reason) == ("drop", "drop_client_connections")
+    assert len(director.connections()) == 1
+    assert (guard.connections(), guard.counted()) == (1, 1)
 
 
 _NUMBER = st.integers(0, _WORD)

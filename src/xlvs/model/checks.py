@@ -119,12 +119,13 @@ def check_service(service: Service) -> None:
     if service.stateless:
         _check_stateless(service)
     _check_telling(service)
-    if service.syn_proxy != NO_SYN_PROXY:
-        _check_syn_proxy(service)
+    _check_syn_proxy(service)
 
 
 def _check_syn_proxy(service: Service) -> None:
     wanted = service.syn_proxy
+    if wanted == NO_SYN_PROXY:
+        return
     for name, least, most in (
         ("threshold", 1, SYN_THRESHOLD_MAX),
         ("mss", SYN_MSS_MIN, SYN_MSS_MAX),

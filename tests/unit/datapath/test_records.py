@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from enum import IntFlag
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,22 @@ MACROS = {
 @pytest.mark.parametrize("name", sorted(MACROS))
 def test_constant_is_the_same_in_python(name: str) -> None:
     assert getattr(records, name) == MACROS[name]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        each
+        for each in vars(records).values()
+        if isinstance(each, type) and issubclass(each, IntFlag) and each is not IntFlag
+    ],
+    ids=lambda each: each.__name__,
+)
+def test_flags_have_a_bit_each(flags: type[IntFlag]) -> None:
+    """C's are compared with these when an object is loaded."""
+    values = [each.value for each in flags.__members__.values()]
+    assert len(set(values)) == len(values)
+    assert all(value.bit_count() == 1 for value in values)
 
 
 def test_macros_were_found() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlvs.engine.syn_secret import SLOT, keys, offset, secret_of, slot
+from xlvs.engine.syn_secret import SLOT, drift, keys, offset, secret_of, slot
 
 EPOCH = 1024
 SECRET = b"0123456789abcdef"
@@ -47,6 +47,13 @@ def test_ticks_with_the_offset_tell_the_slot(hz: int) -> None:
     for ticks in (0, 4294667296, 1 << 40):
         moved = (ticks + offset(wall, ticks, hz)) % (1 << 64)
         assert moved // (SLOT * hz) == slot(wall)
+
+
+def test_clocks_that_drift_are_seen_in_both_directions() -> None:
+    early, late = offset(BEGIN, 1000, 100), offset(BEGIN + 0.5, 1000, 100)
+    assert drift(early, late) == drift(late, early) == 50
+    assert drift(offset(0, 5, 100), offset(1, 5, 100)) == 100  # from below 0 to above
+    assert drift(early, early) == 0
 
 
 def test_a_short_secret_is_refused() -> None:
