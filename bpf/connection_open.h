@@ -95,8 +95,9 @@ static __always_inline int stream_open(const struct packet *p)
 	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
 	struct scratch *s = scratch_get();
 	struct xlvs_stream *stream = (void *)s;
+	struct xlvs_entry *e = table_entry(p);
 
-	if (p->protocol != IPPROTO_TCP)
+	if (p->protocol != IPPROTO_TCP || !e)
 		return 0;
 	if (!s)
 		return -1;
@@ -106,7 +107,12 @@ static __always_inline int stream_open(const struct packet *p)
 		__builtin_memset(stream, 0, sizeof(*stream));
 	stream->flags = p->special;
 	stream->begun = p->now;
-	return bpf_map_update_elem(&streams, &tenant, stream, BPF_ANY);
+	if (bpf_map_update_elem(&streams, &tenant, stream, BPF_ANY))
+		return -1;
+	/* Another CPU may have ended it before the record was there, see admission_settle(). */
+	if (unlikely(!word_same(p->c.word, __sync_fetch_and_or(&e->word, 0))))
+		bpf_map_delete_elem(&streams, &tenant);
+	return 0;
 }
 
 /* Returns XLVS_REASON_NONE and p->c, or why there is no connection. */

@@ -301,7 +301,7 @@ static __always_inline int syn_proxy_write(hook_ctx *ctx, struct packet *p, stru
 	__u32 sum = bpf_csum_diff((__be32 *)&s->was, TCP_HEADER_MAX, (__be32 *)&s->is,
 				  TCP_HEADER_MAX, 0);
 
-	if (hook_store(ctx, p->l4, &s->is, tcp_header_length(s->length)) ||
+	if (hook_overwrite(ctx, p->l4, &s->is, tcp_header_length(s->length)) ||
 	    hook_checksum_update(ctx, p->l4 + offsetof(struct tcphdr, check), 0, sum, false))
 		return XLVS_REASON_DROP_INTERNAL;
 	return XLVS_REASON_NONE;
@@ -431,7 +431,7 @@ static __noinline int syn_proxy_quoted(hook_ctx *ctx, struct packet *p)
 	if (hook_checksum_update(ctx, p->l4 + offsetof(struct icmp_header, checksum), 0,
 				 sum_replace32(0, was, is), false))
 		return -1;
-	return hook_store(ctx, at, &is, sizeof(is));
+	return hook_overwrite(ctx, at, &is, sizeof(is));
 }
 
 /* A client's packet on its way to the server; p->to is filled. */
