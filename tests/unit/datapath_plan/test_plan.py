@@ -31,6 +31,7 @@ from xlvs.datapath.records import (
     DestinationLoad,
     ServiceFlag,
     Stats,
+    SynCookies,
     SynOffer,
 )
 from xlvs.io.director import REST
@@ -629,6 +630,19 @@ def test_syn_proxy_is_in_the_record_and_comes_back_from_it():
     world.do(EditService(service=Service(key=KEY, scheduler="rr")))
     assert world.port.services[0].flags == ServiceFlag.USED
     assert world.port.settings.syn_proxies == 0
+
+
+def test_secrets_of_syn_cookies_are_written_alone_and_stay():
+    world = World()
+    world.do(add_service("rr"))
+    before = world.port.settings
+    cookies = SynCookies(offset=5, key=(1, 2, 3, 4), slot_ticks=16000)
+    assert len(world.director.renew_secrets(cookies)) == 1
+    assert world.port.settings == before._replace(syn_cookies=cookies)
+    assert world.director.renew_secrets(cookies) == ()
+    world.do(EditService(service=Service(key=KEY, scheduler="wrr")))
+    world.do(DeleteService(key=KEY))
+    assert world.port.settings.syn_cookies == cookies
 
 
 @pytest.mark.parametrize(("scheduler", "falls_back"), [("mh", 1), ("sh", 1), ("dh", 0), ("rr", 0)])
