@@ -99,13 +99,14 @@ import random, socket, sys, time
 from ipaddress import ip_address
 from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
 vip, count, pause = ip_address(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+port = int(sys.argv[4])
 v4 = vip.version == 4
 s = socket.socket(socket.AF_INET if v4 else socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
 if not v4:
     s.setsockopt(socket.IPPROTO_IPV6, 36, 1)
 for i in range(count):
     source = ip_address(f"198.51.100.{i % 200 + 1}" if v4 else f"2001:db8::{i % 200 + 1:x}")
-    syn = Syn(source, vip, 1024 + i, 80, random.getrandbits(32), 64000, 1460, 1, True, 7)
+    syn = Syn(source, vip, port + i, 80, random.getrandbits(32), 64000, 1460, 1, True, 7)
     s.sendto(ipv4_packet(syn) if v4 else ipv6_packet(syn), (str(vip), 0))
     if i % 100 == 99:
         time.sleep(pause / 10)
@@ -317,11 +318,11 @@ def test_auto_switches_itself_on_and_off(world, vip):
     before = world.reasons()["reply_syn_cookie"]
     assert world.get(vip) == bytes(range(5))
     assert world.reasons()["reply_syn_cookie"] == before
-    world.python(_FLOOD, vip, 1500, 2)
+    world.python(_FLOOD, vip, 1500, 2, 1024)
     eventually(lambda: world.small.said().count(on) > said)
     assert "SYNs a second without a client: SYN proxy is on" in world.small.said()
     before = world.connections()
-    world.python(_FLOOD, vip, 300, 0)
+    world.python(_FLOOD, vip, 300, 0, 10000)
     assert world.get(vip) == bytes(range(5))
     assert world.connections() <= before + 1
     eventually(lambda: off in world.small.said(), patience=30)
@@ -331,7 +332,8 @@ def test_auto_switches_itself_on_and_off(world, vip):
 def test_a_flood_leaves_nothing(world, vip):
     world.serve()
     before, connections = world.reasons()["reply_syn_cookie"], world.connections()
-    world.python(_FLOOD, vip, 3000, 0.2)
+    # Others than above: a SYN of a connection that was opened in peace goes to its server.
+    world.python(_FLOOD, vip, 3000, 0.2, 20000)
     assert world.reasons()["reply_syn_cookie"] >= before + 2900
     assert world.connections() <= connections
     for _ in range(5):

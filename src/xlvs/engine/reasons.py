@@ -74,6 +74,8 @@ SENTENCES = {
     "too many in this second",
     "drop_syn_data": "dropped: a SYN with data, which would come before the PROXY protocol's "
     "header",
+    "drop_syn_cookie": "dropped: it acknowledges no SYN cookie, or is nothing that a client sends "
+    "(SYN proxy)",
     "drop_denied": "dropped: its client is on a list that the service denies",
     "drop_not_allowed": "dropped: its client is on none of the lists that the service allows",
     "drop_client_connections": "dropped: its client has as many connections as the service lets "
@@ -83,8 +85,6 @@ SENTENCES = {
     "drop_service_connections": "dropped: the service has as many connections as it may have",
     "drop_service_rate": "dropped: more connections are opened in this second than the service "
     "takes",
-    "drop_syn_cookie": "dropped: it acknowledges no SYN cookie, or is nothing that a client sends "
-    "(SYN proxy)",
 }
 
 
