@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -47,11 +48,18 @@ class Load:
     """
 
     def __init__(
-        self, client: Namespace, url: str, *, seconds: int, connections: int = 32, threads: int = 1
+        self,
+        client: Namespace,
+        url: str,
+        *,
+        seconds: int,
+        connections: int = 32,
+        threads: int = 1,
+        headers: Sequence[str] = (),
     ) -> None:
         self.argv = [
             "wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds}s",
-            "--timeout", "2s", url,
+            "--timeout", "2s", *(word for header in headers for word in ("-H", header)), url,
         ]  # fmt: skip
         self.seconds = seconds
         self._command = ["setpriv", "--pdeathsig", "KILL", "--", *client.enter(self.argv)]

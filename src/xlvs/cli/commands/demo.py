@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-ACTS = ("nat", "dr", "tun", "fullnat", "kill")
+ACTS = ("nat", "dr", "tun", "fullnat", "flood", "kill")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

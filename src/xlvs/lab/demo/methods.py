@@ -113,10 +113,10 @@ def _client_addresses(show: Show, lab: Lab, act: Act) -> None:
     answers = []
     for vip in (v4, v6):
         service = f"-t {bracket(vip)}:80"
-        _type(show, lab, f"-A {service} -s rr --toa")
+        type_command(show, lab, f"-A {service} -s rr --toa")
         for server in servers:
             address = bracket(server.address(6 if ":" in vip else 4))
-            _type(show, lab, f"-a {service} -r {address}:{act.server_port} {act.flag}")
+            type_command(show, lab, f"-a {service} -r {address}:{act.server_port} {act.flag}")
         url = f"http://{bracket(vip)}/"
         for _ in servers:
             show.command("client", f"curl {url}")
@@ -131,10 +131,10 @@ def _client_addresses(show: Show, lab: Lab, act: Act) -> None:
     )
     for server in servers:
         server.realserver("down")
-    _type(show, lab, "-C")
+    type_command(show, lab, "-C")
 
 
-def _type(show: Show, lab: Lab, arguments: str) -> str:
+def type_command(show: Show, lab: Lab, arguments: str) -> str:
     """Type an ipvsadm command and show what it says."""
     show.command("director", f"ipvsadm {arguments}")
     done = lab.director.ipvsadm(arguments, check=False)
@@ -146,12 +146,12 @@ def _type(show: Show, lab: Lab, arguments: str) -> str:
 
 def _service(show: Show, lab: Lab, act: Act, service: str, weights: Sequence[int]) -> None:
     scheduler = "rr" if len(set(weights)) == 1 else "wrr"
-    _type(show, lab, f"-A {service} -s {scheduler}")
+    type_command(show, lab, f"-A {service} -s {scheduler}")
     for server, weight in zip(lab.servers_for(act.method), weights, strict=True):
         address = server.address(6 if "[" in service else 4)
         port = act.server_port if service.startswith("-t") else UDP_PORT
         weighted = f" -w {weight}" if scheduler == "wrr" else ""
-        _type(show, lab, f"-a {service} -r {bracket(address)}:{port} {act.flag}{weighted}")
+        type_command(show, lab, f"-a {service} -r {bracket(address)}:{port} {act.flag}{weighted}")
 
 
 def _http(show: Show, lab: Lab, act: Act, vip: str, weights: Sequence[int], *, rounds: int) -> None:
@@ -211,7 +211,7 @@ def _stats(show: Show, lab: Lab, act: Act, vip: str) -> None:
     show.output(lab.director.ipvsadm(arguments).stdout)
     total = " and ".join(f"{number} connections for {name}" for name, number in want.items())
     show.promise(f"the counters agree: {total}", kept=got == want, instead=str(got))
-    _type(show, lab, "-C")
+    type_command(show, lab, "-C")
 
 
 def _counted(lab: Lab, services: Iterable[str]) -> dict[str, int]:

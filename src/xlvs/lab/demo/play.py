@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from xlvs.lab.cleanup import PINS, namespaces
-from xlvs.lab.demo import methods, survival
+from xlvs.lab.demo import flood, methods, survival
 from xlvs.lab.demo.show import Show
 from xlvs.lab.lab import Lab
 from xlvs.lab.play import MAP
@@ -29,6 +29,8 @@ def play(show: Show, hook: str, acts: Sequence[str]) -> int:
             for act in methods.ACTS:
                 if act.method in acts:
                     methods.play(show, lab, act)
+            if "flood" in acts:
+                flood.play(show, lab)
             if "kill" in acts:
                 survival.play(show, lab, hook)
             _removal(show, lab)

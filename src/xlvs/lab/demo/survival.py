@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 
 from xlvs.lab.demo.methods import ACTS, bracket
@@ -46,7 +47,7 @@ def play(show: Show, lab: Lab, hook: str) -> None:
         show.command("director", f"ipvsadm {arguments}")
         lab.director.ipvsadm(arguments)
     with Load(lab.client, f"http://{vip}/", seconds=SECONDS, connections=CONNECTIONS) as load:
-        show.command("client", " ".join(load.argv) + " &")
+        show.command("client", shlex.join(load.argv) + " &")
         load.wait_until(1)
         show.command("director", "ipvsadm -Lnc")
         before = established(lab.director.ipvsadm("-Lnc").stdout)
