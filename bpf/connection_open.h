@@ -70,7 +70,8 @@ static __noinline void portless_begin(const struct packet *p, __u32 service, __u
 {
 	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &destination);
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &service);
-	__u32 until = p->now + p->hz / PORTLESS_SHARE;
+	/* Not the packet's tick: portless() compares with the clock as well. */
+	__u32 until = clock_ticks() + p->hz / PORTLESS_SHARE;
 
 	if (!load || !s)
 		return;
