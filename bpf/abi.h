@@ -117,10 +117,10 @@ enum xlvs_reason {
 
 	XLVS_REASON_REPLY_NO_DESTINATION, /* service without usable server: port unreachable */
 	XLVS_REASON_REPLY_TTL_EXCEEDED,
-	XLVS_REASON_REPLY_TOO_BIG,      /* fragmentation needed / packet too big */
-	XLVS_REASON_REPLY_TUNNEL_ERROR, /* ICMP about a tunnel packet, turned into one for the client */
+	XLVS_REASON_REPLY_TOO_BIG,       /* fragmentation needed / packet too big */
+	XLVS_REASON_REPLY_TUNNEL_ERROR,  /* ICMP about a tunnel packet, made one for the client */
 	XLVS_REASON_REPLY_NO_CONNECTION, /* nat_icmp_send: the server's packet has no connection */
-	XLVS_REASON_REPLY_RESET, /* RST: closed by an operator, or (profile modern) its server is gone */
+	XLVS_REASON_REPLY_RESET, /* RST: an operator closed it; profile modern: its server is gone */
 	XLVS_REASON_REPLY_SYN_COOKIE, /* SYN proxy: a SYN, answered for the servers */
 
 	XLVS_REASON_PASS_NOT_IP,
@@ -139,23 +139,23 @@ enum xlvs_reason {
 	XLVS_REASON_PASS_CACHE_BYPASS, /* no usable server: on to where it is addressed */
 	XLVS_REASON_PASS_LOCAL_CLIENT, /* XDP: answer to a client on the director: TC delivers it */
 	XLVS_REASON_PASS_TOO_BIG,      /* reply above the client side's MTU: the stack answers */
-	XLVS_REASON_PASS_SYN_ACK, /* XDP, SYN proxy: a server's, which takes two packets: TC makes them */
+	XLVS_REASON_PASS_SYN_ACK,      /* XDP, SYN proxy: a server's: TC makes two packets of it */
 
 	XLVS_REASON_DROP_DESTINATION_REMOVED,
 	XLVS_REASON_DROP_TABLE_FULL,
 	XLVS_REASON_DROP_LOCAL_PORTS, /* no free local address and port for FULLNAT */
-	XLVS_REASON_DROP_NO_NEXT_HOP, /* neighbour or route to the real server or client unresolved */
-	XLVS_REASON_DROP_TOO_BIG, /* too big for the next hop and DF is clear: would need fragmenting */
-	XLVS_REASON_DROP_HEADROOM,           /* the kernel refused to grow or shrink the frame */
-	XLVS_REASON_DROP_CONTENDED,          /* scheduler state kept changing under us */
-	XLVS_REASON_DROP_INTERNAL,           /* cannot happen; a bug if it counts */
+	XLVS_REASON_DROP_NO_NEXT_HOP, /* neighbour or route to real server or client unresolved */
+	XLVS_REASON_DROP_TOO_BIG,   /* for the next hop, and DF is clear: would need fragmenting */
+	XLVS_REASON_DROP_HEADROOM,  /* the kernel refused to grow or shrink the frame */
+	XLVS_REASON_DROP_CONTENDED, /* scheduler state kept changing under us */
+	XLVS_REASON_DROP_INTERNAL,  /* cannot happen; a bug if it counts */
 	XLVS_REASON_DROP_ICMP_NOT_FORWARDED, /* its TTL, or no server: no error about an error */
 	XLVS_REASON_DROP_ICMP_CHECKSUM,      /* about a connection of ours, and damaged */
 	XLVS_REASON_DROP_LOADED,             /* drop_packet: memory is short */
 	XLVS_REASON_DROP_NO_CALL_ID,         /* pe sip: a datagram without a Call-ID */
 	XLVS_REASON_DROP_NO_CONNECTION,      /* nat_icmp_send: a RST that nobody waits for */
 	XLVS_REASON_DROP_ANSWER_RATE,        /* an ICMP error too many in this second */
-	XLVS_REASON_DROP_SYN_DATA, /* data in a SYN, where the PROXY protocol's header is to be first */
+	XLVS_REASON_DROP_SYN_DATA, /* in a SYN, where the PROXY protocol's header is to be first */
 	XLVS_REASON_DROP_SYN_COOKIE, /* SYN proxy: no handshake's packet, and no connection's */
 	/* A new connection refused by what its service says of clients (admission.h); in the
 	 * order of struct xlvs_refusals. */
@@ -240,10 +240,10 @@ enum xlvs_service_flags {
 	XLVS_SERVICE_ONE_PACKET = 1 << 1, /* UDP: each datagram is scheduled anew (ipvsadm -o) */
 	XLVS_SERVICE_PERSISTENT = 1 << 2,
 	XLVS_SERVICE_STATELESS = 1 << 3, /* mh by DR and TUN: the hash decides, no table is kept */
-	XLVS_SERVICE_HASH_FALLBACK = 1
-				     << 4, /* mh-, sh-fallback: hash again if the server is unfit */
-	XLVS_SERVICE_HASH_PORT = 1 << 5,   /* mh-port, sh-port: the client's port counts too */
-	XLVS_SERVICE_SIP = 1 << 6,         /* persistence by the SIP Call-ID (--pe sip) */
+	/* mh-, sh-fallback: hash again if the server is unfit. */
+	XLVS_SERVICE_HASH_FALLBACK = 1 << 4,
+	XLVS_SERVICE_HASH_PORT = 1 << 5, /* mh-port, sh-port: the client's port counts too */
+	XLVS_SERVICE_SIP = 1 << 6,       /* persistence by the SIP Call-ID (--pe sip) */
 	XLVS_SERVICE_OWN_TIMEOUTS = 1 << 7,
 	XLVS_SERVICE_STANDBY = 1 << 8, /* its address is another director's: no role tells it */
 	/* FULLNAT: an option of TCP tells servers the client's address. */
@@ -326,7 +326,8 @@ struct xlvs_commit {
 	__u32 reset;      /* 1: forget the cursor (new service or other scheduler) */
 	__u32 generation; /* output: the new one */
 	struct xlvs_server_list list;
-	__u32 remap_base; /* old cursor i becomes remap[remap_base + i]; in service_destinations' index space of map remap */
+	/* Old cursor i becomes remap[remap_base + i]: the map has service_destinations' indices. */
+	__u32 remap_base;
 	__u32 remap_count; /* number of servers of the old list */
 };
 
@@ -385,8 +386,8 @@ enum xlvs_destination_flags {
 	XLVS_DESTINATION_LOCAL = 1 << 2,     /* the address is the director's own */
 	XLVS_DESTINATION_RESOLVED = 1 << 3,  /* next_hop is valid */
 	XLVS_DESTINATION_CLIENT_PORT = 1 << 4, /* connections keep the port that clients ask for */
-	XLVS_DESTINATION_FTP = 1
-			       << 5, /* with CLIENT_PORT: but for port 21, which is the server's */
+	/* With CLIENT_PORT: but for port 21, which is the server's. */
+	XLVS_DESTINATION_FTP = 1 << 5,
 	XLVS_DESTINATION_COUNTED = 1 << 6, /* some of its connections may be in `counted` */
 };
 
@@ -737,8 +738,8 @@ enum xlvs_stream_syn {
 enum xlvs_stream_flags {
 	XLVS_STREAM_FAR = 1u << 29,    /* numbers may be near the first ones again: they wrap */
 	XLVS_STREAM_HEADED = 1u << 30, /* the server has acknowledged the PROXY protocol's header */
-	XLVS_STREAM_MET = 1u
-			  << 31, /* the server has shown that it has the client's first segment */
+	/* The server has shown that it has the client's first segment. */
+	XLVS_STREAM_MET = 1u << 31,
 };
 
 /* stream_counts: PERCPU_ARRAY of __u64 by enum xlvs_stream_event. Writer: packets. */
@@ -800,7 +801,7 @@ struct xlvs_geometry {
 	__u32 lines4;    /* the map has XLVS_CHAIN - 1 more, so a chain never wraps */
 	__u32 lines6;
 	__u32 hz;            /* ticks per second */
-	__u32 half_open_max; /* beyond it a new half-open connection takes the place of an old one */
+	__u32 half_open_max; /* beyond it a new half-open connection takes an old one's place */
 	__u32 connections;   /* that lines4 is rated for */
 	__u32 pad;
 };
@@ -963,7 +964,7 @@ struct xlvs_addresses {
 struct xlvs_interface {
 	struct xlvs_addr address4; /* source of ICMP errors of ours, all zero if none */
 	struct xlvs_addr address6;
-	__u32 carrier; /* ifindex of the device that carries the frames: itself, or a VLAN's parent */
+	__u32 carrier; /* ifindex of the device that carries the frames: it, or a VLAN's parent */
 	__u16 vlan;
 	__u16 mtu;
 	__u8 mac[6];

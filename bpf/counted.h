@@ -36,8 +36,8 @@ static __always_inline void client_leave(const struct xlvs_client *c)
 			bpf_map_delete_elem(&clients, c);
 		return;
 	}
-	__sync_fetch_and_add(count,
-			     -1); /* perhaps to 0, which stays until the client comes again */
+	/* Perhaps to 0, which stays until the client comes again. */
+	__sync_fetch_and_add(count, -1);
 }
 
 static __always_inline void counted_less(const struct xlvs_counted *c)

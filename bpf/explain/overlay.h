@@ -293,7 +293,7 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	if (map == &refusals || map == &counted || map == &syn_loads) {
 		void *none = NULL;
 
-		/* Or clang leaves out arguments that nobody needs then, which the verifier wants. */
+		/* Or clang leaves out arguments that nobody needs, which the verifier wants. */
 		if (map == &counted)
 			live_lookup(&controlled, key);
 		opaque(none);

@@ -6,11 +6,11 @@
 #include "packet.h"
 
 /*
- * Opens a gap of `length` bytes (PACKET_HEADERS_MAX at most) at the frame's offset `at`, which is behind
- * TCP's first 20 bytes. Lengths and the checksum's pseudo header follow; wire does not, for it
- * says how the packet came. The caller writes the gap, adds its sum (and the data offset's
- * change; an odd gap turns the bytes behind it) to the checksum, and has seen that the packet still fits the next hop.
- * enum hook_gap.
+ * Opens a gap of `length` bytes (PACKET_HEADERS_MAX at most) at the frame's offset `at`, which is
+ * behind TCP's first 20 bytes. Lengths and the checksum's pseudo header follow; wire does not, for
+ * it says how the packet came. The caller writes the gap, adds its sum (and the data offset's
+ * change; an odd gap turns the bytes behind it) to the checksum, and has seen that the packet
+ * still fits the next hop. enum hook_gap.
  */
 subprogram int insert_gap(hook_ctx *ctx, struct packet *p, __u32 at, __u32 length)
 {
