@@ -68,15 +68,6 @@ static __always_inline struct scratch *scratch_get(void)
 	return bpf_map_lookup_elem(&scratches, &moment);
 }
 
-/* 1 to 256 in a way that kernel 6.1's verifier follows: it learns nothing from n != 0. */
-#define scratch_length(n)                     \
-	({                                    \
-		__u32 n_ = (n)-1;             \
-		n_ &= PACKET_HEADERS_MAX - 1; \
-		opaque(n_);                   \
-		n_ + 1;                       \
-	})
-
 /* What hook_reframe() makes room for: nothing, or a tunnel of one family and one kind. */
 enum hook_room {
 	HOOK_ROOM_PLAIN = 0,

@@ -238,7 +238,7 @@ static long gap_step(__u32 i, void *data)
 	if (!n)
 		return 1;
 	from = g->at + g->left - n;
-	n = scratch_length(n);
+	n = length_up_to(PACKET_HEADERS_MAX, n);
 	if (!s || bpf_skb_load_bytes(g->ctx, from, s->bytes, n) ||
 	    bpf_skb_store_bytes(g->ctx, from + g->length, s->bytes, n, 0)) {
 		g->failed = 1;

@@ -223,7 +223,7 @@ static __always_inline int hook_make_gap(hook_ctx *ctx, __u32 at, __u32 end, __u
 	(void)end;
 	if (!s || !at || at > sizeof(s->bytes))
 		return HOOK_GAP_REFUSED;
-	at = scratch_length(at);
+	at = length_up_to(PACKET_HEADERS_MAX, at);
 	if (bpf_xdp_load_bytes(ctx, 0, s->bytes, at) || bpf_xdp_adjust_head(ctx, -(int)length))
 		return HOOK_GAP_REFUSED;
 	return bpf_xdp_store_bytes(ctx, 0, s->bytes, at) ? HOOK_GAP_BROKEN : HOOK_GAP_MADE;

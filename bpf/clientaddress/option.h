@@ -8,12 +8,11 @@
 #define XLVS_CLIENTADDRESS_OPTION_H
 
 #include "lib/base.h"
+#include "lib/tcp_option.h"
 
 #define CLIENT_HEADER_MAX 60 /* bytes of a TCP header */
-#define CLIENT_OPTION_END 0
-#define CLIENT_OPTION_NOP 1
-#define CLIENT_OPTION_V4 8  /* length */
-#define CLIENT_OPTION_V6 20 /* length */
+#define CLIENT_OPTION_V4 8   /* length */
+#define CLIENT_OPTION_V6 20  /* length */
 
 /* Whose connection it is, as getpeername() tells it. */
 struct client_address {
@@ -43,9 +42,9 @@ static long client_option_step(__u32 number, struct client_scan *scan)
 	if (at >= scan->end)
 		return 1;
 	kind = scan->header[at & 63];
-	if (kind == CLIENT_OPTION_END)
+	if (kind == TCP_OPTION_END)
 		return 1;
-	if (kind == CLIENT_OPTION_NOP) {
+	if (kind == TCP_OPTION_NOP) {
 		scan->at = at + 1;
 		return 0;
 	}

@@ -252,7 +252,7 @@ subprogram int proxy_insert(hook_ctx *ctx, struct packet *p, struct xlvs_stream 
 	if (!s || proxy_make(p, stream) != length)
 		return XLVS_REASON_DROP_INTERNAL;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)s->bytes, PROXY_HEADER_MAX, 0);
-	length = scratch_length(length);
+	length = length_up_to(PACKET_HEADERS_MAX, length);
 	if (hook_checksum_update(ctx, p->l4 + offsetof(struct tcphdr, check), 0,
 				 (sum_t)sum + turned, false) ||
 	    hook_overwrite(ctx, at, s->bytes, length))
@@ -265,21 +265,9 @@ subprogram int proxy_insert(hook_ctx *ctx, struct packet *p, struct xlvs_stream 
  * A SYN: what would let data come before the header goes, and what knows the stream by numbers
  * of its own (RFC 7413, RFC 8684).
  */
-subprogram int proxy_syn(hook_ctx *ctx, struct packet *p, __u32 mss_less)
+static __always_inline int proxy_syn(hook_ctx *ctx, struct packet *p, __u32 mss_less)
 {
-	struct options_walk w = { .unwanted = { OPTION_FASTOPEN, OPTION_MPTCP } };
-	int length;
-
-	if (!p)
-		return XLVS_REASON_DROP_INTERNAL;
-	length = options_load(ctx, p);
-	if (length < 0)
-		return XLVS_REASON_DROP_INTERNAL;
-	if (!length)
-		return XLVS_REASON_NONE;
-	options_walk(p, &w, length);
-	options_mss_less(p, &w, mss_less);
-	return options_store(ctx, p, length) ? XLVS_REASON_DROP_INTERNAL : XLVS_REASON_NONE;
+	return options_of_syn(ctx, p, TCP_OPTION_FASTOPEN, TCP_OPTION_MPTCP, mss_less);
 }
 
 /* A client's segment. XLVS_REASON_NONE, or the packet's end. */
@@ -368,12 +356,12 @@ static __always_inline void proxy_sack(struct packet *p, const struct xlvs_strea
 	bool nothing = false;
 
 #pragma unroll
-	for (__u32 i = 0; i < 4; i++) {
-		__u32 k = at + 2 + OPTION_SACK_BLOCK * i, left, right;
+	for (__u32 i = 0; i < TCP_SACK_BLOCKS; i++) {
+		__u32 k = at + 2 + TCP_OPTION_SACK_BLOCK * i, left, right;
 		__be32 *edges;
 
 		opaque(k);
-		if (i >= blocks || k > TCP_OPTIONS_MAX - OPTION_SACK_BLOCK)
+		if (i >= blocks || k > TCP_OPTIONS_MAX - TCP_OPTION_SACK_BLOCK)
 			break;
 		edges = (__be32 *)&p->options[k];
 		left = proxy_edge(stream, bpf_ntohl(edges[0]));
@@ -384,40 +372,31 @@ static __always_inline void proxy_sack(struct packet *p, const struct xlvs_strea
 			nothing = left == right;
 	}
 	opaque(at);
-	if (!nothing || at > TCP_OPTIONS_MAX - 2 - OPTION_SACK_BLOCK)
+	if (!nothing || at > TCP_OPTIONS_MAX - 2 - TCP_OPTION_SACK_BLOCK)
 		return;
-		/* The header came twice: the others are an option of their own, behind NOPs. */
+/* The header came twice: the others are an option of their own, behind NOPs. */
 #pragma unroll
-	for (__u32 i = 0; i < 2 + OPTION_SACK_BLOCK; i++)
-		p->options[at + i] = OPTION_NOP;
+	for (__u32 i = 0; i < 2 + TCP_OPTION_SACK_BLOCK; i++)
+		p->options[at + i] = TCP_OPTION_NOP;
 	if (blocks > 1) {
-		p->options[at + OPTION_SACK_BLOCK] = OPTION_SACK;
-		p->options[at + OPTION_SACK_BLOCK + 1] = 2 + OPTION_SACK_BLOCK * (blocks - 1);
+		p->options[at + TCP_OPTION_SACK_BLOCK] = TCP_OPTION_SACK;
+		p->options[at + TCP_OPTION_SACK_BLOCK + 1] = 2 +
+							     TCP_OPTION_SACK_BLOCK * (blocks - 1);
 	}
 }
 
 subprogram int proxy_sack_back(hook_ctx *ctx, struct packet *p, struct xlvs_stream *stream)
 {
 	struct options_walk w = {};
-	int length;
 
-	if (!p || !stream)
+	if (!p || !stream || options_read(ctx, p, &w))
 		return XLVS_REASON_DROP_INTERNAL;
-	length = options_load(ctx, p);
-	if (length < 0)
-		return XLVS_REASON_DROP_INTERNAL;
-	if (!length)
-		return XLVS_REASON_NONE;
-	options_walk(p, &w, length);
 	if (w.sack_at != OPTION_NONE)
 		proxy_sack(p, stream, &w);
-	return options_store(ctx, p, length) ? XLVS_REASON_DROP_INTERNAL : XLVS_REASON_NONE;
+	return options_write(ctx, p, &w) ? XLVS_REASON_DROP_INTERNAL : XLVS_REASON_NONE;
 }
 
-/* The options of nearly all segments: two NOPs and time stamps. */
-#define PROXY_STAMPS_ONLY bpf_htonl(0x0101080a)
-#define PROXY_STAMPS_WORDS 3
-
+/* With the first word of the options, by which nearly all segments' are known. */
 struct proxy_segment {
 	struct tcphdr tcp;
 	__be32 options;
@@ -458,7 +437,7 @@ subprogram int proxy_to_client(hook_ctx *ctx, struct packet *p, struct xlvs_stre
 		first = seen->options;
 	if (is != ack && proxy_renumber(ctx, p, offsetof(struct tcphdr, ack_seq), ack, is))
 		return XLVS_REASON_DROP_INTERNAL;
-	if (!words || (words == PROXY_STAMPS_WORDS && first == PROXY_STAMPS_ONLY))
+	if (!words || (words == TCP_STAMPS_ALIGNED_LENGTH / 4 && first == TCP_STAMPS_ALIGNED))
 		return XLVS_REASON_NONE;
 	return proxy_sack_back(ctx, p, stream);
 }

@@ -8,16 +8,21 @@
 #include "../stream.h"
 #include "forward/syn_proxy.h"
 
+/* What the segment's connection says besides, if the packet is a segment; null: nothing. */
+static __always_inline struct xlvs_stream *stream_of_segment(const struct packet *p)
+{
+	if (!p || p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
+		return NULL;
+	return stream_get(p);
+}
+
 /* A client's segment, p->to is filled. XLVS_REASON_NONE, or the packet's end. */
 subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 {
-	struct xlvs_stream *stream;
+	struct xlvs_stream *stream = stream_of_segment(p);
 	struct tcphdr *tcp;
 	int why;
 
-	if (!p || p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
-		return XLVS_REASON_NONE;
-	stream = stream_get(p);
 	if (!stream)
 		return XLVS_REASON_NONE;
 	/* Together with the others below the model refuses it. */
@@ -47,13 +52,10 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 /* A server's segment, p->to is filled. */
 subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 {
-	struct xlvs_stream *stream;
+	struct xlvs_stream *stream = stream_of_segment(p);
 	struct tcphdr *tcp;
 	int why;
 
-	if (!p || p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
-		return XLVS_REASON_NONE;
-	stream = stream_get(p);
 	if (!stream)
 		return XLVS_REASON_NONE;
 	tcp = view(ctx, p->l4, struct tcphdr);

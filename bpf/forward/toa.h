@@ -34,15 +34,19 @@ static __always_inline __u32 toa_length(const struct packet *p)
 	return p->family == AF_INET ? sizeof(struct toa4) : sizeof(struct toa6);
 }
 
-/* A client's own option of our kind goes; a server would take it for ours where that is missing. */
-static __always_inline int toa_take_out(hook_ctx *ctx, struct packet *p, __u32 length, __u32 kind)
+/*
+ * A client's own option of our kind goes; a server would take it for ours where that is missing.
+ * Returns the options' length, or -1.
+ */
+static __always_inline int toa_take_out(hook_ctx *ctx, struct packet *p, __u32 kind)
 {
 	struct options_walk w = { .unwanted = { kind, 0 } };
 
-	options_walk(p, &w, length);
+	if (options_read(ctx, p, &w))
+		return -1;
 	if (w.blanked)
 		stream_count(p, XLVS_STREAM_EVENT_TOA_FORGED);
-	return options_store(ctx, p, length);
+	return options_write(ctx, p, &w) ? -1 : (int)w.length;
 }
 
 /* Writes the option into the gap at `at`, with one checksum for it and the data offset. */
@@ -84,8 +88,8 @@ subprogram int toa_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stream
 	if (stream->flags & XLVS_STREAM_MET || stream->toa >= TOA_SEGMENTS ||
 	    p->tcp_flags & TCP_RST)
 		return XLVS_REASON_NONE;
-	length = options_load(ctx, p);
-	if (length < 0 || (length && toa_take_out(ctx, p, length, s->toa_kind)))
+	length = toa_take_out(ctx, p, s->toa_kind);
+	if (length < 0)
 		return XLVS_REASON_DROP_INTERNAL;
 	room = toa_length(p);
 	if (p->wire.packets > 1) {
@@ -119,9 +123,7 @@ subprogram int toa_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stream
 /* A server's segment. */
 subprogram int toa_to_client(hook_ctx *ctx, struct packet *p, struct xlvs_stream *stream)
 {
-	struct options_walk w = {};
 	struct tcphdr *tcp;
-	int length;
 
 	if (!p || !stream)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -140,12 +142,7 @@ subprogram int toa_to_client(hook_ctx *ctx, struct packet *p, struct xlvs_stream
 		return XLVS_REASON_NONE;
 	}
 	/* So that the client's first segments with data have room for it. */
-	length = options_load(ctx, p);
-	if (length <= 0)
-		return length ? XLVS_REASON_DROP_INTERNAL : XLVS_REASON_NONE;
-	options_walk(p, &w, length);
-	options_mss_less(p, &w, toa_length(p));
-	return options_store(ctx, p, length) ? XLVS_REASON_DROP_INTERNAL : XLVS_REASON_NONE;
+	return options_of_syn(ctx, p, 0, 0, toa_length(p));
 }
 
 #endif

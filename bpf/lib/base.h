@@ -55,6 +55,19 @@ struct icmp_header {
 #define opaque(x) asm volatile("" : "+r"(x))
 
 /*
+ * `n`, which is 1 to `most`, a power of two, as a length that helpers take: they want none that
+ * may be 0, and kernel 6.1's verifier learns nothing from n != 0.
+ */
+#define length_up_to(most, n)                                                     \
+	({                                                                        \
+		__u32 length_ = (n)-1;                                            \
+                                                                                  \
+		_Static_assert(!((most) & ((most)-1)), "most: not a power of 2"); \
+		opaque(length_);                                                  \
+		(length_ & ((most)-1)) + 1;                                       \
+	})
+
+/*
  * A function that the verifier checks once and on its own, whoever calls it: its
  * pointers may be null as far as it knows. Without these the program is verified
  * along every path and exceeds the limit of a million instructions.

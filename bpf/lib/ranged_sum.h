@@ -25,10 +25,7 @@ static long ranged_sum_chunk(__u32 i, void *data)
 	(void)i;
 	if (!s->left)
 		return 1;
-	/* 1 to 32 in a way that kernel 6.1's verifier follows: it learns nothing from n != 0. */
-	n = (n - 1) & (RANGED_CHUNK - 1);
-	opaque(n);
-	n++;
+	n = length_up_to(RANGED_CHUNK, n);
 	if (hook_load(s->ctx, s->at, bytes, n)) {
 		s->failed = 1;
 		return 1;

@@ -8,29 +8,12 @@
 #define XLVS_TCP_SEGMENT_H
 
 #include "hook_common.h"
+#include "lib/tcp_option.h"
 #include "packet.h"
-
-#define TCP_OPTION_END 0
-#define TCP_OPTION_NOP 1
-#define TCP_OPTION_MSS 2
-#define TCP_OPTION_SCALE 3
-#define TCP_OPTION_SACK_PERMITTED 4
-#define TCP_OPTION_SACK 5
-#define TCP_OPTION_STAMPS 8
-
-#define TCP_OPTION_MSS_LENGTH 4
-#define TCP_OPTION_SCALE_LENGTH 3
-#define TCP_OPTION_STAMPS_LENGTH 10
-#define TCP_OPTION_SACK_BLOCK 8
-#define TCP_SACK_BLOCKS 4
 
 #define TCP_HEADER_MAX 60
 #define TCP_SCALE_MAX 14
 #define TCP_NO_SCALE 0xff
-
-/* Two NOPs and the time stamps: what nearly every segment has, and nothing else. */
-#define TCP_STAMPS_ALIGNED bpf_htonl(0x0101080a)
-#define TCP_STAMPS_ALIGNED_LENGTH 12
 
 /* What is behind the header lets an option that begins within it be read without another test. */
 struct tcp_header {

@@ -7,13 +7,11 @@
 #ifndef XLVS_REALSERVER_MSS_H
 #define XLVS_REALSERVER_MSS_H
 
+#include "lib/tcp_option.h"
 #include "realserver/maps.h"
 
 #define MSS_OPTIONS_MAX 10 /* as many as 40 bytes have, without one byte each */
-#define TCP_OPTION_END 0
-#define TCP_OPTION_NOP 1
-#define TCP_OPTION_MSS 2
-#define MSS_SYN_ACK 0x12 /* among SYN, RST, FIN and ACK */
+#define MSS_SYN_ACK 0x12   /* among SYN, RST, FIN and ACK */
 #define MSS_FLAGS 0x17
 
 /* The offset of the MSS option's value, 0 without; `at`: of the TCP header. */
@@ -23,7 +21,8 @@ static __always_inline __u32 mss_option(struct __sk_buff *skb, __u32 at, __u32 e
 
 	at += sizeof(struct tcphdr);
 	for (int i = 0; i < MSS_OPTIONS_MAX; i++) { /* the verifier walks it */
-		if (at + 4 > end || bpf_skb_load_bytes(skb, at, option, sizeof(option)) ||
+		if (at + TCP_OPTION_MSS_LENGTH > end ||
+		    bpf_skb_load_bytes(skb, at, option, sizeof(option)) ||
 		    option[0] == TCP_OPTION_END)
 			return 0;
 		if (option[0] == TCP_OPTION_NOP) {
@@ -31,7 +30,7 @@ static __always_inline __u32 mss_option(struct __sk_buff *skb, __u32 at, __u32 e
 			continue;
 		}
 		if (option[0] == TCP_OPTION_MSS)
-			return option[1] == 4 ? at + 2 : 0;
+			return option[1] == TCP_OPTION_MSS_LENGTH ? at + 2 : 0;
 		if (option[1] < 2)
 			return 0;
 		at += option[1];
