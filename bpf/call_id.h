@@ -10,6 +10,7 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "scratch.h"
 
 #define CALL_ID_SCAN_MAX 8192 /* bytes of a message that are searched */
 
@@ -32,10 +33,7 @@ enum call_id_at {
 	CALL_ID_WRONG, /* there is one, and it is not right */
 };
 
-/*
- * The reader, and what it has read: a map's value and not the stack's, for the verifier
- * follows the stack's numbers along every path.
- */
+/* The reader, and what it has read. */
 struct call_id_reader {
 	struct xlvs_call_id id;
 	__u64 hash;
@@ -48,20 +46,13 @@ struct call_id_reader {
 	__u32 pad;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct call_id_reader);
-} call_id_readers SEC(".maps");
-
 struct call_id_loop {
 	hook_ctx *ctx;
 	struct call_id_reader *r;
 };
 
 /* RFC 3261 25.1: the characters of `word`, a bit for each. */
-static const __u32 call_id_words[8] = {
+constant_table __u32 call_id_words[8] = {
 	0x00000000, 0xd7ffefa6, 0xbffffffe, 0x6fffffff,
 	0x00000000, 0x00000000, 0x00000000, 0x00000000,
 };
@@ -97,11 +88,11 @@ static __always_inline void call_id_take(struct call_id_reader *r, __u8 c)
 	r->word++;
 }
 
+constant_table char call_id_name[] = "call-id";
+
 /* Between lines and in the names of headers. */
 static __always_inline void call_id_outside(struct call_id_reader *r, __u8 c)
 {
-	static const char name[] = "call-id";
-
 	if (r->at == CALL_ID_CR) {
 		r->at = CALL_ID_BEGIN;
 		if (c == '\n')
@@ -120,9 +111,9 @@ static __always_inline void call_id_outside(struct call_id_reader *r, __u8 c)
 	if (r->at == CALL_ID_NAME) {
 		__u32 n = r->matched & 7;
 
-		if (call_id_lower(c) == (__u8)name[n]) {
+		if (call_id_lower(c) == (__u8)call_id_name[n]) {
 			r->matched++;
-			if (r->matched == sizeof(name) - 1)
+			if (r->matched == sizeof(call_id_name) - 1)
 				r->at = CALL_ID_COLON;
 		} else {
 			r->at = CALL_ID_LINE;
@@ -212,8 +203,7 @@ static __noinline __u64 call_id_read(hook_ctx *ctx, const struct packet *p)
 {
 	struct xlvs_geometry *g = geometry_get();
 	struct call_id_loop loop = { .ctx = ctx };
-	__u32 zero = 0;
-	struct call_id_reader *r = bpf_map_lookup_elem(&call_id_readers, &zero);
+	struct call_id_reader *r = scratch_as(struct call_id_reader, SCRATCH_CALL_ID);
 
 	if (!g || !r || p->protocol != IPPROTO_UDP)
 		return 0;
@@ -232,8 +222,7 @@ static __noinline __u64 call_id_read(hook_ctx *ctx, const struct packet *p)
 /* Keeps the text that was read last for the template's listing. */
 static __noinline void call_id_keep(struct xlvs_tenant tenant)
 {
-	__u32 zero = 0;
-	struct call_id_reader *r = bpf_map_lookup_elem(&call_id_readers, &zero);
+	struct call_id_reader *r = scratch_as(struct call_id_reader, SCRATCH_CALL_ID);
 
 	if (r)
 		bpf_map_update_elem(&call_ids, &tenant, &r->id, BPF_ANY);

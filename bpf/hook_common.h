@@ -4,6 +4,7 @@
 #define XLVS_HOOK_COMMON_H
 
 #include "packet.h"
+#include "scratch.h"
 
 /*
  * Loads a packet pointer from the context. In C the compiler may take the 32-bit
@@ -41,32 +42,6 @@ enum hook_gap {
 	HOOK_GAP_REFUSED = 1, /* the packet is as it was */
 	HOOK_GAP_BROKEN = -1, /* it is not, and has to be dropped */
 };
-
-/* Bytes on their way from one place of a frame to another; see packets for why it is a map. */
-struct scratch {
-	__u8 bytes[PACKET_HEADERS_MAX];
-} __attribute__((aligned(8)));
-
-/* Which of them: whose they are, besides whoever needs one for a moment. */
-enum scratch_of {
-	SCRATCH_MOMENT = 0,
-	SCRATCH_SEGMENT = 1, /* lib/tcp_segment.h */
-	SCRATCH_MAX,
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SCRATCH_MAX);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratches SEC(".maps");
-
-static __always_inline struct scratch *scratch_get(void)
-{
-	__u32 moment = SCRATCH_MOMENT;
-
-	return bpf_map_lookup_elem(&scratches, &moment);
-}
 
 /* What hook_reframe() makes room for: nothing, or a tunnel of one family and one kind. */
 enum hook_room {

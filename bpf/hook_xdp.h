@@ -221,7 +221,7 @@ static __always_inline int hook_make_gap(hook_ctx *ctx, __u32 at, __u32 end, __u
 	struct scratch *s = scratch_get();
 
 	(void)end;
-	if (!s || !at || at > sizeof(s->bytes))
+	if (!s || !at || at > PACKET_HEADERS_MAX)
 		return HOOK_GAP_REFUSED;
 	at = length_up_to(PACKET_HEADERS_MAX, at);
 	if (bpf_xdp_load_bytes(ctx, 0, s->bytes, at) || bpf_xdp_adjust_head(ctx, -(int)length))

@@ -28,7 +28,7 @@ enum tcp_rules { RULES_USUAL, RULES_SECURE, RULES_MAX };
 #define LI XLVS_STATE_LISTEN
 #define SA XLVS_STATE_SYNACK
 
-static const __u8 tcp_transitions[RULES_MAX][SIDE_MAX][EVENT_MAX][16] = {
+constant_table __u8 tcp_transitions[RULES_MAX][SIDE_MAX][EVENT_MAX][16] = {
 	/* clang-format off */
 	/*                        NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
 	[RULES_USUAL] = {

@@ -28,7 +28,7 @@ enum state_side { SIDE_CLIENT, SIDE_SERVER, SIDE_CLIENT_ONLY, SIDE_MAX };
 #define CL XLVS_STATE_SCTP_CLOSED
 
 /* Columns: NONE, then the states from INIT1 on in their order. */
-static const __u8 sctp_transitions[SIDE_MAX][CHUNK_MAX][16] = {
+constant_table __u8 sctp_transitions[SIDE_MAX][CHUNK_MAX][16] = {
 	/* clang-format off */
 	/*                         NO  I1  IN  CS  CR  CW  CO  CE  ES  SS  SR  SA  RJ  CL */
 	[SIDE_CLIENT] = {

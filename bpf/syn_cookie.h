@@ -25,7 +25,7 @@
 #define SYN_COOKIE_AGE_MAX 1
 
 /* What clients have: RFC 9293's 536 and RFC 8200's 1280, tunnels, DSL, Ethernet, jumbo frames. */
-static const __u16 syn_cookie_mss[SYN_COOKIE_MSS_MASK + 1] = {
+constant_table __u16 syn_cookie_mss[SYN_COOKIE_MSS_MASK + 1] = {
 	536, 1220, 1300, 1360, 1400, 1440, 1460, 8940,
 };
 

@@ -45,11 +45,11 @@ struct proxy_addresses6 {
 	__be16 sport, dport;
 };
 
-static const __u8 proxy_signature[12] = { 0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
-					  0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a };
+constant_table __u8 proxy_signature[12] = { 0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
+					    0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a };
 
-static const char proxy_text4[] = "PROXY TCP4 %pI4 %pI4 %u %u\r\n";
-static const char proxy_text6[] = "PROXY TCP6 %pI6 %pI6 %u %u\r\n";
+constant_table char proxy_text4[] = "PROXY TCP4 %pI4 %pI4 %u %u\r\n";
+constant_table char proxy_text6[] = "PROXY TCP6 %pI6 %pI6 %u %u\r\n";
 
 /* Type and length; where the value begins. */
 static __always_inline __u8 *proxy_tlv(__u8 *to, __u8 type, __u8 length)

@@ -55,6 +55,12 @@ struct icmp_header {
 #define opaque(x) asm volatile("" : "+r"(x))
 
 /*
+ * A table of constants, or a text. Not static: one of 16 or 32 bytes, as a text, would get a
+ * section of its own, which is a map, and a program may have 64.
+ */
+#define constant_table const __hidden
+
+/*
  * `n`, which is 1 to `most`, a power of two, as a length that helpers take: they want none that
  * may be 0, and kernel 6.1's verifier learns nothing from n != 0.
  */

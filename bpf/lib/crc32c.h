@@ -16,7 +16,7 @@
 #define CRC32C_NIBBLES 4 /* of a length */
 
 /* [k][j] is x^(8 * j * 16^k): j * 16^k bytes further. */
-static const __u32 crc32c_bytes_further[CRC32C_NIBBLES][16] = {
+constant_table __u32 crc32c_bytes_further[CRC32C_NIBBLES][16] = {
 	{ 0x80000000, 0x00800000, 0x00008000, 0x00000080, 0x82f63b78, 0xfbc3faf9, 0x8b277743,
 	  0x52a0c93f, 0x6ea2d55c, 0x1c08b7d6, 0xf56e0ef4, 0x34019664, 0xa66805eb, 0x7a1f6b24,
 	  0xe75d06aa, 0xc94ec098 },

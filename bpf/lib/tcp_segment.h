@@ -44,13 +44,9 @@ struct tcp_segment {
 	__u8 pad;
 };
 
-/* One packet at a time is on a CPU, see `packets`. */
 static __always_inline struct tcp_segment *segment_get(void)
 {
-	__u32 segment = SCRATCH_SEGMENT;
-
-	_Static_assert(sizeof(struct tcp_segment) <= sizeof(struct scratch), "scratch");
-	return bpf_map_lookup_elem(&scratches, &segment);
+	return scratch_as(struct tcp_segment, SCRATCH_SEGMENT);
 }
 
 /* The option at s->at; 1: the last one was seen, or what is there is none. */

@@ -15,11 +15,11 @@
 
 #include "locality.h"
 #include "packet.h"
+#include "scratch.h"
 #include "schedulers/scheduler.h"
 
 #define LOCALITY_NONE 0xffffffffu
 
-/* What would be too much for the stack. One packet at a time is on a CPU, see packet.h. */
 struct locality_walk {
 	struct xlvs_locality_more_key key; /* begins with that of the entry */
 	struct xlvs_locality entry;        /* the one in the map, or a new one's */
@@ -33,18 +33,9 @@ struct locality_walk {
 	__u32 base, count, idle;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct locality_walk);
-} locality_walks SEC(".maps");
-
 static __always_inline struct locality_walk *locality_walk(void)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&locality_walks, &zero);
+	return scratch_as(struct locality_walk, SCRATCH_LOCALITY);
 }
 
 static __always_inline __u32 locality_check(const struct xlvs_destination *d)

@@ -10,6 +10,7 @@
 
 #include "maps.h"
 #include "portless.h"
+#include "scratch.h"
 
 struct schedule_walk {
 	struct xlvs_server_list list;
@@ -42,16 +43,11 @@ struct schedule_walk {
 	__u32 destination;
 };
 
-/*
- * The walk that is under way: on this CPU there is one at a time. A map's value and not the
- * stack's, whose numbers the verifier would follow through each scheduler's loop.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct schedule_walk);
-} schedule_walks SEC(".maps");
+/* The walk that is under way. */
+static __always_inline struct schedule_walk *schedule_walk(void)
+{
+	return scratch_as(struct schedule_walk, SCRATCH_SCHEDULE);
+}
 
 /* Loops are given the address of the pointer to the walk: what they get has to be the stack's. */
 static __always_inline struct schedule_walk *walk_of(void *data)

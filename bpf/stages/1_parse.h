@@ -165,7 +165,7 @@ struct chunk_header {
 #define CHUNK_TYPE_COOKIE_ACK 11
 #define CHUNK_TYPES 15
 
-static const __u8 parse_chunk_types[16] = {
+constant_table __u8 parse_chunk_types[16] = {
 	[CHUNK_TYPE_INIT] = CHUNK_INIT,
 	[2] = CHUNK_INIT_ACK,
 	[CHUNK_TYPE_ABORT] = CHUNK_ABORT,

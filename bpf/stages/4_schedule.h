@@ -48,8 +48,7 @@ static long schedule_try(__u32 i, void *data)
 {
 	struct schedule_attempt *a = data;
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &a->service);
-	__u32 zero = 0;
-	struct schedule_walk *w = bpf_map_lookup_elem(&schedule_walks, &zero);
+	struct schedule_walk *w = schedule_walk();
 	__u64 word, next;
 	bool keeps;
 
