@@ -285,12 +285,6 @@ enum xlvs_syn_offers {
 	XLVS_SYN_SCALE = 1 << 2,
 };
 
-/* syn_loads: PERCPU_ARRAY by service id. Of a service with SYN proxy. Writer: packets. */
-struct xlvs_syn_load {
-	__u64 syns;
-	__u64 proved; /* clients that have acknowledged our number, or a server's */
-};
-
 /*
  * In the settings: the secrets, and the time. A slot is a number of time that directors with
  * the same secret have in common; the secrets change with its upper bits, and there are two,
@@ -575,7 +569,7 @@ struct xlvs_admitted {
 	__u32 pad;
 };
 
-/* refusals: PERCPU_ARRAY by service id: new connections refused. Writer: packets. */
+/* New connections refused. */
 struct xlvs_refusals {
 	__u64 denied;
 	__u64 not_allowed;
@@ -583,6 +577,18 @@ struct xlvs_refusals {
 	__u64 client_rate;
 	__u64 service_connections;
 	__u64 service_rate;
+};
+
+/* Of a service with SYN proxy. */
+struct xlvs_syn_load {
+	__u64 syns;
+	__u64 proved; /* clients that have acknowledged our number, or a server's */
+};
+
+/* arrivals: PERCPU_ARRAY by service id: who asks it for connections. Writer: packets. */
+struct xlvs_arrivals {
+	struct xlvs_refusals refused;
+	struct xlvs_syn_load syn;
 };
 
 enum xlvs_counts {

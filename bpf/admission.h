@@ -204,10 +204,12 @@ subprogram int admission_settle(struct packet *p, int why)
 /* Of a service, so that whoever is refused can be told from others. */
 static __always_inline void admission_count(__u32 id, int why)
 {
-	struct xlvs_refusals *r = bpf_map_lookup_elem(&refusals, &id);
+	struct xlvs_arrivals *arrived = bpf_map_lookup_elem(&arrivals, &id);
+	struct xlvs_refusals *r;
 
-	if (!r)
+	if (!arrived)
 		return;
+	r = &arrived->refused;
 	switch (why) {
 	case XLVS_REASON_DROP_DENIED:
 		r->denied++;

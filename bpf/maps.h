@@ -113,7 +113,6 @@ XLVS_MAP_GROWING(streams, struct xlvs_tenant, struct xlvs_stream, 524288);
 XLVS_MAP_PERCPU(stream_counts, __u64, XLVS_STREAM_EVENT_MAX);
 
 /* SYN proxy. */
-XLVS_MAP_PERCPU(syn_loads, struct xlvs_syn_load, 4096);
 XLVS_MAP_GROWING(syn_pending, struct xlvs_tenant, struct xlvs_syn_pending, 65536);
 
 /* Rules of marks, written by the daemon: two sets while one takes the other's place. */
@@ -139,7 +138,7 @@ XLVS_MAP_ARRAY(admissions, struct xlvs_admission, 8192, 0);
 
 /* Limits. */
 XLVS_MAP_ARRAY(admitted, struct xlvs_admitted, 4096, BPF_F_MMAPABLE);
-XLVS_MAP_PERCPU(refusals, struct xlvs_refusals, 4096);
+XLVS_MAP_PERCPU(arrivals, struct xlvs_arrivals, 4096);
 XLVS_MAP_GROWING(clients, struct xlvs_client, __u32, 524288);
 XLVS_MAP_GROWING(counted, struct xlvs_tenant, struct xlvs_counted, 524288);
 

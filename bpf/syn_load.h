@@ -10,19 +10,19 @@
 /* A client asks for a connection, */
 static __always_inline void syn_load_asked(__u32 service)
 {
-	struct xlvs_syn_load *load = bpf_map_lookup_elem(&syn_loads, &service);
+	struct xlvs_arrivals *a = bpf_map_lookup_elem(&arrivals, &service);
 
-	if (load)
-		load->syns++;
+	if (a)
+		a->syn.syns++;
 }
 
 /* and is there. */
 static __always_inline void syn_load_there(__u32 service)
 {
-	struct xlvs_syn_load *load = bpf_map_lookup_elem(&syn_loads, &service);
+	struct xlvs_arrivals *a = bpf_map_lookup_elem(&arrivals, &service);
 
-	if (load)
-		load->proved++;
+	if (a)
+		a->syn.proved++;
 }
 
 /* The client of a connection that was opened by its SYN has answered its server. */

@@ -290,7 +290,7 @@ static __always_inline void *overlay_lookup(void *map, const void *key)
 	OVERLAID(client_rates);
 #undef OVERLAID
 	/* Decide nothing, and a program may have 64 maps. */
-	if (map == &refusals || map == &counted || map == &syn_loads) {
+	if (map == &arrivals || map == &counted) {
 		void *none = NULL;
 
 		/* Or clang leaves out arguments that nobody needs, which the verifier wants. */

@@ -15,6 +15,7 @@ from scapy.layers.inet6 import IPv6
 from xlvs.datapath import records as r
 from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.admission import admission
+from xlvs.io.arrivals import arrivals
 from xlvs.io.client_maps import ClientMaps
 from xlvs.model import service as model
 from xlvs.model.client_list import ClientList, client_list
@@ -61,9 +62,7 @@ class Guard:
         path.map("services").update(service, layout.pack(there._replace(flags=flags)))
 
     def refusals(self, service: int = 0) -> r.Refusals:
-        found = self.director.path.map("refusals").lookup_percpu(service)
-        each = [self.director.layout.unpack(r.Refusals, raw) for raw in found]
-        return r.Refusals(*map(sum, zip(*each, strict=True)))
+        return arrivals(self.director.path, service).refused
 
     def clients(self) -> dict[str, int]:
         """Connections of clients that have some, by the address that they are counted by."""

@@ -88,6 +88,16 @@ def test_a_fresh_start_pins_everything(data_path: DataPath, pin_folder: Path) ->
     assert exists(pin_folder)
 
 
+@pytest.mark.parametrize("image", sorted(OBJECTS.glob("*.bpf.o")), ids=lambda each: each.name)
+def test_constants_are_one_map(image: Path, tmp_path: Path) -> None:
+    """A program may have 64 maps: none for a table that is static (``constant_table``)."""
+    loaded = libbpf.Object(str(image), str(tmp_path))
+    names = {each.name for each in loaded.maps()}
+    loaded.close()
+    assert names
+    assert not {name for name in names if ".rodata." in name}
+
+
 def test_sizes_reach_every_map(data_path: DataPath) -> None:
     entries = {name: data_path.map(name).info.max_entries for name in MAPS}
     assert entries["connections4"] == SMALL.connections * 23 // 24 + 1 + records.CHAIN - 1

@@ -19,6 +19,7 @@ from scapy.packet import Packet
 from xlvs.datapath import records as r
 from xlvs.datapath import testrun
 from xlvs.datapath.records import Method
+from xlvs.io.arrivals import arrivals
 from xlvs.model import service as model
 
 from . import world as w
@@ -516,11 +517,9 @@ def test_without_a_server_the_client_is_reset(director: World, v6: bool) -> None
     assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", said[TCP].seq + 1 & _WORD)
 
 
-def load(director: World) -> tuple[int, int]:
+def load(director: World) -> r.SynLoad:
     """How many have asked the service, and how many were there."""
-    codec = director.layout.codec(r.SynLoad)
-    values = [codec.unpack(v) for v in director.path.map("syn_loads").lookup_percpu(0)]
-    return sum(v.syns for v in values), sum(v.proved for v in values)
+    return arrivals(director.path, 0).syn
 
 
 @FAMILIES

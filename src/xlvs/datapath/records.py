@@ -579,13 +579,6 @@ class Stream(NamedTuple):
     server_scale: int = 0
 
 
-class SynLoad(NamedTuple):
-    """Value of syn_loads, by service id and CPU: SYNs, and clients that were there."""
-
-    syns: int = 0
-    proved: int = 0
-
-
 class SynCookies(NamedTuple):
     """In the settings: secrets of SYN cookies, and which time slot it is."""
 
@@ -795,7 +788,7 @@ class Admitted(NamedTuple):
 
 
 class Refusals(NamedTuple):
-    """Value of refusals, by service id and per CPU: new connections refused."""
+    """New connections that a service refused."""
 
     denied: int = 0
     not_allowed: int = 0
@@ -803,6 +796,20 @@ class Refusals(NamedTuple):
     client_rate: int = 0
     service_connections: int = 0
     service_rate: int = 0
+
+
+class SynLoad(NamedTuple):
+    """A service with SYN proxy: SYNs, and clients that were there."""
+
+    syns: int = 0
+    proved: int = 0
+
+
+class Arrivals(NamedTuple):
+    """Value of arrivals, by service id and per CPU: who asks it for connections."""
+
+    refused: Refusals = Refusals()
+    syn: SynLoad = SynLoad()
 
 
 class Counted(NamedTuple):
@@ -904,7 +911,6 @@ STRUCTS: dict[type[NamedTuple], str] = {
     CallId: "xlvs_call_id",
     Tuple: "xlvs_tuple",
     Stream: "xlvs_stream",
-    SynLoad: "xlvs_syn_load",
     SynCookies: "xlvs_syn_cookies",
     SynPending: "xlvs_syn_pending",
     Geometry: "xlvs_geometry",
@@ -924,6 +930,8 @@ STRUCTS: dict[type[NamedTuple], str] = {
     Client: "xlvs_client",
     Admitted: "xlvs_admitted",
     Refusals: "xlvs_refusals",
+    SynLoad: "xlvs_syn_load",
+    Arrivals: "xlvs_arrivals",
     Counted: "xlvs_counted",
     Addresses: "xlvs_addresses",
     Interface: "xlvs_interface",

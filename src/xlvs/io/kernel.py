@@ -27,6 +27,7 @@ from xlvs.datapath.selection import EVERYTHING, Selection
 from xlvs.datapath.slots import HASHING, NO_OWNERS
 from xlvs.datapath.tables import Have, Region, Servers, Tables
 from xlvs.datapath.tally import Tally
+from xlvs.io.arrivals import arrivals
 from xlvs.io.client_maps import ClientMaps
 from xlvs.io.connection_maps import ConnectionMaps
 from xlvs.io.mark_maps import MarkMaps
@@ -58,7 +59,7 @@ class Kernel:
         self._slots = SlotMaps(path)
         self._connections = ConnectionMaps(path)
         self._no_stats = self._layout.pack(records.Stats())
-        self._no_refusals = self._layout.pack(records.Refusals())
+        self._no_arrivals = self._layout.pack(records.Arrivals())
         self._no_load = self._layout.pack(records.DestinationLoad())
         # Writes that are entries of maps and nothing else: there may be a hundred thousand.
         self._together: Mapping[type, Callable[[Sequence[Any]], None]] = {
@@ -257,7 +258,7 @@ class Kernel:
 
     def refusals(self, ids: Iterable[int]) -> dict[int, records.Refusals]:
         """New connections that services refused, by cause."""
-        return {id_: self._summed("refusals", records.Refusals, id_) for id_ in ids}
+        return {id_: arrivals(self._path, id_).refused for id_ in ids}
 
     def admitted(self, ids: Iterable[int]) -> dict[int, int]:
         """Connections of services that their own limits of connections count, now."""
@@ -372,7 +373,7 @@ class Kernel:
     def _clear_services(self, writes: Sequence[w.ClearService]) -> None:
         ids = [write.id for write in writes]
         self._path.map("service_stats").fill(ids, self._no_stats)
-        self._path.map("refusals").fill(ids, self._no_refusals)
+        self._path.map("arrivals").fill(ids, self._no_arrivals)
 
     def _clear_destinations(self, writes: Sequence[w.ClearDestination]) -> None:
         self._path.map("destination_stats").fill([write.id for write in writes], self._no_stats)

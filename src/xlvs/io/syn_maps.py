@@ -10,6 +10,7 @@ from xlvs.datapath import records as r
 from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.loader import DataPath
 from xlvs.engine import syn_secret
+from xlvs.io.arrivals import arrivals
 from xlvs.protocols.tcp_syn import Syn
 
 _TICKS = 1 << 32
@@ -39,12 +40,7 @@ class SynMaps:
 
     def loads(self, services: Iterable[int]) -> dict[int, r.SynLoad]:
         """Counters by service id."""
-        codec = self._layout.codec(r.SynLoad)
-        found = {}
-        for id_ in services:
-            each = [codec.unpack(raw) for raw in self._path.map("syn_loads").lookup_percpu(id_)]
-            found[id_] = r.SynLoad(sum(v.syns for v in each), sum(v.proved for v in each))
-        return found
+        return {id_: arrivals(self._path, id_).syn for id_ in services}
 
     def waiting(self) -> Iterator[Waiting]:
         """Servers that have not answered. Of connections that are over nothing is left."""
