@@ -100,10 +100,11 @@ def views(
     ledger, port = director.ledger, director.port
     ways = director.effective.ways
     by_rules = marked(director.desired.marks)
+    admissions = director.effective.tables.admissions
     for part in _parts(director, keys):
         ids = _ids(part)
         loads = zip(*port.loads(ids), strict=True)
-        guarded = [each.id for each in part if each.id in director.effective.tables.admissions]
+        guarded = [each.id for each in part if each.id in admissions]
         refused, admitted = port.refusals(guarded), port.admitted(guarded)
         counted = _all_counted(ledger.destinations, ids, port.destination_totals)
         found = []

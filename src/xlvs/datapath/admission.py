@@ -18,9 +18,9 @@ _CLIENT6 = 64
 
 def admission(service: model.Service, lists: Mapping[str, ClientList]) -> Admission | None:
     """The record; None: everybody may open connections."""
-    limits = service.limits
-    if not service.allow and not service.deny and limits == model.NO_LIMITS:
+    if not service.guarded:
         return None
+    limits = service.limits
     numbers = [lists[name].number for name in (*service.deny, *service.allow)]
     numbers += [0] * (ADMISSION_LISTS - len(numbers))
     return Admission(

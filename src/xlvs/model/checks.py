@@ -11,7 +11,6 @@ import msgspec
 from xlvs.model.admission import check_admission
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import (
-    NO_LIMITS,
     NO_SYN_PROXY,
     NO_TIMEOUTS,
     Address,
@@ -114,7 +113,7 @@ def check_service(service: Service) -> None:
     _check_numbers(service)
     if service.timeouts != NO_TIMEOUTS:
         _check_timeouts(service)
-    if service.allow or service.deny or service.limits != NO_LIMITS:
+    if service.guarded:
         check_admission(service)
     if service.stateless:
         _check_stateless(service)

@@ -219,6 +219,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limits: Limits = NO_LIMITS
     syn_proxy: SynProxy = NO_SYN_PROXY
 
+    @property
+    def guarded(self) -> bool:
+        """Whether lists or limits say who may open connections."""
+        return bool(self.allow or self.deny) or self.limits != NO_LIMITS
+
 
 class DestinationKey(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False

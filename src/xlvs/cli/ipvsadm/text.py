@@ -11,7 +11,6 @@ from xlvs.cli.ipvsadm.names import Names
 from xlvs.cli.ipvsadm.sorting import signed
 from xlvs.cli.ipvsadm.values import address_text
 from xlvs.model.service import (
-    NO_LIMITS,
     NO_SYN_PROXY,
     NO_TIMEOUTS,
     Address,
@@ -112,9 +111,9 @@ def telling(service: Service) -> Iterator[tuple[str, ...]]:
 
 def admission(service: Service) -> Iterator[tuple[str, str]]:
     """Names and values of the options that say who may open connections."""
-    limits = service.limits
-    if limits == NO_LIMITS and not (service.allow or service.deny):
+    if not service.guarded:
         return
+    limits = service.limits
     for name, value in (
         ("allow", ",".join(service.allow)),
         ("deny", ",".join(service.deny)),
