@@ -53,9 +53,9 @@ from xlvs.model.desired import Desired
 from xlvs.model.edit import AddDestination, AnyEdit, EditDestination, StartSync, StopSync
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
+from xlvs.model.words import host_port, key_title
 from xlvs.wire.events import Kind
 from xlvs.wire.planning import ApplyRequest
-from xlvs.wire.words import host_port, key_title
 
 FAILURE = 1
 REAP_PERIOD = 5.0

@@ -17,7 +17,7 @@ from xlvs.io.tasks import Tasks
 from xlvs.model.listening import Tcp
 from xlvs.model.problem import Problem
 from xlvs.model.service import Address
-from xlvs.wire.words import host_port
+from xlvs.model.words import host_port
 
 log = logging.getLogger("xlvs")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from xlvs.io.director import Director
 from xlvs.model import settings
 from xlvs.model.service import Address, Service
+from xlvs.model.words import host_port, service_title
 from xlvs.wire.messages import InterfaceView, ServerPorts, ServiceView, TableView
-from xlvs.wire.words import host_port, service_title
 
 _NEARLY_FULL = 0.9
 

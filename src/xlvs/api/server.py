@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from xlvs.api.connection import HttpConnection, LocalConnection
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
-from xlvs.wire.words import host_port
+from xlvs.model.words import host_port
 
 log = logging.getLogger(__name__)
 

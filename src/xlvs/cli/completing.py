@@ -51,7 +51,7 @@ def services(args: argparse.Namespace) -> Iterator[str]:
 
 def virtual_ends(args: argparse.Namespace) -> Iterator[str]:
     """Services' addresses with their ports."""
-    from xlvs.wire.words import host_port  # noqa: PLC0415 - only when asked
+    from xlvs.model.words import host_port  # noqa: PLC0415 - only when asked
 
     for each in _services(args):
         if each.service.key.address is not None:
@@ -60,7 +60,7 @@ def virtual_ends(args: argparse.Namespace) -> Iterator[str]:
 
 def destination_ends(args: argparse.Namespace) -> Iterator[str]:
     """Real servers' addresses with their ports."""
-    from xlvs.wire.words import host_port  # noqa: PLC0415 - only when asked
+    from xlvs.model.words import host_port  # noqa: PLC0415 - only when asked
 
     for each in _services(args):
         for view in each.destinations:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from xlvs.model.local_pool import Pools
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address, Destination, Service
-from xlvs.wire.words import key_title
+from xlvs.model.words import key_title
 
 
 class Purposes:

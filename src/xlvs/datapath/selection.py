@@ -24,7 +24,7 @@ from xlvs.datapath.word import CLOSED, METHODS
 from xlvs.model.connection import ConnectionFilter, Side, Templates
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Method, Network, Protocol
-from xlvs.wire.words import key_title
+from xlvs.model.words import key_title
 
 _BYTE = 256
 _BITS = 8

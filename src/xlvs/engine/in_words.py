@@ -38,7 +38,7 @@ from xlvs.model.edit import (
     Zero,
 )
 from xlvs.model.service import DestinationKey, Service, ServiceKey
-from xlvs.wire.words import host_port, key_title
+from xlvs.model.words import host_port, key_title
 
 _MOST = 8
 """Edits of one request that are told one by one."""

@@ -22,9 +22,9 @@ from xlvs.io.director import Director
 from xlvs.io.syn_maps import SynMaps
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import ServiceKey, SynProxyMode
+from xlvs.model.words import key_title
 from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
 from xlvs.wire.events import Kind
-from xlvs.wire.words import key_title
 
 PERIOD = 0.5
 """Seconds between two looks."""

@@ -61,6 +61,7 @@ from xlvs.model.service import (
     Service,
     ServiceKey,
 )
+from xlvs.model.words import service_title
 
 TIMEOUT_MAX = 2**31 // 100 * 100
 """Seconds. The kernel's limit is INT_MAX / HZ with a HZ that we do not have."""
@@ -316,7 +317,7 @@ class Draft:
             if name in service.allow or name in service.deny:
                 raise Problem(
                     Code.LIST_IN_USE,
-                    f"the list {name!r} is named by the service {_named(service.key)}",
+                    f"the list {name!r} is named by the service {service_title(service)}",
                     "/name",
                 )
         del self.lists[name]
@@ -424,13 +425,6 @@ class Draft:
         service = msgspec.structs.replace(service, local_addresses=addresses)
         check_service(service)
         self._services[edit.service] = (service, destinations)
-
-
-def _named(key: ServiceKey) -> str:
-    if key.address is None:
-        return f"fwm {key.fwmark}"
-    host = f"[{key.address}]" if ":" in str(key.address) else str(key.address)
-    return f"{key.protocol.value} {host}:{key.port}"
 
 
 def _remembering(wanted: Destination, before: Destination) -> Destination:

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address
 
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address, DestinationKey, Family, Protocol, ServiceKey
-from xlvs.wire.words import host_port
+from xlvs.model.words import host_port
 
 PORT_MAX = 65535
 _MARK_MAX = 2**32 - 1

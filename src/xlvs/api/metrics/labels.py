@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from xlvs.model.service import DestinationKey, Family, Protocol, ServiceKey
-from xlvs.wire.words import host_port, key_title
+from xlvs.model.words import host_port, key_title
 
 _REMEMBERED = 1 << 14
 """Real servers whose spelling is remembered: the same ones serve many services."""

@@ -13,8 +13,8 @@ from xlvs.api.metrics import catalogue as c
 from xlvs.datapath.port import TableUse
 from xlvs.datapath.records import ReasonStats
 from xlvs.engine.histogram import Histogram
+from xlvs.model.words import host_port
 from xlvs.wire.messages import InterfaceView, LocalPorts
-from xlvs.wire.words import host_port
 
 NEXT_HOPS = ("resolved", "local", "unresolved")
 """The first words of a way's description."""

@@ -23,6 +23,7 @@ from xlvs.datapath.service_key import asked_key
 from xlvs.datapath.tables import Tables
 from xlvs.datapath.tally import Tally, Whose
 from xlvs.model.problem import Code, Problem
+from xlvs.model.words import host_port
 from xlvs.wire import codec
 from xlvs.wire.connections import (
     CloseRequest,
@@ -37,7 +38,6 @@ from xlvs.wire.connections import (
 from xlvs.wire.endpoint import service_name
 from xlvs.wire.filtering import connection_filter, refuse_empty
 from xlvs.wire.messages import ConnectionView
-from xlvs.wire.words import host_port
 
 _HEX = 16
 _CURSOR_DIGITS = 12

@@ -12,9 +12,9 @@ from xlvs.cli.completing import completed
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.client import from_environment
 from xlvs.model.problem import Code, Problem
+from xlvs.model.words import host_port
 from xlvs.wire.connections import CloseRequest, ConnectionFilterText
 from xlvs.wire.endpoint import endpoint
-from xlvs.wire.words import host_port
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

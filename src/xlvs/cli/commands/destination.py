@@ -15,9 +15,9 @@ from xlvs.model.drain import DRAIN_MAX
 from xlvs.model.edit import AnyEdit, DrainDestination, UndrainDestination
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import DestinationKey, Protocol, ServiceKey
+from xlvs.model.words import host_port, key_title
 from xlvs.wire.endpoint import endpoint
 from xlvs.wire.messages import DrainView
-from xlvs.wire.words import host_port, key_title
 
 REFUSED = 1
 INTERRUPTED = 130

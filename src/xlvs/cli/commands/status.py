@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from xlvs.cli.commands import following
 from xlvs.cli.output import add_output, print_json, wants_json
+from xlvs.model.words import host_port, service_title
 from xlvs.wire.messages import DestinationView, LocalPorts, ServerPorts, ServiceView, Status
-from xlvs.wire.words import host_port, service_title
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

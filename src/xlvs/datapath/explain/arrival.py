@@ -13,8 +13,8 @@ from xlvs.datapath.observed import Link, Observed, Route
 from xlvs.datapath.port import Attached
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import Address
+from xlvs.model.words import host_port
 from xlvs.wire.explanation import ExplainRequest
-from xlvs.wire.words import host_port
 
 MADE_UP_PORT = 40000
 MADE_UP_MAC = bytes.fromhex("020000000001")
