@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
+from xlvs.cli.attempt import attempt
 from xlvs.cli.output import add_output, print_json, wants_json
 
 if TYPE_CHECKING:
     from xlvs.model.service import Address
     from xlvs.wire.explanation import ExplainRequest
 
-FAILURE = 1
-USAGE_ERROR = 2
 _ERRORS = ("host-unreachable", "port-unreachable", "too-big", "ttl-exceeded")
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -57,17 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 explained, 1 no answer or no explanation, 2 wrong words."""
+    return attempt("explain", args, _explain)
+
+
+def _explain(args: argparse.Namespace) -> int:
     from xlvs.client import from_environment
     from xlvs.engine.explanation import text
-    from xlvs.io.paths import paths
-    from xlvs.model.problem import Code, Problem
 
-    try:
-        paths(args.instance)  # a bad name is told as such
-        found = from_environment().explain(request(args))
-    except Problem as problem:
-        print(f"xlvs explain: {problem.message}", file=sys.stderr)
-        return USAGE_ERROR if problem.code is Code.INVALID else FAILURE
+    found = from_environment().explain(request(args))
     if wants_json(args):
         print_json(found)
     else:

@@ -8,13 +8,13 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from xlvs.cli import given
+from xlvs.cli.attempt import attempt
 from xlvs.cli.output import add_output, print_json, wants_json
 
 if TYPE_CHECKING:
     from xlvs.model.problem import Problem
 
-FAILURE = 1
-USAGE_ERROR = 2
 _PLACE = re.compile(r"/prefixes/(\d+)$")
 
 
@@ -44,19 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 done, 1 refused or no answer, 2 wrong words."""
-    from xlvs.io.paths import paths
-    from xlvs.model.problem import Code, Problem
-
     verbs = {"show": _show, "add": _change, "remove": _change, "load": _load, "delete": _delete}
-    try:
-        paths(args.instance)  # a bad name is told as such
-        return verbs[args.verb](args)
-    except Problem as problem:
-        print(f"xlvs list: {problem.message}", file=sys.stderr)
-        return USAGE_ERROR if problem.code is Code.INVALID else FAILURE
-    except OSError as error:
-        print(f"xlvs list: {args.file}: {error.strerror}", file=sys.stderr)
-        return FAILURE
+    return attempt("list", args, verbs[args.verb])
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -97,12 +86,11 @@ def _load(args: argparse.Namespace) -> int:
     from xlvs.model.client_list import words
     from xlvs.model.problem import Problem
 
-    lines = list(words(_text(args.file)))
+    lines = list(words(given.text(args.file)))
     try:
         written = from_environment().put_list(args.name, [text for _, text in lines])
     except Problem as problem:
-        name = "standard input" if args.file == "-" else args.file
-        raise _placed(problem, name, lines) from problem
+        raise _placed(problem, given.title(args.file), lines) from problem
     print(f"{len(lines)} prefixes" + ("" if written.changed else ", as before"))
     return 0
 
@@ -123,10 +111,3 @@ def _delete(args: argparse.Namespace) -> int:
 
     from_environment().delete_list(args.name)
     return 0
-
-
-def _text(file: str) -> str:
-    if file == "-":
-        return sys.stdin.buffer.read().decode(errors="replace")
-    with open(file, encoding="utf-8", errors="replace") as opened:
-        return opened.read()

@@ -7,6 +7,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from xlvs.cli import given
+from xlvs.cli.attempt import FAILURE, attempt
 from xlvs.cli.marks import spelling
 from xlvs.cli.output import add_output, print_json, wants_json
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from xlvs.model.edit import AnyEdit, DeleteMark
     from xlvs.model.mark import MarkRule
 
-FAILURE = 1
-USAGE_ERROR = 2
 _DIGITS = 9
 _HEAD = ("No.", "Mark", "To", "From", "Protocol", "Ports")
 
@@ -51,21 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 done, 1 refused or no answer, 2 wrong words."""
-    from xlvs.io.paths import paths
-    from xlvs.model.problem import Code, Problem
-
-    try:
-        paths(args.instance)  # a bad name is told as such
-        return {"add": _add, "list": _list, "delete": _delete, "import": _import}[args.verb](args)
-    except Problem as problem:
-        if problem.where and not problem.where.startswith("/"):
-            print(f"xlvs mark: {problem.where}: {problem.message}", file=sys.stderr)
-            return USAGE_ERROR
-        print(f"xlvs mark: {problem.message}", file=sys.stderr)
-        return USAGE_ERROR if problem.code is Code.INVALID else FAILURE
-    except OSError as error:
-        print(f"xlvs mark: {args.file}: {error.strerror}", file=sys.stderr)
-        return FAILURE
+    verbs = {"add": _add, "list": _list, "delete": _delete, "import": _import}
+    return attempt("mark", args, verbs[args.verb], word=True)
 
 
 def _edit(edits: Sequence[AnyEdit]) -> None:
@@ -148,8 +135,8 @@ def _import(args: argparse.Namespace) -> int:
     from xlvs.cli.marks.reading import read
     from xlvs.model.edit import AddMark, ClearMarks
 
-    name = "standard input" if args.file == "-" else args.file
-    found = read(_text(args.file), inet6=args.ipv6)
+    name = given.title(args.file)
+    found = read(given.text(args.file), inet6=args.ipv6)
     for refused in found.refused:
         print(f"{name}:{refused.line}: {refused.word}: {refused.why}", file=sys.stderr)
     if found.refused and not args.skip:
@@ -171,10 +158,3 @@ def _import(args: argparse.Namespace) -> int:
     _edit(edits)
     print(f"{len(found.rules)} rules added, {len(found.refused)} skipped")
     return 0
-
-
-def _text(file: str) -> str:
-    if file == "-":
-        return sys.stdin.buffer.read().decode(errors="replace")
-    with open(file, encoding="utf-8", errors="replace") as opened:
-        return opened.read()

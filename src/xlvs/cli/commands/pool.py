@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from xlvs.cli.attempt import attempt
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.client import from_environment
-from xlvs.io.paths import paths
 from xlvs.model import local_pool
 from xlvs.model.edit import AnyEdit, ChangePool, DeletePool, SetPool
-from xlvs.model.problem import Code, Problem
 
-FAILURE = 1
-USAGE_ERROR = 2
 _WHICH = "10.2.0.1, 10.2.0.1-10.2.0.9 or 10.2.1.0/28"
 
 
@@ -39,15 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 done, 1 refused or no answer, 2 wrong words."""
-    try:
-        paths(args.instance)  # a bad name is told as such
-        if args.verb == "list":
-            return _list(args)
-        from_environment().edit([_edit(args)])
-    except Problem as problem:
-        about = f"{problem.where}: " if problem.where and problem.where[0] != "/" else ""
-        print(f"xlvs pool: {about}{problem.message}", file=sys.stderr)
-        return USAGE_ERROR if problem.code is Code.INVALID else FAILURE
+    return attempt("pool", args, _list if args.verb == "list" else _change, word=True)
+
+
+def _change(args: argparse.Namespace) -> int:
+    from_environment().edit([_edit(args)])
     return 0
 
 
