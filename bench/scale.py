@@ -28,6 +28,7 @@ from bench.datapath import interrupt, machine, say
 from bench.frames import ACK, CLIENTS4, SYN, Kind
 from bench.harness import Flows, Harness, compiled
 from bench.measure import Wrong
+from bench.process import cpu_seconds, said
 from bench.world import PORT, SERVER, SERVER_MAC, SERVERS, VIP, client, network
 from xlvs.client import Client, UnixSocket
 from xlvs.datapath import libbpf, pins
@@ -112,17 +113,13 @@ class Daemon:
     def wait(self) -> None:
         """Until it is ready."""
         deadline = time.monotonic() + START
-        while "xlvsd: ready" not in self._said():
+        while "xlvsd: ready" not in said(self._log):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise Wrong(f"xlvsd did not start: {self._said()}")
+                raise Wrong(f"xlvsd did not start: {said(self._log)}")
             time.sleep(0.05)
         self._folder = pins.reach(pins.folder(self.instance))
         for path in sorted((self._folder / "maps").iterdir()):
             self._maps[path.name] = Map(path.name, libbpf.get(str(path)))
-
-    def _said(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
 
     def program(self, name: str) -> int:
         """A descriptor of one of its programs."""
@@ -224,9 +221,7 @@ class Daemon:
 
     def cpu_seconds(self) -> float:
         """CPU time of the daemon so far."""
-        stat = Path("/proc", str(self._process.pid), "stat").read_text(encoding="ascii")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._process.pid)
 
     def leftovers(self) -> int:
         """Lines with a lock or a mark that something was put further on."""

@@ -28,6 +28,7 @@ from typing import Any
 
 from bench.beside import Beside
 from bench.datapath import say
+from bench.process import cpu_seconds, said
 from bench.world import network
 
 ADDRESS, PORT = "127.0.0.1", 9660
@@ -67,14 +68,10 @@ class Daemon:
     def wait(self) -> None:
         """Until it is ready."""
         deadline = time.monotonic() + START
-        while b"xlvsd: ready" not in self._said():
+        while "xlvsd: ready" not in said(self._log):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"xlvsd did not start: {self._said().decode()}")
+                raise RuntimeError(f"xlvsd did not start: {said(self._log)}")
             time.sleep(0.05)
-
-    def _said(self) -> bytes:
-        self._log.seek(0)
-        return self._log.read()
 
     def restore(self, services: int, destinations: int) -> None:
         """So many services with so many real servers each."""
@@ -106,9 +103,7 @@ class Daemon:
 
     def cpu_seconds(self) -> float:
         """CPU time so far."""
-        stat = Path("/proc", str(self._process.pid), "stat").read_text(encoding="ascii")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._process.pid)
 
     def close(self) -> None:
         """End it and remove its data path."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ import pytest
 from hatch_build import compiler, flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.client_option import option
 
 from xlvs.datapath import libbpf, testrun
 
@@ -22,12 +22,6 @@ SOURCE = Path(__file__).resolve().parent / "bpf" / "client_option.c"
 FOUR, SIX = "203.0.113.9", "2001:db8::9"
 FORGED = "198.51.100.1"
 SAYS = 256
-
-
-def option(address: str, port: int = 4711, kind: int = 254) -> bytes:
-    raw = ip_address(address).packed
-    return struct.pack("!BBH", kind, 4 + len(raw), port) + raw
-
 
 OPTION4, OPTION6 = option(FOUR), option(SIX)
 MSS, SACK, STAMP = b"\2\4\5\xb4", b"\4\2", b"\x08\x0a" + bytes(8)

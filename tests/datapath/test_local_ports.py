@@ -8,6 +8,7 @@ import time
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from tests.datapath import world as w
+from tests.datapath.schedulers import BY_TURN_OR_LOAD
 from tests.datapath.world import Out, World
 
 from xlvs.datapath import records as r
@@ -18,17 +19,7 @@ LIPS = ("192.168.200.101", "192.168.200.102", "192.168.200.103")
 PASSED_OVER = 0.6
 """Seconds after which a server that had no port is asked again (bpf/portless.h: half of one)."""
 
-ELSEWHERE = [
-    Scheduler.RR,
-    Scheduler.WRR,
-    Scheduler.LC,
-    Scheduler.WLC,
-    Scheduler.SED,
-    Scheduler.NQ,
-    Scheduler.FO,
-    Scheduler.OVF,
-    Scheduler.TWOS,
-]
+ELSEWHERE = [*BY_TURN_OR_LOAD, Scheduler.TWOS]
 """Schedulers that have another server for a client whose first choice is overloaded."""
 
 

@@ -17,6 +17,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from tests.datapath import world as w
+from tests.datapath.schedulers import BY_TURN_OR_LOAD
 from tests.datapath.table_invariants import Table, check, check_empty
 from tests.datapath.world import Connection, Out, World
 
@@ -33,16 +34,6 @@ CLIENTS = {
     True: ["2001:db8::1", "2001:db8::2", "2001:db8:1::1", "2001:db8:2::7"],
 }
 CLIENT_PORTS = range(40000, 40006)
-SCHEDULERS = [
-    Scheduler.RR,
-    Scheduler.WRR,
-    Scheduler.LC,
-    Scheduler.WLC,
-    Scheduler.SED,
-    Scheduler.NQ,
-    Scheduler.FO,
-    Scheduler.OVF,
-]
 FLAGS = ["S", "S", "S", "A", "A", "PA", "FA", "R", "SA", "", "F"]
 SETTINGS = {
     "conn_reuse_mode": 2,
@@ -109,7 +100,7 @@ class Story:
             vip,
             port,
             protocol,
-            choose(SCHEDULERS),
+            choose(BY_TURN_OR_LOAD),
             local=local,
             flags=flags,
             persistence=choose([1, 30, 360]) * director.hz if persistent else 0,

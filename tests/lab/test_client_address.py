@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.client_option import option
 from tests.lab.small import eventually
-from tests.lab.toa_carrier import CLIENT, LOCAL, Carrier, option
+from tests.lab.toa_carrier import CLIENT, LOCAL, Carrier
 from tests.lab.told import LOGS, MPTCP, OLD, PYTHON, Told, within
 
 from xlvs.datapath import libbpf

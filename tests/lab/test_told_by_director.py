@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.toa_carrier import join, option, split
+from tests.client_option import option
+from tests.lab.toa_carrier import join, split
 from tests.lab.told import BOTH, HAPROXY, LOGS, MPTCP, NGINX, OLD, PYTHON, REDIS, Told, inside
 from tests.lab.traffic import bracket, vip
 

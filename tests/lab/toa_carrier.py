@@ -17,6 +17,8 @@ import threading
 from ipaddress import ip_address
 from typing import Self
 
+from tests.client_option import option
+
 from xlvs.datapath import libbpf
 
 CLIENT = {4: "10.91.0.2", 6: "fd91::2"}
@@ -29,12 +31,6 @@ _TUN_WITHOUT_HEADER = 0x1001
 _TCP = 6
 _SYN = 0x02
 _SINGLE = {4: 32, 6: 128}
-
-
-def option(address: str, port: int, kind: int = 254) -> bytes:
-    """What a director puts in; as long as TCP wants it, because both forms are."""
-    raw = ip_address(address).packed
-    return struct.pack("!BBH", kind, 4 + len(raw), port) + raw
 
 
 class Carrier:

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.process import said
+
 from xlvs.cli.ipvsadm.main import main
 from xlvs.wire.codec import decode
 from xlvs.wire.messages import SettingList
@@ -128,8 +130,7 @@ class Director:
 
     def log(self) -> str:
         """What the daemon has said so far."""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return said(self._log)
 
     def close(self) -> None:
         """End the daemon, remove its data path and the network."""

@@ -42,31 +42,13 @@ class Answer:
         return self.headers["etag"]
 
 
-class InMemory:
-    """A director, and its API as ASGI, for whoever is ``caller``."""
+class Daemon:
+    """What the API asks of the daemon, and how often it did."""
 
-    def __init__(self, caller=ROOT):
-        self.world = World(options=Options(local_addresses=(real(9),)))
-        self.bus = Bus(lambda: 1_000_000.0)
-        self.caller = caller
+    def __init__(self):
         self.prepared = []
         self.settled = []
         self.meanwhile = lambda: None
-        self.app = application(
-            Backend(
-                self.world.director,
-                lambda: Facts(instance="edge", version="1.2", pid=7, started=1.5),
-                prepare=self.prepare,
-                settle=self.settle,
-                explain=self.explain,
-                plan=lambda _: ["a change"],
-                apply=self.apply,
-                bus=self.bus,
-                refused_tokens=lambda: 3,
-                scraper=scraper(self.world),
-                sync_roles=lambda: self.world.director.desired.sync,
-            )
-        )
 
     async def prepare(self, edits):
         self.prepared.append(len(edits))
@@ -83,6 +65,31 @@ class InMemory:
 
     async def apply(self, wanted, by):
         return [f"{len(wanted.configuration.services)} services by {by}"]
+
+
+class InMemory(Daemon):
+    """A director, and its API as ASGI, for whoever is ``caller``."""
+
+    def __init__(self, caller=ROOT):
+        super().__init__()
+        self.world = World(options=Options(local_addresses=(real(9),)))
+        self.bus = Bus(lambda: 1_000_000.0)
+        self.caller = caller
+        self.app = application(
+            Backend(
+                self.world.director,
+                lambda: Facts(instance="edge", version="1.2", pid=7, started=1.5),
+                prepare=self.prepare,
+                settle=self.settle,
+                explain=self.explain,
+                plan=lambda _: ["a change"],
+                apply=self.apply,
+                bus=self.bus,
+                refused_tokens=lambda: 3,
+                scraper=scraper(self.world),
+                sync_roles=lambda: self.world.director.desired.sync,
+            )
+        )
 
     async def with_caller(self, scope, receive, send):
         """As ASGI, as a server calls it."""

@@ -11,6 +11,7 @@ import stat
 
 import pytest
 from tests.unit.api.metrics.scraping import scraper
+from tests.unit.api.served import Daemon
 from tests.unit.datapath_plan.build import World, add_service, real
 from tests.unit.datapath_plan.fake import HZ
 
@@ -25,7 +26,6 @@ from xlvs.io.bus import Bus
 from xlvs.model.edit import SetSettings
 from xlvs.model.problem import Problem
 from xlvs.model.service import Protocol
-from xlvs.wire.explanation import Explanation, Layer, Packet
 from xlvs.wire.messages import ConnectionView
 
 KEY = {"protocol": "tcp", "address": "10.0.0.1", "port": 80}
@@ -58,15 +58,14 @@ class Client:
         return answer.status, json.loads(text) if text and kind == "application/json" else text
 
 
-class Served:
+class Served(Daemon):
     """A world, its API, and what the API asked of the daemon."""
 
     def __init__(self, path):
+        super().__init__()
         self.path = path
         self.world = World(options=Options(local_addresses=(real(9),)))
         self.world.port.attach("eth0", "tc")
-        self.prepared = []
-        self.settled = []
 
     def facts(self):
         return Facts(
@@ -78,22 +77,6 @@ class Served:
             warnings=("net.ipv4.vs.secure_tcp is not in the data path yet",),
             settings=(("sloppy_tcp", 0),),
         )
-
-    async def prepare(self, edits):
-        self.prepared.append(len(edits))
-
-    async def settle(self, edits):
-        self.settled.append(len(edits))
-
-    async def explain(self, request):
-        frame = [Layer(name="ethernet", fields={})]
-        packet = Packet(
-            title=str(request.destination), interface="", hook="", frame=frame, chosen=[]
-        )
-        return Explanation(packet=packet, roles=["virtual"], reason="fwd_nat", verdict="send")
-
-    async def apply(self, wanted, by):
-        return [f"{len(wanted.configuration.services)} services by {by}"]
 
     def talk(self, conversation):
         """Run ``conversation(client)`` in a thread while the server runs."""
