@@ -66,15 +66,17 @@ static __noinline __u32 connection_local(const struct packet *p, const struct xl
 }
 
 /* No port was found for a connection to the server. */
-static __noinline void portless_begin(const struct packet *p, __u32 service, __u32 destination)
+static __noinline void portless_begin(__u32 service, __u32 destination)
 {
 	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &destination);
 	struct xlvs_schedule *s = bpf_map_lookup_elem(&schedules, &service);
-	/* Not the packet's tick: portless() compares with the clock as well. */
-	__u32 until = clock_ticks() + p->hz / PORTLESS_SHARE;
+	struct xlvs_geometry *g = geometry_get();
+	__u32 until;
 
-	if (!load || !s)
+	if (!load || !s || !g)
 		return;
+	/* By portless()'s clock; p->hz is 0 on the lean way, which has looked nothing up. */
+	until = clock_ticks() + g->hz / PORTLESS_SHARE;
 	until += !until;
 	WRITE_ONCE(load->portless_until, until);
 	WRITE_ONCE(s->portless_until, until);
@@ -166,7 +168,7 @@ subprogram int connection_open(struct packet *p, __u32 destination,
 	if (method == XLVS_METHOD_FULLNAT) {
 		p->c.extra = connection_local(p, d);
 		if (unlikely(!p->c.extra)) {
-			portless_begin(p, d->service, destination);
+			portless_begin(d->service, destination);
 			return XLVS_REASON_DROP_LOCAL_PORTS;
 		}
 	}

@@ -115,7 +115,7 @@ struct packet {
 	__u32 special; /* flags of the service that opens, as SERVICE_SPECIAL keeps them */
 	/* pipeline: read once per packet */
 	__u32 now; /* tick, lib/clock.h */
-	__u32 hz;  /* ticks per second */
+	__u32 hz;  /* ticks per second; from table_find() on */
 };
 
 /*

@@ -12,6 +12,7 @@ from tests.datapath.schedulers import BY_TURN_OR_LOAD
 from tests.datapath.world import Out, World
 
 from xlvs.datapath import records as r
+from xlvs.datapath.effective import TIMEOUTS
 from xlvs.datapath.records import Method, Scheduler
 
 PORTS = r.LOCAL_PORT_WORDS * 64
@@ -107,6 +108,19 @@ def test_a_server_without_a_port_is_passed_over(director: World, scheduler: Sche
     director.change(first, weight=0)
     assert whom(syn(director, 4000)) == w.server(2)
     assert director.destinations[second].weight == 100
+
+
+def test_who_has_no_port_is_passed_over_for_half_a_second(director: World) -> None:
+    """A plain SYN finds it out, for which no connection has been looked up."""
+    _, second = two_servers(director)
+    fill(director, 1)
+    assert whom(syn(director, 1000)) == w.server(1)
+    raw = director.path.map("destination_load").lookup(second) or b""
+    until = director.layout.unpack(r.DestinationLoad, raw).portless_until
+    (made,) = director.connections()
+    opened = made.expires - TIMEOUTS[r.State.SYN_RECV] * director.hz
+    # Both are of this one packet; the clock was read anew for the first.
+    assert (until - opened) % 2**32 in range(director.hz // 2, director.hz)
 
 
 def test_where_there_is_one_server_for_a_client_it_waits(director: World) -> None:
