@@ -17,6 +17,7 @@ TCP, UDP, IPIP, IPV6 = 6, 17, 4, 41
 SYN, ACK = 0x02, 0x10
 _ETH, _IP4, _IP6 = 14, 20, 40
 _IPV4, _IPV6 = 0x0800, 0x86DD
+_TCP_WORDS = 5  # of its header without options
 _CHECK_AT = {TCP: 16, UDP: 6}
 _TUNNELS = {IPIP: _IPV4, IPV6: _IPV6}
 
@@ -33,10 +34,28 @@ class Kind(IntEnum):
     UDP4 = 1
     TCP6 = 2
     REPLY4 = 3
+    PROOF4 = 4
+
+
+class Proof(NamedTuple):
+    """What the cookie is made of that a packet of the kind PROOF4 acknowledges.
+
+    ``slot_ticks``, ``offset`` and ``key``: as the director has them. ``isn``: the number of the
+    client's SYN. ``mss``: which of the cookies' MSS it said.
+    """
+
+    slot_ticks: int = 1
+    offset: int = 0
+    key: tuple[int, ...] = (0, 0, 0, 0)
+    isn: int = 0
+    mss: int = 0
 
 
 class Template(NamedTuple):
-    """A frame without what varies, and the sums of it; names as in struct bench_case."""
+    """A frame without what varies, and the sums of it; names as in struct bench_case.
+
+    ``tail``: the program under test changes the frame's length at its end, not in front.
+    """
 
     kind: Kind
     frame: bytes
@@ -45,6 +64,18 @@ class Template(NamedTuple):
     address: int
     server: int = 0
     server_mask: int = 0
+    tail: bool = False
+    proof: Proof = Proof()
+
+
+class Segment(NamedTuple):
+    """A TCP segment without what varies. ``options``: of whole words; ``size``: of the payload."""
+
+    flags: int
+    seq: int = 1
+    ack: int = 0
+    options: bytes = b""
+    size: int = 0
 
 
 class Ends(NamedTuple):
@@ -93,6 +124,34 @@ def reply(macs: tuple[bytes, bytes], port: int, first: IPv4Address, servers: int
     frame = b"".join(macs) + struct.pack(">H", _IPV4) + ip + l4
     sums = total(ip), total(pseudo + l4)
     return Template(Kind.REPLY4, frame, *sums, int(CLIENTS4), int(first), servers - 1)
+
+
+def segment_in(ends: Ends, segment: Segment) -> Template:
+    """A client's TCP segment over IPv4; Ethernet's padding fills what it has less."""
+    l4 = _segment(0, ends.port, segment)
+    ip = _ipv4(TCP, bytes(4), ends.address.packed, len(l4))
+    pseudo = ends.address.packed + struct.pack(">HH", TCP, len(l4))
+    frame = ends.dst_mac + ends.src_mac + struct.pack(">H", _IPV4) + ip + l4
+    sums = total(ip), total(pseudo + l4)
+    return Template(Kind.TCP4, frame.ljust(FRAME_BYTES, b"\0"), *sums, int(CLIENTS4))
+
+
+def segment_out(
+    macs: tuple[bytes, bytes], port: int, first: IPv4Address, servers: int, segment: Segment
+) -> Template:
+    """A real server's TCP segment; the rest as in ``reply``."""
+    l4 = _segment(port, 0, segment)
+    ip = _ipv4(TCP, bytes(4), bytes(4), len(l4))
+    frame = b"".join(macs) + struct.pack(">H", _IPV4) + ip + l4
+    sums = total(ip), total(struct.pack(">HH", TCP, len(l4)) + l4)
+    frame = frame.ljust(FRAME_BYTES, b"\0")
+    return Template(Kind.REPLY4, frame, *sums, int(CLIENTS4), int(first), servers - 1)
+
+
+def _segment(sport: int, dport: int, s: Segment) -> bytes:
+    words = (_TCP_WORDS + len(s.options) // 4) << 4
+    head = struct.pack(">HHIIBBHHH", sport, dport, s.seq, s.ack, words, s.flags, 500, 0, 0)
+    return head + s.options + b"x" * s.size
 
 
 def _request6(ends: Ends, flags: int) -> Template:

@@ -26,8 +26,10 @@ EMPTY, WRAPPER = "bench_empty", "bench_wrapper"
 
 _HASHES = ("bench_hash12", "bench_hash40")
 # struct bench_case of bpf/bench.h.
-_CASE = struct.Struct("=QIIIIIIIIII80s")
+_CASE = struct.Struct("=Q12IQ4QII80s")
 _MISSES_AT = 44
+# struct bench_forget of bpf/bench_forget.bpf.c.
+_FORGET = struct.Struct("=IIII")
 _LINES = 1 << 22  # a loop in the kernel makes twice as many steps at most
 
 
@@ -147,6 +149,12 @@ class Harness:
                 template.server,
                 template.server_mask,
                 0,
+                template.tail,
+                template.proof.slot_ticks,
+                template.proof.offset,
+                *template.proof.key,
+                template.proof.isn,
+                template.proof.mss,
                 template.frame,
             ),
         )
@@ -156,7 +164,7 @@ class Harness:
 
 
 class Forget:
-    """The program that ends the half-open connections of one data path."""
+    """The program that ends connections of one data path."""
 
     def __init__(self, path: DataPath, objects: Path) -> None:
         pins = path.pins / "maps"
@@ -171,18 +179,20 @@ class Forget:
             self._object.close()
             raise
         self._program = self._object.program_fds()["bench_forget"]
-        # struct bench_forget of bpf/bench_forget.bpf.c
         self._parts = [
-            struct.pack("=III", v6, first, min(_LINES, lines - first))
+            (v6, first, min(_LINES, lines - first))
             for v6, name in enumerate(("connections4", "connections6"))
             for lines in (path.map(name).info.max_entries,)
             for first in range(0, lines, _LINES)
         ]
 
-    def __call__(self) -> None:
-        """End what runs of the rows "new" have opened."""
+    def __call__(self, clients: int = 0) -> None:
+        """End what runs have opened: what is half-open, or all of these clients, over IPv4.
+
+        ``clients``: the first one's address, as a number.
+        """
         for part in self._parts:
-            libbpf.test_run(self._program, None, part, 0, 0)
+            libbpf.test_run(self._program, None, _FORGET.pack(*part, clients), 0, 0)
 
     def close(self) -> None:
         """Free it."""

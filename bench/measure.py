@@ -6,8 +6,8 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from bench.frames import ACK, SYN, Kind, right
 from bench.harness import Flows, Harness, Run
@@ -148,19 +148,27 @@ def _check(row: Row, run: Run, packets: int, reasons: dict[str, int], created: i
         raise Wrong(f"{row.title}: a checksum of the packet that came out is wrong")
 
 
+Rows = TypeVar("Rows", bound=Hashable, contravariant=True)
 Report = Callable[[str], None]
 
 
+class Runs(Protocol[Rows]):
+    """What has rows that can be measured."""
+
+    def run(self, row: Rows) -> float:
+        """One run; its figure in ns per packet. Raises Wrong."""
+
+
 def rounds(
-    bench: Bench, rows: Sequence[Row], number: int, report: Report, until: float
-) -> tuple[dict[Row, list[float]], dict[Row, str]]:
+    bench: Runs[Rows], rows: Sequence[Rows], number: int, report: Report, until: float
+) -> tuple[dict[Rows, list[float]], dict[Rows, str]]:
     """``number`` rounds after one to warm up, rows in another order in each.
 
     At least one, but none that would not be over by ``until`` of the monotonic clock.
     Gives the figures of each row, and what was wrong with those that have none.
     """
-    found: dict[Row, list[float]] = {row: [] for row in rows}
-    wrong: dict[Row, str] = {}
+    found: dict[Rows, list[float]] = {row: [] for row in rows}
+    wrong: dict[Rows, str] = {}
     shuffled = random.Random(1)  # noqa: S311 - an order that repeats is wanted
     longest = 0.0
     for turn in range(number + 1):

@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pyroute2 import netns
 
@@ -72,13 +72,14 @@ class Key(NamedTuple):
     """Which data path a row runs on.
 
     ``connections``: established, over IPv4, or with ``v6`` over IPv6. ``stateless``: the
-    services keep none.
+    services keep none. ``feature``: what its services have switched on, by name.
     """
 
     method: Method
     connections: int
     v6: bool = False
     stateless: bool = False
+    feature: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -91,7 +92,8 @@ class Key(NamedTuple):
         if self.stateless:
             return f"stateless {self.method}"
         family = "IPv6 " if self.v6 else ""
-        return f"{self.connections} established {family}{self.method} connections"
+        more = f" with {self.feature}" if self.feature else ""
+        return f"{self.connections} established {family}{self.method} connections{more}"
 
 
 class Interfaces(NamedTuple):
@@ -210,15 +212,21 @@ class World:
         self.established = 0
         self._next_client = -(-key.connections // PORTS)
 
+    @property
+    def wanted(self) -> Desired:
+        """Its services."""
+        return wanted(self.key.method, stateless=self.key.stateless)
+
+    @property
+    def options(self) -> Options:
+        """What its daemon would have been started with."""
+        return Options(local_addresses=LOCAL)
+
     def configure(self, interfaces: Interfaces) -> None:
         """Write the maps as the daemon would."""
         have = self._kernel.have()
         want = effective(
-            wanted(self.key.method, stateless=self.key.stateless),
-            surroundings(interfaces),
-            Options(local_addresses=LOCAL),
-            have,
-            self.path.sizes,
+            self.wanted, surroundings(interfaces), self.options, have, self.path.sizes
         )
         self._kernel.write(diff(have, want.tables, self.path.sizes))
 
@@ -256,12 +264,18 @@ class World:
         """Packets by what became of them."""
         return {name: stats.packets for name, stats in self._kernel.reasons().items()}
 
-    def forget(self) -> None:
-        """End the connections that a run has opened: they are half-open."""
-        self._forget()
+    def forget(self, clients: int = 0) -> None:
+        """End the connections that a run has opened: they are half-open, or of these clients.
+
+        ``clients``: the first one's address, as a number.
+        """
+        self._forget(clients)
         left = self.table().used - self.established
         if left:
             raise SystemExit(f"{left} connections are left of a run on {self.key}")
+
+
+AnyWorld = TypeVar("AnyWorld", bound=World)
 
 
 def has_udp(key: Key) -> bool:
@@ -274,23 +288,52 @@ def places(method: Method) -> int:
     return 2 if method is Method.FULLNAT else 1
 
 
-def _sizes(key: Key, new: int) -> Sizes:
+def room(key: Key, new: int) -> Sizes:
     """Room for ``new`` connections besides the established ones, by whatever method.
 
     The table is the same for all methods, or figures would compare tables: as large as
     docs/how-to/table-size.md says for FULLNAT.
     """
     places_needed = (key.connections + new + SPARE) * max(map(places, Method))
-    room = places_needed * 5 // 4
+    lines = places_needed * 5 // 4
     return Sizes(
-        connections=TABLE_MIN if key.v6 else max(room, TABLE_MIN),
+        connections=TABLE_MIN if key.v6 else max(lines, TABLE_MIN),
         services=SIZES.services,
         destinations=SIZES.destinations,
         service_destinations=SIZES.service_destinations,
         port_blocks=SIZES.port_blocks,
         # Its lines have one place, so a chain is full sooner than IPv4's; not of these.
-        connections6=room * 4 if key.v6 else 0,
+        connections6=lines * 4 if key.v6 else 0,
     )
+
+
+@contextmanager
+def opened(
+    make: Callable[[Key, DataPath, Forget], AnyWorld],
+    key: Key,
+    sizes: Sizes,
+    interfaces: Interfaces,
+    objects: Path,
+    harness: Harness,
+) -> Iterator[AnyWorld]:
+    """A data path with its established connections, for as long as it is needed."""
+    kind = "stateless" if key.stateless else key.feature or key.kind.name.lower()
+    place = pins.folder(f"bench-{os.getpid()}-{key.method}-{kind}-{key.connections}")
+    path = None
+    forget = None
+    try:
+        path = DataPath.open(place, sizes)
+        forget = Forget(path, objects)
+        made = make(key, path, forget)
+        made.configure(interfaces)
+        made.establish(harness)
+        yield made
+    finally:
+        if forget is not None:
+            forget.close()
+        if path is not None:
+            path.close()
+        remove(place)
 
 
 @contextmanager
@@ -304,20 +347,5 @@ def world(
     sizes: Sizes | None = None,
 ) -> Iterator[World]:
     """A data path with room for ``new`` connections besides its established ones."""
-    kind = "stateless" if key.stateless else key.kind.name.lower()
-    place = pins.folder(f"bench-{os.getpid()}-{key.method}-{kind}-{key.connections}")
-    path = None
-    forget = None
-    try:
-        path = DataPath.open(place, sizes or _sizes(key, new))
-        forget = Forget(path, objects)
-        made = World(key, path, forget)
-        made.configure(interfaces)
-        made.establish(harness)
+    with opened(World, key, sizes or room(key, new), interfaces, objects, harness) as made:
         yield made
-    finally:
-        if forget is not None:
-            forget.close()
-        if path is not None:
-            path.close()
-        remove(place)

@@ -13,6 +13,8 @@
 #error "include a hook adapter (hook_xdp.h or hook_tc.h) first"
 #endif
 
+#include "lib/siphash.h"
+
 #define BENCH_FRAME 80 /* bytes of every frame, from the Ethernet header on */
 
 enum bench_kind {
@@ -20,6 +22,7 @@ enum bench_kind {
 	BENCH_UDP4,
 	BENCH_TCP6,
 	BENCH_REPLY4, /* TCP over IPv4, from the real server that has the flow */
+	BENCH_PROOF4, /* TCP over IPv4: acknowledges the cookie that the flow's SYN would get */
 };
 
 /* What the wrapper makes; the bench writes it before each run. */
@@ -35,6 +38,13 @@ struct bench_case {
 	__u32 server;  /* REPLY: address of the real server of flow 0, host order */
 	__u32 server_mask; /* REPLY: number of real servers - 1 */
 	__u32 misses;      /* look-ups of the hash floors that found nothing */
+	__u32 tail;        /* 1: the program under test changes the frame's length at its end */
+	/* PROOF: what the director makes cookies of, struct xlvs_syn_cookies */
+	__u32 slot_ticks;
+	__u64 offset;
+	__u64 key[4];
+	__u32 isn; /* of the SYN */
+	__u32 mss; /* which of the cookies' */
 	__u8 frame[BENCH_FRAME];
 };
 
@@ -120,11 +130,29 @@ static __always_inline void bench_place(const struct bench_case *b, __u8 *frame,
 	*(__u16 *)(frame + l4_check) = ~sum_fold16((sum_t)b->l4_sum + address + port + more);
 }
 
+/*
+ * What the client acknowledges: as in bpf/syn_cookie.h, whose maps are none of ours. A row whose
+ * director makes something else of it fails.
+ */
+static __always_inline __be32 bench_proof(const struct bench_case *b, const __u8 *frame)
+{
+	const __be32 *address = (const __be32 *)(frame + 26);
+	const __be16 *port = (const __be16 *)(frame + 34);
+	__u64 slot = (bpf_jiffies64() + b->offset) / b->slot_ticks;
+	__u64 v[4];
+
+	siphash24_begin(v, b->key + 2 * (slot / XLVS_SYN_COOKIE_EPOCH & 1));
+	siphash24_word(v, (__u64)address[0] << 32 | address[1]);
+	siphash24_word(v, (__u64)port[0] << 48 | (__u64)port[1] << 32 | b->isn);
+	siphash24_word(v, slot << 3 | b->mss);
+	return bpf_htonl(((__u32)siphash24_end(v, 3) << 5 | b->mss << 2 | (slot & 3)) + 1);
+}
+
 static __always_inline int bench_make(hook_ctx *ctx, struct bench_case *b)
 {
 	__u8 *frame = hook_data(ctx);
 	__u32 flow = bench_flow(b);
-	__be32 server;
+	__be32 server, proof;
 
 	if ((void *)frame + BENCH_FRAME > hook_data_end(ctx))
 		return -1;
@@ -138,6 +166,12 @@ static __always_inline int bench_make(hook_ctx *ctx, struct bench_case *b)
 		break;
 	case BENCH_TCP6:
 		bench_place(b, frame, flow, 34, 54, 0, 70, 0);
+		break;
+	case BENCH_PROOF4:
+		bench_place(b, frame, flow, 26, 34, 24, 50, 0);
+		proof = bench_proof(b, frame);
+		*(__be32 *)(frame + 42) = proof;
+		*(__u16 *)(frame + 50) = checksum_update(*(__u16 *)(frame + 50), proof);
 		break;
 	default:
 		/* The servers have the flows in turn: rr, and they were made in order. */
@@ -193,7 +227,7 @@ int bench_wrapper(hook_ctx *ctx)
 {
 	struct bench_case *b = bench_now();
 
-	if (!b || bench_restore(ctx, BENCH_FRAME) || bench_make(ctx, b))
+	if (!b || bench_restore(ctx, BENCH_FRAME, b->tail) || bench_make(ctx, b))
 		return HOOK_VERDICT_PASS;
 	bpf_tail_call_static(ctx, &bench_target, 0);
 	return HOOK_VERDICT_PASS; /* no floor and no row ends like this */

@@ -14,7 +14,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+
+from tests.lab import wire
 
 CLIENT = "192.168.100.254"
 VIP = "10.0.0.1"
@@ -42,26 +46,40 @@ def ip(*words, check=True):
 
 
 class Small:
-    """Namespaces, and one daemon at a time."""
+    """Namespaces, and one daemon at a time.
 
-    def __init__(self, tmp_path: Path) -> None:
+    ``watched``: what arrives at clients and real servers has to be well-formed.
+    """
+
+    def __init__(self, tmp_path: Path, *, watched: bool = False) -> None:
         self.name = f"xlvs-d{os.getpid()}"
         self.instance = self.name
         self.run_folder = tmp_path
         self.log = tmp_path / "xlvsd.log"
         self.daemon: subprocess.Popen[bytes] | None = None
         self._servers: list[subprocess.Popen[str]] = []
+        self._watched = watched
+        self._watching = ExitStack()
         self.environment = {**os.environ, "XLVS_RUN": str(tmp_path / "run")}
 
     def __enter__(self):
         try:
             self._build()
+            if self._watched:
+                ends = [(h, partial(self.within, h), d) for h, d in (("c", "w0"), ("r", "w1"))]
+                self._watching.enter_context(wire.watched(self.run_folder, ends))
         except BaseException:
-            self.__exit__()
+            self._remove()
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *failure):
+        try:
+            self._watching.__exit__(*failure)
+        finally:
+            self._remove()
+
+    def _remove(self):
         if self.daemon is not None:
             self.daemon.kill()
             self.daemon.wait()
