@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from tests.lab import wire
@@ -23,6 +22,7 @@ from tests.lab import wire
 CLIENT = "192.168.100.254"
 VIP = "10.0.0.1"
 REAL = ("192.168.200.11", "192.168.200.12")
+ENDS = (("c", "w0"), ("r", "w1"))
 SERVICE = {"protocol": "tcp", "address": VIP, "port": 80}
 PATIENCE = 15.0
 
@@ -66,7 +66,7 @@ class Small:
         try:
             self._build()
             if self._watched:
-                ends = [(h, partial(self.within, h), d) for h, d in (("c", "w0"), ("r", "w1"))]
+                ends = [(host, self._enter(host), device) for host, device in ENDS]
                 self._watching.enter_context(wire.watched(self.run_folder, ends))
         except BaseException:
             self._remove()
@@ -126,6 +126,9 @@ class Small:
 
     def on(self, host, *words):
         return ip("-n", f"{self.name}{host}", *words)
+
+    def _enter(self, host):
+        return lambda command: self.within(host, *command)
 
     def within(self, host, *command):
         return ["ip", "netns", "exec", f"{self.name}{host}", *command]

@@ -31,7 +31,7 @@ sys.stdin.readline()
 
 @pytest.fixture(params=["tc", "xdp"])
 def small(tmp_path, request):
-    with Small(tmp_path) as small:
+    with Small(tmp_path, watched=True) as small:
         for host, device in (("c", "w0"), ("r", "w1")):
             # What XDP wants of veth: see docs/how-to/hooks-and-nics.md.
             command = small.within(host, "ethtool", "-K", device, "tx", "off", "gro", "on")

@@ -52,7 +52,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def small(tmp_path):
-    with Small(tmp_path) as world:
+    with Small(tmp_path, watched=True) as world:
         for address in (LIP, MORE):
             world.on("d", "addr", "add", f"{address}/32", "dev", "eth1")
         world.start("--local-addresses", LIP, "--metrics-listen", f"127.0.0.1:{METRICS}")

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from tests.lab import wire
 from tests.lab.traffic import FLAG, bracket, vip
 
 from xlvs.lab import Lab
@@ -53,6 +51,12 @@ frontend told
     bind :::{port} v4v6 accept-proxy
     http-request return status 200 content-type text/plain lf-string "%[src] %[src_port]"
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def well_formed(prepared: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with wire.lab_watched(prepared, tmp_path_factory.mktemp("wire")):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -168,25 +172,12 @@ def recorded(world: Lab, server: RealServer, file: Path) -> Iterator[None]:
     """What arrives at the server, packet by packet, with whole checksums, in a file."""
     server.run(["ethtool", "-K", "eth0", "gro", "off"], check=False)
     world.client.run(["ethtool", "-K", "eth0", "tx", "off"])
-    argv = ["tcpdump", "-i", "eth0", "-Q", "in", "--immediate-mode", "-U", "-w", str(file), "tcp"]
-    log = file.with_suffix(".log")
-    recorder = server.namespace.start(argv, "recorder", log)
-    while "listening on" not in log.read_text():
-        assert recorder.poll() is None
     try:
-        yield
+        with wire.recorded(file, server.namespace.enter, "eth0", "tcp"):
+            yield
     finally:
-        os.killpg(recorder.pid, signal.SIGINT)
-        recorder.wait(10)
         world.client.run(["ethtool", "-K", "eth0", "tx", "on"])
         server.run(["ethtool", "-K", "eth0", "gro", "on"], check=False)
-
-
-def tshark(file: Path, only: str, *fields: str) -> list[list[str]]:
-    argv = ["tshark", "-r", str(file), "-o", "tcp.check_checksum:TRUE", "-Y", only, "-T", "fields"]
-    argv += [word for field in fields for word in ("-e", field)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    return [line.split("\t") for line in done.stdout.splitlines()]
 
 
 @FAMILIES
@@ -200,14 +191,11 @@ def test_what_arrives_is_well_formed(
     with recorded(prepared, server, file):
         send(prepared, address, READER, 1, 100_000)
     only = f"tcp.dstport == {READER}"
-    kinds = tshark(file, only, "tcp.flags", "tcp.option_kind", "tcp.len")
+    kinds = wire.tshark(file, only, "tcp.flags", "tcp.option_kind", "tcp.len")
     assert [int(flags, 16) & 0x12 for flags, _, _ in kinds[:2]] == [0x02, 0x10]
     assert all(each.split(",")[0] == "254" for _, each, _ in kinds[:2])
     header = (52 if family == 6 else 28) + 19 + 3
     assert int(kinds[1][2]) == header, "the handshake's ACK has the header"
     assert "254" not in kinds[-1][1].split(",")
-    assert tshark(file, f"({only}) && _ws.malformed", "frame.number") == []
-    # Frames of many segments, which the switch merges behind XDP, have no checksum yet.
-    bad = f"({only}) && frame.len <= 1514 && tcp.checksum.status == 0"
-    assert tshark(file, bad, "frame.number") == []
+    assert wire.wrong(file) == []
     assert "toa" in director.xlvs("status").stdout

@@ -155,14 +155,14 @@ class World:
             made["destination"]["key"]["port"] = port
             self.small.edit({"op": "service.add", "service": service}, made)
 
-    def python(self, text: str, *words: object) -> str:
+    def python(self, text: str, *words: object, patience: float = 120) -> str:
         """What a client's program prints."""
         done = subprocess.run(
             self.small.within("c", sys.executable, "-c", text, *map(str, words)),
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=patience,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -197,7 +197,7 @@ class World:
 
 @pytest.fixture(scope="module", params=["tc", "xdp"])
 def started(tmp_path_factory, request):
-    with Small(tmp_path_factory.mktemp(request.param)) as small:
+    with Small(tmp_path_factory.mktemp(request.param), watched=True) as small:
         made = World(small, request.param)
         try:
             yield made

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.client_option import option
+from tests.lab import wire
 from tests.lab.toa_carrier import join, split
 from tests.lab.told import BOTH, HAPROXY, LOGS, MPTCP, NGINX, OLD, PYTHON, REDIS, Told, inside
 from tests.lab.traffic import bracket, vip
@@ -35,6 +36,12 @@ class Directed:
 
     def source(self, family: int) -> str:
         return self.lab.client.address(family)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def well_formed(prepared: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with wire.lab_watched(prepared, tmp_path_factory.mktemp("wire")):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
+from xlvs.lab import Lab
+
 PATIENCE = 15.0
 WHAT = "(ip or ip6) and not port 53"
 # Whose packets they are is another question: a web server's 200 may be without a body.
@@ -20,7 +22,7 @@ _ENDS = ("ip.src", "ip.dst", "ipv6.src", "ipv6.dst")
 _SEGMENT = ("tcp.hdr_len", "tcp.len", "tcp.checksum")
 _TCP = 6
 
-Enter = Callable[..., list[str]]
+Enter = Callable[[Sequence[str]], list[str]]
 """Gives the argv that runs words on a host."""
 
 
@@ -31,7 +33,7 @@ def recorded(file: Path, enter: Enter, device: str, only: str = WHAT) -> Iterato
     argv += ["--immediate-mode", "-U", "-Z", "root"]
     log = file.with_suffix(".log")
     with log.open("wb") as said:
-        recorder = subprocess.Popen(enter(*argv, "-w", str(file), only), stderr=said)
+        recorder = subprocess.Popen(enter([*argv, "-w", str(file), only]), stderr=said)
     try:
         deadline = time.monotonic() + PATIENCE
         while "listening on" not in log.read_text():
@@ -56,6 +58,16 @@ def watched(folder: Path, ends: Sequence[tuple[str, Enter, str]]) -> Iterator[No
     for file in files:
         assert wrong(file) == [], file
         file.unlink()
+
+
+@contextmanager
+def lab_watched(lab: Lab, folder: Path) -> Iterator[None]:
+    """The same at the lab's client, and at the servers of NAT and FULLNAT."""
+    hosts = {lab.client.full_name: lab.client}
+    for method in ("nat", "fullnat"):
+        hosts |= {each.namespace.full_name: each.namespace for each in lab.servers_for(method)}
+    with watched(folder, [(name, host.enter, "eth0") for name, host in hosts.items()]):
+        yield
 
 
 def tshark(file: Path, only: str, *fields: str) -> list[list[str]]:
