@@ -229,7 +229,8 @@ class Xlvs:
             ("-u", plan.SINK_PORT, SERVERS),
         ):
             service = f"{kind} {d.vip(method)}:{port}"
-            lines.append(f"-A {service} -s rr")
+            proxied = d.syn_proxy and (method, port) == ("nat", plan.HTTP_PORT)
+            lines.append(f"-A {service} -s rr{' --syn-proxy on' if proxied else ''}")
             lines += [f"-a {service} -r {d.server(n)}:{port} {flag}" for n in servers]
         self.ipvsadm("-R", text="\n".join(lines) + "\n")
 
@@ -242,6 +243,11 @@ class Xlvs:
         words = [*program("xlvs"), "status", "--json"]
         said: dict[str, Any] = json.loads(self.host.run(words, env=self._env))
         return said
+
+    def of_clients(self, network: str) -> int:
+        """Connections of clients of a network."""
+        words = [*program("xlvs"), "connections", "--client", network, "--count"]
+        return int(self.host.run(words, env=self._env).split()[0])
 
     def connections(self) -> tuple[int, int]:
         """ActiveConn and InActConn of all servers, added up."""

@@ -37,7 +37,8 @@ class Flood(NamedTuple):
     """What became of the requests; ``kept`` and ``kept_new`` are shares of the calm rate.
 
     ``arrived``: of the packets ``sent`` those that the director took from its device, per
-    second while there were requests; of xlvs, the connections that it opened or refused.
+    second while there were requests; of xlvs, the connections that it opened or refused, and
+    the SYNs that it answered. ``opened``: connections of the flood's clients at its end, of xlvs.
     ``held``: connections of before that work afterwards. ``fresh``: such as were opened in
     the flood and served. ``table``: xlvs's words about its table.
     """
@@ -52,6 +53,7 @@ class Flood(NamedTuple):
     cpu_seconds: float
     end: float
     table: dict[str, Any]
+    opened: int | None
 
 
 def flood(at: Setting, row: Row) -> Flood:
@@ -82,7 +84,9 @@ def flood(at: Setting, row: Row) -> Flood:
             raise Failed(f"{row.title}: the flood was over before its end was looked for")
         sent = generator.done()
         answered = sum(_answers(each) for each in held)
-    table = at.xlvs[row.director].status()["table"] if row.director in at.xlvs else {}
+    xlvs = at.xlvs.get(row.director)
+    table = xlvs.status()["table"] if xlvs else {}
+    opened = xlvs.of_clients(row.at.flooding) if xlvs else None
     return Flood(
         _rate(wet[False]) / _rate(calm[False]),
         _rate(wet[True]) / _rate(calm[True]),
@@ -94,6 +98,7 @@ def flood(at: Setting, row: Row) -> Flood:
         at.net.cpu_seconds() - begin,
         time.monotonic(),
         table,
+        opened,
     )
 
 
@@ -112,8 +117,9 @@ def truth(xlvs: Xlvs, since: float) -> str:
 def _arrived(at: Setting, row: Row) -> int:
     if row.director not in at.xlvs:
         return at.net.director(row.director).received()[plan.FLOOD_DEVICE]
-    table = at.xlvs[row.director].status()["table"]
-    return int(table["created"]) + int(table["full"])
+    status = at.xlvs[row.director].status()
+    answered = status["reasons"].get("reply_syn_cookie", {"packets": 0})["packets"]
+    return int(status["table"]["created"]) + int(status["table"]["full"]) + int(answered)
 
 
 def _rate(made: Requests) -> float:

@@ -98,6 +98,8 @@ class Run:
                 self.wrong.append(f"{row.title}: only {came.held} open connections still work")
             if came.fresh != HELD:
                 self.wrong.append(f"{row.title}: only {came.fresh} new connections were served")
+            if row.at.syn_proxy and came.opened:
+                self.wrong.append(f"{row.title}: {came.opened} connections of the flood's")
             if came.errors:
                 self.wrong.append(f"{row.title}: requests failed: {came.errors}")
 

@@ -69,6 +69,16 @@ class Director(NamedTuple):
         return self.name.startswith("flood")
 
     @property
+    def syn_proxy(self) -> bool:
+        """Its NAT web service answers SYNs itself."""
+        return "syn-proxy" in self.name
+
+    @property
+    def flooding(self) -> str:
+        """The network of the flood's clients."""
+        return f"{self.flows}/16"
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """All network devices of the director."""
         more = (FLOOD_DEVICE,) if self.flooded else ()
@@ -145,6 +155,8 @@ _WAYS = (
     ("flood-tc", Wires.ON, "tc"),
     ("flood-xdp", Wires.XDP, "xdp"),
     ("flood-nft", Wires.ON, ""),
+    ("flood-syn-proxy-tc", Wires.ON, "tc"),
+    ("flood-syn-proxy-xdp", Wires.XDP, "xdp"),
 )
 DIRECTORS = {
     name: Director(name, n, how, hook) for n, (name, how, hook) in enumerate(_WAYS, start=1)

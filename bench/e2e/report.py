@@ -108,6 +108,7 @@ def flood_figures(floods: Mapping[Row, tuple[Flood, str]]) -> list[dict[str, Any
             "held_of": HELD,
             "sent_per_second": flood.sent,
             "arrived_per_second": flood.arrived,
+            "opened": flood.opened,
             "refused": flood.table.get("full"),
             "table": flood.table,
             "left": left,
@@ -120,15 +121,16 @@ def flood_figures(floods: Mapping[Row, tuple[Flood, str]]) -> list[dict[str, Any
 def _floods(lines: Sequence[Mapping[str, Any]]) -> str:
     text = [
         "| way | kept, keep-alive | kept, new connections | failed requests | new connections"
-        " served | older ones that still work | packets/s sent | arrived | refused, table full"
-        " | left in the end |",
-        "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        " served | older ones that still work | packets/s sent | arrived | its connections"
+        " | refused, table full | left in the end |",
+        "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     text += [
         f"| {line['name']} | {line['kept_keep_alive']:.2f} | {line['kept_new']:.2f} "
         f"| {line['errors'] or 'none'} | {line['fresh']} of {line['held_of']} "
         f"| {line['held']} of {line['held_of']} "
         f"| {line['sent_per_second']:.0f} | {line['arrived_per_second']:.0f} "
+        f"| {'' if line['opened'] is None else line['opened']} "
         f"| {'' if line['refused'] is None else line['refused']} | {line['left']} |"
         for line in lines
     ]

@@ -138,9 +138,14 @@ def _two_cpus() -> list[Row]:
 
 def _flood() -> list[Row]:
     rows = []
-    for name in ("tc", "xdp", "nft"):
+    for name, text in (
+        ("tc", "xlvs nat on tc"),
+        ("xdp", "xlvs nat on xdp"),
+        ("syn-proxy-tc", "xlvs nat on tc, SYN proxy"),
+        ("syn-proxy-xdp", "xlvs nat on xdp, SYN proxy"),
+        ("nft", "nftables DNAT"),
+    ):
         d = DIRECTORS[f"flood-{name}"]
-        text = "nftables DNAT" if name == "nft" else f"xlvs nat on {name}"
         rows.append(Row(Test.FLOOD, text, d.name, d.vip("nat"), plan.HTTP_PORT))
     return rows
 

@@ -35,3 +35,24 @@ def test_a_short_run_finds_no_row_that_is_not_what_it_claims(tmp_path) -> None:
     assert {target["what"] for target in figures["targets"]} >= {"dr, established", "not ours"}
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
     assert plots == {"program-established.svg", "program-new.svg"}
+
+
+def test_a_short_run_of_features_finds_no_row_that_is_not_what_it_claims(tmp_path) -> None:
+    """Few of them, but those whose packets become others."""
+    command = ["-m", "bench.features", "--quick", "--rounds", "1"]
+    for feature in ("syn-proxy", "proxy-v2", "toa"):
+        command += ["--feature", feature]
+    run = subprocess.run(
+        [sys.executable, *command, "--json", tmp_path / "all.json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "ERROR" not in run.stdout
+    figures = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert figures["errors"] == []
+    assert {flood["hook"] for flood in figures["floods"]} == {"xdp", "tc"}
+    assert {row["feature"] for row in figures["rows"]} == {"off", "syn-proxy", "proxy-v2", "toa"}

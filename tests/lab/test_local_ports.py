@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from tests.lab.small import REAL, VIP, Small, destination, eventually
+from tests.lab.small import CLIENT, REAL, VIP, Small, destination, eventually
 
 from xlvs.datapath import libbpf, pins
 from xlvs.datapath import records as r
@@ -108,12 +108,29 @@ def reason(small, name):
     return small.api("GET", "/v1/status")["reasons"].get(name, {"packets": 0})["packets"]
 
 
+def scraped(small):
+    command = small.within("d", "curl", "-s", f"http://127.0.0.1:{METRICS}/metrics")
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def problems(small):
     return [each for each in small.api("GET", "/v1/status")["problems"] if "local ports" in each]
 
 
-def test_one_servers_ports_run_out(small):
-    scrape = small.within("d", "curl", "-s", f"http://127.0.0.1:{METRICS}/metrics")
+@pytest.fixture
+def heard(small, tmp_path):
+    """What ``xlvs watch`` says meanwhile."""
+    file = tmp_path / "events"
+    command = [sys.executable, "-m", "xlvs.cli.main", "--instance", small.instance, "watch"]
+    with file.open("wb") as out:
+        running = subprocess.Popen(command, stdout=out, env=small.environment)
+    yield file
+    running.kill()
+    running.wait()
+
+
+def test_one_servers_ports_run_out(small, heard):
+    labels = {each: f'destination="{each}:80",local="{LIP}",protocol="tcp"' for each in REAL}
     with keeper(small) as ask:
         assert sorted(ask(4)) == sorted(REAL * 2)
         assert problems(small) == []
@@ -123,9 +140,12 @@ def test_one_servers_ports_run_out(small):
         assert told.startswith(
             f"fullnat to tcp {REAL[0]}:80: {PORTS - FREE} of {PORTS} local ports"
         )
-        eventually(lambda: told in small.said())
+        eventually(lambda: told in small.said() and told in heard.read_text())
         assert REAL[1] not in told
         assert reason(small, "drop_local_ports") == 0
+        text = scraped(small)
+        assert f"xlvs_local_ports_free{{{labels[REAL[0]]}}} {FREE}.0" in text
+        assert f"xlvs_local_ports_exhausted_total{{{labels[REAL[0]]}}} 0.0" in text
         shown = small.xlvs("local-ports").stdout
         assert f"tcp {REAL[0]}:80" in shown
         assert json.loads(small.xlvs("local-ports", "-o", "json").stdout)["servers"][0] == {
@@ -146,18 +166,26 @@ def test_one_servers_ports_run_out(small):
         assert refused > 0
         assert servers(small)[REAL[1]] == (2 + 3 * FREE, 0)
         assert reason(small, "drop_local_ports") == 0
-        text = subprocess.run(scrape, capture_output=True, text=True, check=True).stdout
-        label = f'destination="{REAL[0]}:80",local="{LIP}",protocol="tcp"'
-        assert f"xlvs_local_ports_free{{{label}}} 0.0" in text
-        assert f"xlvs_local_ports_exhausted_total{{{label}}} {refused}.0" in text
+        text = scraped(small)
+        assert f"xlvs_local_ports_free{{{labels[REAL[0]]}}} 0.0" in text
+        assert f"xlvs_local_ports_exhausted_total{{{labels[REAL[0]]}}} {refused}.0" in text
+        assert f"xlvs_local_ports_exhausted_total{{{labels[REAL[1]]}}} 0.0" in text
+        assert f"xlvs_local_ports_free{{{labels[REAL[1]]}}} {PORTS - 2 - 3 * FREE}.0" in text
         # Without another one: a reason, and no answer that would tell the client to give up.
         small.edit(destination(REAL[1], weight=0, op="destination.edit", method="fullnat"))
         assert ask(1) == ["TimeoutError"]
-        assert reason(small, "drop_local_ports") > 0
+        dropped = reason(small, "drop_local_ports")
+        assert dropped > 0
+        assert f'xlvs_packets_total{{reason="drop_local_ports"}} {dropped}.0' in scraped(small)
+        explained = small.xlvs("explain", "--tcp", CLIENT, f"{VIP}:80", "--json")
+        assert json.loads(explained.stdout)["reason"] == "drop_local_ports"
         # One local address more, and it goes on; the connections keep what they have.
         done = small.xlvs("pool", "set", "default", LIP, MORE)
         assert (done.returncode, done.stderr) == (0, "")
         eventually(lambda: ask(1) == [REAL[0]])
+        over = f"no longer: fullnat to tcp {REAL[0]}:80: "
+        eventually(lambda: over in heard.read_text())
+        assert problems(small) == []
         assert small.xlvs("pool", "remove", "default", MORE).returncode == 0
         retired = [p for p in small.api("GET", "/v1/local-ports")["ports"] if p["retired"]]
         assert [(p["local"], p["destination"], p["free"]) for p in retired] == [(MORE, REAL[0], 0)]

@@ -147,11 +147,11 @@ def test_a_base_without_figures_leaves_no_ratio() -> None:
 
 
 def test_floods_are_told() -> None:
-    came = Flood(0.75, 0.5, "", 32, 31, 150000.0, 140000.0, 30.0, 0.0, {"full": 0})
+    came = Flood(0.75, 0.5, "", 32, 31, 150000.0, 140000.0, 30.0, 0.0, {"full": 0}, 7)
     lines = report.flood_figures({row(Kind.FLOOD, "ours"): (came, "nothing")})
     text = report.tables([], lines)
     assert (
-        "| ours | 0.75 | 0.50 | none | 31 of 32 | 32 of 32 | 150000 | 140000 | 0 | nothing |"
+        "| ours | 0.75 | 0.50 | none | 31 of 32 | 32 of 32 | 150000 | 140000 | 7 | 0 | nothing |"
         in text
     )
 

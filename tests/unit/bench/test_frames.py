@@ -7,7 +7,21 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from bench.frames import ACK, FRAME_BYTES, SYN, Ends, Kind, fold, reply, request, right, total
+from bench.frames import (
+    ACK,
+    FRAME_BYTES,
+    SYN,
+    Ends,
+    Kind,
+    Segment,
+    fold,
+    reply,
+    request,
+    right,
+    segment_in,
+    segment_out,
+    total,
+)
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -29,6 +43,9 @@ TEMPLATES = [
     request(Kind.UDP4, ENDS4),
     request(Kind.TCP6, ENDS6),
     reply((MAC0, MAC1), 8080, IPv4Address("192.168.200.16"), 8),
+    segment_in(ENDS4, Segment(SYN, options=b"\1" * 20)),
+    segment_in(ENDS4, Segment(ACK, 7, 9, b"\1" * 12, 7)),
+    segment_out((MAC0, MAC1), 8080, IPv4Address("192.168.200.16"), 8, Segment(ACK, size=3)),
 ]
 
 
@@ -80,7 +97,10 @@ def test_every_damage_is_seen():
     for template in TEMPLATES:
         frame = complete(template, 5)
         network = 40 if template.kind is Kind.TCP6 else 20
-        for at in range(14 + network - 8, FRAME_BYTES):
+        length = FRAME_BYTES - 14
+        if template.kind is not Kind.TCP6:  # behind its end is Ethernet's padding
+            length = int.from_bytes(frame[16:18], "big")
+        for at in range(14 + network - 8, 14 + length):
             damaged = bytearray(frame)
             damaged[at] ^= 0x10
             assert not right(bytes(damaged)), at
