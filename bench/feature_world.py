@@ -247,4 +247,3 @@ class FeatureWorld(World):
                 each = json.loads(line)
                 frame = local_answer(each)
                 test_run(program, frame, ctx=xdp_context(len(frame), self._back))
-

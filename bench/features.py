@@ -15,7 +15,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
@@ -216,7 +216,7 @@ class Bench:
         return run.cpu_ns / packets
 
     def _template(self, row: Row) -> Template:
-        made = {
+        makers: Mapping[What, Callable[[], Template]] = {
             What.ESTABLISHED: partial(data, LATER),
             What.REPLY: answer,
             What.NEW: syn,
@@ -224,7 +224,8 @@ class Bench:
             What.SYN: syn,
             What.PROOF: self._worlds[row.key].proof,
             What.SYN_ACK: syn_ack,
-        }[row.what]()
+        }
+        made = makers[row.what]()
         # Room for bytes is made at the tail by TC, in front by XDP.
         return made._replace(tail=made.tail or row.hook == "tc" or row.what is What.SYN)
 
@@ -398,7 +399,7 @@ def chosen(options: argparse.Namespace) -> list[Row]:
     asked = {
         row
         for row in every
-        if row.what is What.FLOOR or row.feature in features and (row.feature or row.room == MANY)
+        if row.what is What.FLOOR or (row.feature in features and (row.feature or row.room == MANY))
     }
     return [row for row in every if row in asked | {each.off for each in asked}]
 
@@ -418,9 +419,8 @@ def measure(
         for key in dict.fromkeys(row.key for row in wanted if row.what is not What.FLOOR):
             say(f"a director: {key.text}")
             make = partial(FeatureWorld, tc=harnesses["tc"], back=interfaces.eth1)
-            made = opened(
-                make, key, room(key, effort.new), interfaces, objects, harnesses["xdp"]
-            )
+            sizes, xdp = room(key, effort.new), harnesses["xdp"]
+            made = opened(key, interfaces, objects, xdp, make=make, sizes=sizes)
             worlds[key] = stack.enter_context(made)
         bench = Bench(harnesses, worlds, interfaces, effort)
         found = rounds(bench, wanted, number_of_rounds, say, until)

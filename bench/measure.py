@@ -148,27 +148,27 @@ def _check(row: Row, run: Run, packets: int, reasons: dict[str, int], created: i
         raise Wrong(f"{row.title}: a checksum of the packet that came out is wrong")
 
 
-Rows = TypeVar("Rows", bound=Hashable, contravariant=True)
+Row_contra = TypeVar("Row_contra", bound=Hashable, contravariant=True)
 Report = Callable[[str], None]
 
 
-class Runs(Protocol[Rows]):
+class Runs(Protocol[Row_contra]):
     """What has rows that can be measured."""
 
-    def run(self, row: Rows) -> float:
+    def run(self, row: Row_contra) -> float:
         """One run; its figure in ns per packet. Raises Wrong."""
 
 
 def rounds(
-    bench: Runs[Rows], rows: Sequence[Rows], number: int, report: Report, until: float
-) -> tuple[dict[Rows, list[float]], dict[Rows, str]]:
+    bench: Runs[Row_contra], rows: Sequence[Row_contra], number: int, report: Report, until: float
+) -> tuple[dict[Row_contra, list[float]], dict[Row_contra, str]]:
     """``number`` rounds after one to warm up, rows in another order in each.
 
     At least one, but none that would not be over by ``until`` of the monotonic clock.
     Gives the figures of each row, and what was wrong with those that have none.
     """
-    found: dict[Rows, list[float]] = {row: [] for row in rows}
-    wrong: dict[Rows, str] = {}
+    found: dict[Row_contra, list[float]] = {row: [] for row in rows}
+    wrong: dict[Row_contra, str] = {}
     shuffled = random.Random(1)  # noqa: S311 - an order that repeats is wanted
     longest = 0.0
     for turn in range(number + 1):

@@ -225,9 +225,7 @@ class World:
     def configure(self, interfaces: Interfaces) -> None:
         """Write the maps as the daemon would."""
         have = self._kernel.have()
-        want = effective(
-            self.wanted, surroundings(interfaces), self.options, have, self.path.sizes
-        )
+        want = effective(self.wanted, surroundings(interfaces), self.options, have, self.path.sizes)
         self._kernel.write(diff(have, want.tables, self.path.sizes))
 
     def establish(self, harness: Harness) -> None:
@@ -309,12 +307,13 @@ def room(key: Key, new: int) -> Sizes:
 
 @contextmanager
 def opened(
-    make: Callable[[Key, DataPath, Forget], AnyWorld],
     key: Key,
-    sizes: Sizes,
     interfaces: Interfaces,
     objects: Path,
     harness: Harness,
+    *,
+    make: Callable[[Key, DataPath, Forget], AnyWorld],
+    sizes: Sizes,
 ) -> Iterator[AnyWorld]:
     """A data path with its established connections, for as long as it is needed."""
     kind = "stateless" if key.stateless else key.feature or key.kind.name.lower()
@@ -347,5 +346,6 @@ def world(
     sizes: Sizes | None = None,
 ) -> Iterator[World]:
     """A data path with room for ``new`` connections besides its established ones."""
-    with opened(World, key, sizes or room(key, new), interfaces, objects, harness) as made:
+    sizes = sizes or room(key, new)
+    with opened(key, interfaces, objects, harness, make=World, sizes=sizes) as made:
         yield made

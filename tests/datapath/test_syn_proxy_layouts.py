@@ -52,9 +52,9 @@ BODIES = st.one_of(
         st.binary(max_size=12),
     ),
 )
-LAYOUTS = st.one_of(
-    st.lists(BODIES, max_size=8).map(b"".join), st.binary(max_size=40)
-).map(lambda raw: (raw[:40] + bytes(-len(raw[:40]) % 4)))
+LAYOUTS = st.one_of(st.lists(BODIES, max_size=8).map(b"".join), st.binary(max_size=40)).map(
+    lambda raw: raw[:40] + bytes(-len(raw[:40]) % 4)
+)
 NUMBERS = st.integers(0, _WORD)
 BOUNDED = hypothesis_settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -253,7 +253,7 @@ def test_any_segment_of_a_client(
     seq: int,
     ack: int,
 ) -> None:
-    """Its acknowledgements, and what it has seen of the server's stamps, in the server's numbers."""
+    """Its acknowledgements, and the server's stamps that it has seen, in the server's numbers."""
     director.reset()
     proxied(director, method, v6)
     made = opened(director, method, v6, theirs)
@@ -342,5 +342,7 @@ def to_server(options: bytes, delta: int, shift: int | None) -> bytes:
 
 @pytest.mark.parametrize("options", [b"", bytes.fromhex("0101050a0000000a00000014")])
 def test_the_reference_moves_what_it_should(options: bytes) -> None:
-    found = [struct.unpack_from(">II", to_server(options, 4, 1), at + 2) for at, _, _ in places(options)]
+    found = [
+        struct.unpack_from(">II", to_server(options, 4, 1), at + 2) for at, _, _ in places(options)
+    ]
     assert found == ([(6, 16)] if options else [])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -113,6 +114,25 @@ def scraped(small):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def ports(small, server):
+    """Free ones and refused searches, as the metrics tell them."""
+    label = re.escape(f'{{destination="{server}:80",local="{LIP}",protocol="tcp"}}')
+    found = [
+        re.search(rf"^xlvs_local_ports_{name}{label} (\S+)$", scraped(small), re.MULTILINE)
+        for name in ("free", "exhausted_total")
+    ]
+    return tuple(float(each[1]) for each in found)
+
+
+def refused_to_all(small):
+    """What those are told who ask why nobody is served."""
+    dropped = reason(small, "drop_local_ports")
+    assert dropped > 0
+    assert f'xlvs_packets_total{{reason="drop_local_ports"}} {dropped}.0' in scraped(small)
+    explained = small.xlvs("explain", "--tcp", CLIENT, f"{VIP}:80", "--json")
+    assert json.loads(explained.stdout)["reason"] == "drop_local_ports"
+
+
 def problems(small):
     return [each for each in small.api("GET", "/v1/status")["problems"] if "local ports" in each]
 
@@ -130,7 +150,6 @@ def heard(small, tmp_path):
 
 
 def test_one_servers_ports_run_out(small, heard):
-    labels = {each: f'destination="{each}:80",local="{LIP}",protocol="tcp"' for each in REAL}
     with keeper(small) as ask:
         assert sorted(ask(4)) == sorted(REAL * 2)
         assert problems(small) == []
@@ -143,9 +162,7 @@ def test_one_servers_ports_run_out(small, heard):
         eventually(lambda: told in small.said() and told in heard.read_text())
         assert REAL[1] not in told
         assert reason(small, "drop_local_ports") == 0
-        text = scraped(small)
-        assert f"xlvs_local_ports_free{{{labels[REAL[0]]}}} {FREE}.0" in text
-        assert f"xlvs_local_ports_exhausted_total{{{labels[REAL[0]]}}} 0.0" in text
+        assert ports(small, REAL[0]) == (FREE, 0)
         shown = small.xlvs("local-ports").stdout
         assert f"tcp {REAL[0]}:80" in shown
         assert json.loads(small.xlvs("local-ports", "-o", "json").stdout)["servers"][0] == {
@@ -166,19 +183,12 @@ def test_one_servers_ports_run_out(small, heard):
         assert refused > 0
         assert servers(small)[REAL[1]] == (2 + 3 * FREE, 0)
         assert reason(small, "drop_local_ports") == 0
-        text = scraped(small)
-        assert f"xlvs_local_ports_free{{{labels[REAL[0]]}}} 0.0" in text
-        assert f"xlvs_local_ports_exhausted_total{{{labels[REAL[0]]}}} {refused}.0" in text
-        assert f"xlvs_local_ports_exhausted_total{{{labels[REAL[1]]}}} 0.0" in text
-        assert f"xlvs_local_ports_free{{{labels[REAL[1]]}}} {PORTS - 2 - 3 * FREE}.0" in text
+        assert ports(small, REAL[0]) == (0, refused)
+        assert ports(small, REAL[1]) == (PORTS - 2 - 3 * FREE, 0)
         # Without another one: a reason, and no answer that would tell the client to give up.
         small.edit(destination(REAL[1], weight=0, op="destination.edit", method="fullnat"))
         assert ask(1) == ["TimeoutError"]
-        dropped = reason(small, "drop_local_ports")
-        assert dropped > 0
-        assert f'xlvs_packets_total{{reason="drop_local_ports"}} {dropped}.0' in scraped(small)
-        explained = small.xlvs("explain", "--tcp", CLIENT, f"{VIP}:80", "--json")
-        assert json.loads(explained.stdout)["reason"] == "drop_local_ports"
+        refused_to_all(small)
         # One local address more, and it goes on; the connections keep what they have.
         done = small.xlvs("pool", "set", "default", LIP, MORE)
         assert (done.returncode, done.stderr) == (0, "")

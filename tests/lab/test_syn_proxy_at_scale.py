@@ -16,8 +16,8 @@ from contextlib import contextmanager
 import pytest
 from bench.e2e import live
 from bench.e2e.plan import idle
-from tests.lab.small import CLIENT, VIP, Small
-from tests.lab.test_syn_proxy import _BANNER, _MANY, FAMILIES, METHODS, World, bracketed
+from tests.lab.small import VIP, Small
+from tests.lab.test_syn_proxy import _BANNER, _MANY, FAMILIES, METHODS, World
 
 CONNECTIONS = int(os.environ.get("XLVS_SYN_PROXY_CONNECTIONS", "2000"))
 BYTES = int(os.environ.get("XLVS_SYN_PROXY_BYTES", f"{8 << 20}"))
@@ -128,7 +128,6 @@ def test_a_flood_at_the_full_rate(world, program, method):
     assert answered > sent.total // 2
     assert after["created"] - table["created"] == asked
     assert after["full"] == table["full"]
-    print(f"{sent.packets / sent.seconds:.0f} SYNs a second, {answered} answered, {asked} requests")
     found = world.small.xlvs("connections", "--client", "203.0.113.0/24", "--count")
     assert found.stdout.split()[0] == "0", found
     world.small.edit({"op": "clear"})
