@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.datapath import BAD_ROWS, INTERRUPTED, common_arguments, interrupt, machine, say
@@ -43,6 +44,8 @@ from bench.world import Interfaces, Key, network, opened, room
 from xlvs.model.problem import Problem
 from xlvs.model.service import Method
 
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- bench-features -->", "<!-- /bench-features -->"
 ROUNDS, QUICK_ROUNDS = 9, 2
 SECONDS, QUICK_SECONDS = 1500, 240
 FEW, MANY = 1 << 16, 1 << 20
@@ -387,7 +390,15 @@ def arguments() -> argparse.Namespace:
         choices=[f.value for f in Feature],
         help="only this, and what it is compared with (repeatable; off: FULLNAT beside NAT)",
     )
+    parser.add_argument("--write", action="store_true", help=f"into {DOCUMENT.name}, too")
     return parser.parse_args()
+
+
+def into(document: str, figures: str) -> str:
+    """The document with these figures in the place that it has for them."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n\n{figures}\n\n{end}{after}"
 
 
 def chosen(options: argparse.Namespace) -> list[Row]:
@@ -453,12 +464,16 @@ def main() -> int:
         "load_after": round(os.getloadavg()[0], 2),
     }
     medians = {row: statistics.median(values) for row, values in found.items() if values}
-    print("; ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items()))
-    print(f"\n{tables(medians)}")
+    text = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
+    text += f"\n\n{tables(medians)}"
+    print(text)
+    if options.write and not wrong:
+        document = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(into(document, text), encoding="utf-8")
     for text in wrong.values():
         print(f"ERROR {text}")
     if options.json:
-        document = {
+        every = {
             **about,
             "errors": list(wrong.values()),
             "floods": [
@@ -471,7 +486,7 @@ def main() -> int:
             ],
             "rows": [{**row._asdict(), "median": round(ns, 2)} for row, ns in medians.items()],
         }
-        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(every, indent=2) + "\n", encoding="utf-8")
     return BAD_ROWS if wrong else 0
 
 

@@ -12,7 +12,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-FRAME_BYTES = 80
+FRAME_BYTES, SYN_BYTES = 80, 74
 TCP, UDP, IPIP, IPV6 = 6, 17, 4, 41
 SYN, ACK = 0x02, 0x10
 _ETH, _IP4, _IP6 = 14, 20, 40
@@ -127,13 +127,17 @@ def reply(macs: tuple[bytes, bytes], port: int, first: IPv4Address, servers: int
 
 
 def segment_in(ends: Ends, segment: Segment) -> Template:
-    """A client's TCP segment over IPv4; Ethernet's padding fills what it has less."""
+    """A client's TCP segment over IPv4; Ethernet's padding fills what it has less.
+
+    But of Linux's SYN: its answer is as long, so nobody needs to cut it.
+    """
     l4 = _segment(0, ends.port, segment)
     ip = _ipv4(TCP, bytes(4), ends.address.packed, len(l4))
     pseudo = ends.address.packed + struct.pack(">HH", TCP, len(l4))
     frame = ends.dst_mac + ends.src_mac + struct.pack(">H", _IPV4) + ip + l4
     sums = total(ip), total(pseudo + l4)
-    return Template(Kind.TCP4, frame.ljust(FRAME_BYTES, b"\0"), *sums, int(CLIENTS4))
+    frame = frame if len(frame) == SYN_BYTES else frame.ljust(FRAME_BYTES, b"\0")
+    return Template(Kind.TCP4, frame, *sums, int(CLIENTS4))
 
 
 def segment_out(

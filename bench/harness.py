@@ -26,7 +26,7 @@ EMPTY, WRAPPER = "bench_empty", "bench_wrapper"
 
 _HASHES = ("bench_hash12", "bench_hash40")
 # struct bench_case of bpf/bench.h.
-_CASE = struct.Struct("=Q12IQ4QII80s")
+_CASE = struct.Struct("=Q13I4xQ4QII80s")
 _MISSES_AT = 44
 # struct bench_forget of bpf/bench_forget.bpf.c.
 _FORGET = struct.Struct("=IIII")
@@ -149,6 +149,7 @@ class Harness:
                 template.server,
                 template.server_mask,
                 0,
+                len(template.frame),
                 template.tail,
                 template.proof.slot_ticks,
                 template.proof.offset,

@@ -15,7 +15,8 @@
 
 #include "lib/siphash.h"
 
-#define BENCH_FRAME 80 /* bytes of every frame, from the Ethernet header on */
+#define BENCH_FRAME 80 /* bytes of every frame, from the Ethernet header on, */
+#define BENCH_SYN 74   /* but of Linux's SYN over IPv4, and its answer */
 
 enum bench_kind {
 	BENCH_TCP4,
@@ -38,6 +39,7 @@ struct bench_case {
 	__u32 server;  /* REPLY: address of the real server of flow 0, host order */
 	__u32 server_mask; /* REPLY: number of real servers - 1 */
 	__u32 misses;      /* look-ups of the hash floors that found nothing */
+	__u32 length;      /* of the frame: BENCH_FRAME or BENCH_SYN */
 	__u32 tail;        /* 1: the program under test changes the frame's length at its end */
 	/* PROOF: what the director makes cookies of, struct xlvs_syn_cookies */
 	__u32 slot_ticks;
@@ -154,9 +156,11 @@ static __always_inline int bench_make(hook_ctx *ctx, struct bench_case *b)
 	__u32 flow = bench_flow(b);
 	__be32 server, proof;
 
-	if ((void *)frame + BENCH_FRAME > hook_data_end(ctx))
+	if ((void *)frame + BENCH_SYN > hook_data_end(ctx))
 		return -1;
-	__builtin_memcpy(frame, b->frame, BENCH_FRAME);
+	__builtin_memcpy(frame, b->frame, BENCH_SYN);
+	if ((void *)frame + BENCH_FRAME <= hook_data_end(ctx))
+		__builtin_memcpy(frame + BENCH_SYN, b->frame + BENCH_SYN, BENCH_FRAME - BENCH_SYN);
 	switch (b->kind) {
 	case BENCH_TCP4:
 		bench_place(b, frame, flow, 26, 34, 24, 50, 0);
@@ -227,7 +231,7 @@ int bench_wrapper(hook_ctx *ctx)
 {
 	struct bench_case *b = bench_now();
 
-	if (!b || bench_restore(ctx, BENCH_FRAME, b->tail) || bench_make(ctx, b))
+	if (!b || bench_restore(ctx, b->length, b->tail) || bench_make(ctx, b))
 		return HOOK_VERDICT_PASS;
 	bpf_tail_call_static(ctx, &bench_target, 0);
 	return HOOK_VERDICT_PASS; /* no floor and no row ends like this */

@@ -4,7 +4,18 @@
 from __future__ import annotations
 
 from bench.feature_world import PREFIXES, Feature, bad
-from bench.features import FEW, MANY, Row, What, floods, near_nat, rows, tables
+from bench.features import (
+    DOCUMENT,
+    FEW,
+    MANY,
+    Row,
+    What,
+    floods,
+    into,
+    near_nat,
+    rows,
+    tables,
+)
 from bench.rows import HOOKS
 
 from xlvs.model.service import Method
@@ -53,3 +64,12 @@ def test_the_tables_show_all_and_how_much_more_it_is() -> None:
 
 def test_the_list_has_so_many_prefixes() -> None:
     assert len(bad()) == PREFIXES
+
+
+def test_the_document_has_one_place_for_the_figures() -> None:
+    before = DOCUMENT.read_text(encoding="utf-8")
+    once = into(before, "figures")
+    assert into(once, "figures") == once
+    assert "-->\n\nfigures\n\n<!--" in once
+    assert before.split("<!--")[:2] == once.split("<!--")[:2]
+    assert before.rpartition("-->")[2] == once.rpartition("-->")[2]
