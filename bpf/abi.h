@@ -288,14 +288,15 @@ enum xlvs_syn_offers {
 /*
  * In the settings: the secrets, and the time. A slot is a number of time that directors with
  * the same secret have in common; the secrets change with its upper bits, and there are two,
- * so that the next one is there before it is used.
+ * so that the next one is there before it is used. `others`: made of another secret, whose
+ * cookies are good as well: that of before, or one that other directors have already.
  */
 #define XLVS_SYN_COOKIE_EPOCH 1024 /* slots */
 struct xlvs_syn_cookies {
 	__u64 offset; /* added to the kernel's 64-bit jiffies, modulo 2^64 */
-	__u64 key[4]; /* two words each, by the lowest bit of the epoch */
+	__u64 key[8]; /* two words each, by the lowest bit of the epoch; from 4 on: the others */
 	__u32 slot_ticks;
-	__u32 pad;
+	__u32 others; /* 1: there are */
 };
 
 /*
@@ -581,8 +582,13 @@ struct xlvs_refusals {
 
 /* Of a service with SYN proxy. */
 struct xlvs_syn_load {
-	__u64 syns;
-	__u64 proved; /* clients that have acknowledged our number, or a server's */
+	__u64 syns;     /* of no connection, or of one whose client is not known to be there */
+	__u64 proved;   /* clients that have acknowledged our number, or a server's */
+	__u64 answered; /* SYNs, with a cookie */
+	/* Refused: */
+	__u64 unknown; /* it acknowledges none of our cookies, */
+	__u64 expired; /* or one that is too old */
+	__u64 odd;     /* SYNs that no client sends */
 };
 
 /* arrivals: PERCPU_ARRAY by service id: who asks it for connections. Writer: packets. */
@@ -774,8 +780,8 @@ struct xlvs_tuple {
  * packets, the daemon deletes too.
  */
 struct xlvs_syn_pending {
-	__u32 since; /* tick */
-	__u32 pad;
+	__u32 since;          /* tick */
+	__u32 destination;    /* id */
 	struct xlvs_tuple to; /* as the server sees it */
 };
 
@@ -988,6 +994,7 @@ enum xlvs_synced_flags {
 	XLVS_SYNCED_MARK = 1 << 1,      /* a template of a mark's: of any protocol */
 	XLVS_SYNCED_ASSURED = 1 << 2,   /* a template whose server has answered */
 	XLVS_SYNCED_NO_OUTPUT = 1 << 3, /* no answer was seen yet */
+	XLVS_SYNCED_STREAM = 1 << 4,    /* its segments are changed on their way */
 };
 
 enum xlvs_synced_result {
@@ -1020,7 +1027,8 @@ struct xlvs_synced {
 	__u32 template_timeout; /* ticks */
 	__u16 block;            /* FULLNAT */
 	__be16 local_port;
-	__u32 result; /* enum xlvs_synced_result */
+	struct xlvs_stream stream; /* STREAM */
+	__u32 result;              /* enum xlvs_synced_result */
 };
 
 /*

@@ -395,9 +395,12 @@ static __always_inline int pipeline_connection(hook_ctx *ctx, struct packet *p,
 			       why;
 	}
 	note(KNOWN, p->c.destination, p->c.word, p->c.expires);
-	if (unlikely(p->c.word & XLVS_CONNECTION_SPECIAL) && !p->reply &&
-	    p->protocol == IPPROTO_TCP) {
-		why = syn_proxy_again(ctx, p);
+	if (unlikely(p->c.word & (XLVS_CONNECTION_SPECIAL | XLVS_CONNECTION_HALF_OPEN)) &&
+	    !p->reply && p->protocol == IPPROTO_TCP) {
+		if (!(p->c.word & XLVS_CONNECTION_HALF_OPEN))
+			why = syn_proxy_again(ctx, p);
+		else
+			why = s->syn_proxies ? syn_proxy_half_open(ctx, p) : XLVS_REASON_NONE;
 		if (why == SYN_PROXY_ANEW) {
 			table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
 			return pipeline_open(ctx, p, s);

@@ -21,8 +21,20 @@
 #define SYN_COOKIE_MSS_MASK 7
 #define SYN_COOKIE_BITS 5
 
-/* How many slots back a cookie is good: it lives one to two slots. */
-#define SYN_COOKIE_AGE_MAX 1
+/*
+ * How old a cookie is, in slots, as far as its two bits tell. It is good for one to two slots;
+ * one that is of the next slot is another director's, whose clock is a little ahead.
+ */
+enum syn_cookie_age {
+	SYN_COOKIE_AGE_OLD = 2,
+	SYN_COOKIE_AGE_AHEAD = 3,
+};
+
+enum syn_cookie_verdict {
+	SYN_COOKIE_UNKNOWN, /* none of ours */
+	SYN_COOKIE_EXPIRED,
+	SYN_COOKIE_GOOD,
+};
 
 /* What clients have: RFC 9293's 536 and RFC 8200's 1280, tunnels, DSL, Ethernet, jumbo frames. */
 constant_table __u16 syn_cookie_mss[SYN_COOKIE_MSS_MASK + 1] = {
@@ -53,8 +65,12 @@ static __always_inline __u64 syn_cookie_slot(const struct xlvs_syn_cookies *c)
 	return (bpf_jiffies64() + c->offset) / c->slot_ticks;
 }
 
-/* The cookie for the client of p->tuple whose number is `isn`. */
-subprogram __u32 syn_cookie_of(const struct packet *p, __u32 isn, __u64 slot, __u32 mss_index)
+/*
+ * The cookie for the client of p->tuple whose number is `isn`. `other`: 1: as whoever has the
+ * other secret makes it.
+ */
+subprogram __u32 syn_cookie_of(const struct packet *p, __u32 isn, __u64 slot, __u32 mss_index,
+			       __u32 other)
 {
 	struct xlvs_syn_cookies *c = syn_cookies_get();
 	const struct xlvs_tuple *t;
@@ -63,7 +79,7 @@ subprogram __u32 syn_cookie_of(const struct packet *p, __u32 isn, __u64 slot, __
 	if (!p || !c)
 		return 0;
 	t = &p->tuple;
-	siphash24_begin(v, c->key + 2 * (slot / XLVS_SYN_COOKIE_EPOCH & 1));
+	siphash24_begin(v, c->key + 4 * (other & 1) + 2 * (slot / XLVS_SYN_COOKIE_EPOCH & 1));
 	if (p->family != AF_INET) {
 		siphash24_word(v, (__u64)t->src.word[0] << 32 | t->src.word[1]);
 		siphash24_word(v, (__u64)t->src.word[2] << 32 | t->dst.word[0]);
@@ -78,19 +94,22 @@ subprogram __u32 syn_cookie_of(const struct packet *p, __u32 isn, __u64 slot, __
 }
 
 /* Is it the cookie that this client got a short while ago? */
-static __always_inline bool syn_cookie_valid(const struct packet *p, __u32 isn, __u32 cookie)
+static __noinline enum syn_cookie_verdict syn_cookie_judge(const struct packet *p, __u32 isn,
+							   __u32 cookie)
 {
+	__u32 mss_index = cookie >> SYN_COOKIE_MSS_SHIFT & SYN_COOKIE_MSS_MASK, age;
 	struct xlvs_syn_cookies *c = syn_cookies_get();
-	__u64 slot, age;
+	__u64 slot;
 
 	if (!c)
-		return false;
+		return SYN_COOKIE_UNKNOWN;
 	slot = syn_cookie_slot(c);
 	age = (slot - cookie) & SYN_COOKIE_SLOT_MASK;
-	if (age > SYN_COOKIE_AGE_MAX)
-		return false;
-	return syn_cookie_of(p, isn, slot - age,
-			     cookie >> SYN_COOKIE_MSS_SHIFT & SYN_COOKIE_MSS_MASK) == cookie;
+	slot = age == SYN_COOKIE_AGE_AHEAD ? slot + 1 : slot - age;
+	if (syn_cookie_of(p, isn, slot, mss_index, 0) != cookie &&
+	    (likely(!c->others) || syn_cookie_of(p, isn, slot, mss_index, 1) != cookie))
+		return SYN_COOKIE_UNKNOWN;
+	return age == SYN_COOKIE_AGE_OLD ? SYN_COOKIE_EXPIRED : SYN_COOKIE_GOOD;
 }
 
 static __always_inline __u32 syn_cookie_mss_of(__u32 cookie)

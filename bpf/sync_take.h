@@ -43,7 +43,7 @@ static __always_inline __u32 sync_word(const struct xlvs_synced *r,
 		word |= XLVS_CONNECTION_NO_OUTPUT;
 	if (!state_is_active(r->state))
 		word |= XLVS_CONNECTION_INACTIVE;
-	if (sync_service_flags(d) & XLVS_SERVICE_OWN_TIMEOUTS)
+	if (r->flags & XLVS_SYNCED_STREAM || sync_service_flags(d) & XLVS_SERVICE_OWN_TIMEOUTS)
 		word |= XLVS_CONNECTION_SPECIAL;
 	return word | method << XLVS_CONNECTION_METHOD_SHIFT;
 }
@@ -69,8 +69,21 @@ static __noinline bool sync_older(const struct packet *p, const struct xlvs_sync
 	return (__s32)r->idle > (idle < 0 ? 0 : idle);
 }
 
+/* What the record says of p->c's segments. False: there is no room. */
+static __always_inline bool sync_stream(const struct packet *p, struct xlvs_synced *r)
+{
+	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
+
+	if (r->flags & XLVS_SYNCED_STREAM)
+		return !bpf_map_update_elem(&streams, &tenant, &r->stream, BPF_ANY);
+	/* It is left alone there from now on, or is another one of the same ports. */
+	if (p->c.word & XLVS_CONNECTION_SPECIAL)
+		bpf_map_delete_elem(&streams, &tenant);
+	return true;
+}
+
 /* The connection p->c is known here: its state and time become the other director's. */
-static __always_inline __u32 sync_update(struct packet *p, const struct xlvs_synced *r)
+static __always_inline __u32 sync_update(struct packet *p, struct xlvs_synced *r)
 {
 	struct xlvs_entry *e = table_entry(p);
 	__u32 clear = XLVS_CONNECTION_HALF_OPEN;
@@ -79,6 +92,8 @@ static __always_inline __u32 sync_update(struct packet *p, const struct xlvs_syn
 		return XLVS_SYNCED_CONTENDED;
 	if (!(r->flags & XLVS_SYNCED_TEMPLATE) && sync_older(p, r))
 		return XLVS_SYNCED_OLDER;
+	if (!sync_stream(p, r))
+		return XLVS_SYNCED_FULL;
 	if (!(r->flags & XLVS_SYNCED_NO_OUTPUT) && word_method(p->c.word) != XLVS_METHOD_DR &&
 	    word_method(p->c.word) != XLVS_METHOD_TUN)
 		clear |= XLVS_CONNECTION_NO_OUTPUT;
@@ -101,6 +116,12 @@ static __always_inline __u32 sync_template(struct packet *p, const struct xlvs_s
 	return XLVS_SYNCED_OPENED;
 }
 
+/* Can p->c become what the record says? Without a bit that says so nobody looks for a stream. */
+static __always_inline bool sync_alike(const struct packet *p, const struct xlvs_synced *r)
+{
+	return !(r->flags & XLVS_SYNCED_STREAM) || p->c.word & XLVS_CONNECTION_SPECIAL;
+}
+
 static __noinline __u32 sync_open(struct packet *p, struct xlvs_synced *r)
 {
 	struct xlvs_destination *d;
@@ -111,10 +132,6 @@ static __noinline __u32 sync_open(struct packet *p, struct xlvs_synced *r)
 	wanted = r->destination;
 	d = destination_get(wanted);
 	if (!d)
-		return XLVS_SYNCED_UNKNOWN;
-	/* Nobody tells by how much its numbers are shifted: its ends are better off without. */
-	if (sync_service_flags(d) & SERVICE_PROXY && r->protocol == IPPROTO_TCP &&
-	    !(r->flags & XLVS_SYNCED_TEMPLATE))
 		return XLVS_SYNCED_UNKNOWN;
 	p->c.word = sync_word(r, d);
 	p->c.destination = wanted;
@@ -128,9 +145,14 @@ static __noinline __u32 sync_open(struct packet *p, struct xlvs_synced *r)
 	if (rc != TABLE_OPENED && mine)
 		local_port_free(extra_block(mine), extra_port(mine));
 	if (rc == TABLE_EXISTS)
-		return p->c.destination == wanted ? sync_update(p, r) : XLVS_SYNCED_CONTENDED;
+		return p->c.destination == wanted && sync_alike(p, r) ? sync_update(p, r) :
+									 XLVS_SYNCED_CONTENDED;
 	if (rc != TABLE_OPENED)
 		return rc == TABLE_FULL ? XLVS_SYNCED_FULL : XLVS_SYNCED_CONTENDED;
+	if (!sync_stream(p, r)) {
+		table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
+		return XLVS_SYNCED_FULL;
+	}
 	return r->flags & XLVS_SYNCED_TEMPLATE ? sync_template(p, r) : XLVS_SYNCED_OPENED;
 }
 
@@ -171,7 +193,7 @@ static long sync_step(__u32 i, void *data)
 	}
 	sync_describe(p, r, g);
 	if (sync_known(p, r)) {
-		if (p->c.destination == r->destination) {
+		if (p->c.destination == r->destination && sync_alike(p, r)) {
 			r->result = sync_update(p, r);
 			return 0;
 		}
@@ -181,7 +203,7 @@ static long sync_step(__u32 i, void *data)
 			r->result = XLVS_SYNCED_OLDER;
 			return 0;
 		}
-		/* The client has come again, and was given another server there. */
+		/* The client has come again, and was given another server there, or a stream. */
 		table_end(p->family != AF_INET, p->c.at, p->c.word, 0);
 	}
 	r->result = sync_open(p, r);

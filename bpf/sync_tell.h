@@ -31,4 +31,13 @@ static __noinline void sync_tell(const struct packet *p)
 	counts->told++;
 }
 
+/* What is done to the connection's segments has changed, perhaps without a change of its state. */
+static __always_inline void sync_tell_stream(const struct packet *p)
+{
+	const struct xlvs_settings *s = settings_get();
+
+	if (s && s->sync)
+		sync_tell(p);
+}
+
 #endif

@@ -74,7 +74,7 @@ enum xlvs_copied {
 };
 
 #define COPY_KEY_WORDS 11
-#define COPY_BYTES 328
+#define COPY_BYTES 360
 
 struct copy_key {
 	enum xlvs_copied of;

@@ -15,6 +15,7 @@
 #include "forward/insert.h"
 #include "lib/siphash.h"
 #include "lib/tcp_options.h"
+#include "sync_tell.h"
 
 /* v1: at most 107 with its end of line; v2: 52 and what is told besides. */
 #define PROXY_HEADER_MAX 112
@@ -424,11 +425,14 @@ subprogram int proxy_to_client(hook_ctx *ctx, struct packet *p, struct xlvs_stre
 	if (likely(stream->flags & XLVS_STREAM_HEADED)) {
 		is -= stream->header;
 		if (unlikely((ack - stream->client_isn) >> 30 == 1 &&
-			     !(stream->flags & XLVS_STREAM_FAR)))
+			     !(stream->flags & XLVS_STREAM_FAR))) {
 			__sync_fetch_and_or(&stream->flags, XLVS_STREAM_FAR);
+			sync_tell_stream(p);
+		}
 	} else if ((__s32)(ack - (stream->client_isn + 1)) >= (__s32)stream->header) {
 		is -= stream->header;
 		__sync_fetch_and_or(&stream->flags, XLVS_STREAM_HEADED);
+		sync_tell_stream(p);
 	} else if ((__s32)(ack - (stream->client_isn + 1)) > 0) {
 		is = stream->client_isn + 1;
 	}

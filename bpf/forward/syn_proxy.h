@@ -23,6 +23,7 @@
 #include "forward/segment.h"
 #include "syn_cookie.h"
 #include "syn_load.h"
+#include "sync_tell.h"
 #include "table_end.h"
 
 #define SYN_PROXY_FLAGS (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)
@@ -39,9 +40,9 @@ static __always_inline __u16 syn_proxy_window(__u32 window, __u32 from, __u32 to
 	return scaled > 0xffff ? 0xffff : scaled;
 }
 
-/* A SYN is answered; nothing is kept. */
+/* A SYN is answered; nothing is kept. `id`: the service's. */
 static __noinline int syn_proxy_answer(hook_ctx *ctx, struct packet *p,
-				       const struct xlvs_service *service)
+				       const struct xlvs_service *service, __u32 id)
 {
 	struct xlvs_syn_cookies *c = syn_cookies_get();
 	struct tcp_segment *s = segment_read(ctx, p);
@@ -53,7 +54,7 @@ static __noinline int syn_proxy_answer(hook_ctx *ctx, struct packet *p,
 		return XLVS_REASON_DROP_INTERNAL;
 	isn = bpf_ntohl(s->was.tcp.seq);
 	mss = s->mss ? s->mss : v4 ? 536 : 1220; /* RFC 9293 3.7.1 */
-	cookie = syn_cookie_of(p, isn, syn_cookie_slot(c), syn_cookie_mss_index(mss));
+	cookie = syn_cookie_of(p, isn, syn_cookie_slot(c), syn_cookie_mss_index(mss), 0);
 	options = SYN_STAMP_NO_SCALE;
 	offer.mss = service->syn_mss ? service->syn_mss : v4 ? 1460 : 1440;
 	offer.scale = TCP_NO_SCALE;
@@ -74,7 +75,10 @@ static __noinline int syn_proxy_answer(hook_ctx *ctx, struct packet *p,
 	s->is.tcp.syn = 1;
 	s->is.tcp.ack = 1;
 	segment_offer(s, &offer);
-	return segment_back(ctx, p) ? XLVS_REASON_DROP_HEADROOM : XLVS_REASON_REPLY_SYN_COOKIE;
+	if (segment_back(ctx, p))
+		return XLVS_REASON_DROP_HEADROOM;
+	syn_load_answered(id);
+	return XLVS_REASON_REPLY_SYN_COOKIE;
 }
 
 /* What a valid acknowledgement says of the connection that it opens: into p->stream. */
@@ -110,16 +114,18 @@ static __always_inline void syn_proxy_learn(struct packet *p, const struct tcp_s
  * Does the segment acknowledge a cookie of ours? A probe of the window that we said to be 0 has
  * the number before (RFC 9293 3.8.6.1: Linux sends none that is new).
  */
-static __always_inline bool syn_proxy_proves(const struct packet *p, const struct tcphdr *tcp,
-					     __u32 *isn)
+static __always_inline enum syn_cookie_verdict
+syn_proxy_proves(const struct packet *p, const struct tcphdr *tcp, __u32 *isn)
 {
 	__u32 cookie = bpf_ntohl(tcp->ack_seq) - 1;
+	enum syn_cookie_verdict verdict;
 
 	*isn = bpf_ntohl(tcp->seq) - 1;
-	if (syn_cookie_valid(p, *isn, cookie))
-		return true;
+	verdict = syn_cookie_judge(p, *isn, cookie);
+	if (verdict != SYN_COOKIE_UNKNOWN)
+		return verdict;
 	*isn += 1;
-	return syn_cookie_valid(p, *isn, cookie);
+	return syn_cookie_judge(p, *isn, cookie);
 }
 
 /* A reset for who believes to have a connection, as many as errors may be sent. */
@@ -137,6 +143,7 @@ static __always_inline int syn_proxy_refuse(hook_ctx *ctx, struct packet *p)
 subprogram int syn_proxy_open(hook_ctx *ctx, struct packet *p, const struct xlvs_service *service,
 			      __u32 id)
 {
+	enum syn_cookie_verdict verdict;
 	struct tcp_segment *s;
 	__u32 isn, flags;
 	bool active;
@@ -163,17 +170,24 @@ subprogram int syn_proxy_open(hook_ctx *ctx, struct packet *p, const struct xlvs
 		syn_load_asked(id);
 		if (!active)
 			return XLVS_REASON_NONE;
-		if (flags != TCP_SYN || p->fragment)
+		if (flags != TCP_SYN || p->fragment) {
+			syn_load_odd(id);
 			return XLVS_REASON_DROP_SYN_COOKIE; /* nothing that a client sends */
-		return syn_proxy_answer(ctx, p, service);
+		}
+		return syn_proxy_answer(ctx, p, service, id);
 	}
 	if (!(flags & TCP_ACK) || p->fragment)
 		return XLVS_REASON_NONE;
 	s = segment_read(ctx, p);
 	if (!s)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (!syn_proxy_proves(p, &s->was.tcp, &isn))
-		return active ? syn_proxy_refuse(ctx, p) : XLVS_REASON_NONE;
+	verdict = syn_proxy_proves(p, &s->was.tcp, &isn);
+	if (verdict != SYN_COOKIE_GOOD) {
+		if (!active)
+			return XLVS_REASON_NONE;
+		syn_load_refused(id, verdict);
+		return syn_proxy_refuse(ctx, p);
+	}
 	syn_proxy_learn(p, s, service, isn, bpf_ntohl(s->was.tcp.ack_seq) - 1);
 	syn_load_there(id);
 	p->proved = 1;
@@ -214,14 +228,53 @@ subprogram int syn_proxy_again(hook_ctx *ctx, struct packet *p)
 			WRITE_ONCE(st->again, seq);
 			__sync_fetch_and_or(&st->syn, XLVS_STREAM_AGAIN);
 		}
-		return syn_proxy_answer(ctx, p, service);
+		return syn_proxy_answer(ctx, p, service, id);
 	}
 	if (likely(!(READ_ONCE(st->syn) & XLVS_STREAM_AGAIN)) ||
 	    (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK ||
 	    (seq != st->again && seq != st->again + 1))
 		return XLVS_REASON_NONE;
-	return syn_cookie_valid(p, st->again, bpf_ntohl(tcp->ack_seq) - 1) ? SYN_PROXY_ANEW :
-									     XLVS_REASON_NONE;
+	return syn_cookie_judge(p, st->again, bpf_ntohl(tcp->ack_seq) - 1) == SYN_COOKIE_GOOD ?
+		       SYN_PROXY_ANEW :
+		       XLVS_REASON_NONE;
+}
+
+/*
+ * A client's packet of a connection that a SYN opened and whose client is not known to be there.
+ * To an attack it makes no difference that its SYNs come again from the same ports: they count,
+ * and are answered as others. So returns what syn_proxy_again() does.
+ */
+subprogram int syn_proxy_half_open(hook_ctx *ctx, struct packet *p)
+{
+	struct xlvs_destination *d;
+	struct xlvs_service *service;
+	struct tcphdr *tcp;
+	__u32 flags, id, isn;
+
+	if (!p)
+		return XLVS_REASON_DROP_INTERNAL;
+	d = destination_get(p->c.destination);
+	if (!d || p->fragment)
+		return XLVS_REASON_NONE;
+	id = d->service;
+	service = bpf_map_lookup_elem(&services, &id);
+	if (!service || !(service->flags & XLVS_SERVICE_SYN_PROXY))
+		return XLVS_REASON_NONE;
+	flags = p->tcp_flags & SYN_PROXY_FLAGS;
+	if (flags == TCP_SYN)
+		syn_load_asked(id);
+	if (!(service->flags & XLVS_SERVICE_SYN_COOKIES))
+		return XLVS_REASON_NONE;
+	if (flags == TCP_SYN)
+		return syn_proxy_answer(ctx, p, service, id);
+	tcp = view(ctx, p->l4, struct tcphdr);
+	if (!tcp)
+		return XLVS_REASON_DROP_INTERNAL;
+	if ((flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK)
+		return XLVS_REASON_NONE;
+	/* Or it acknowledges its server's number. */
+	return syn_proxy_proves(p, tcp, &isn) == SYN_COOKIE_GOOD ? SYN_PROXY_ANEW :
+								   XLVS_REASON_NONE;
 }
 
 /* Is it a server's answer to the SYN that a client's acknowledgement became? */
@@ -256,7 +309,9 @@ static __noinline void syn_proxy_disguise(struct packet *p)
 static __noinline void syn_proxy_wait(const struct packet *p)
 {
 	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
-	struct xlvs_syn_pending pending = { .since = p->now, .to = p->to };
+	struct xlvs_syn_pending pending = { .since = p->now,
+					    .destination = p->c.destination,
+					    .to = p->to };
 
 	pending.to.protocol = IPPROTO_TCP;
 	__builtin_memset(pending.to.pad, 0, sizeof(pending.to.pad));
@@ -445,7 +500,8 @@ static __always_inline int syn_proxy_to_server(hook_ctx *ctx, struct packet *p,
 
 #ifdef HOOK_TC
 /* What the server's SYN-ACK says, into the stream: the numbers first, then that they are there. */
-static __always_inline void syn_proxy_adopt(struct xlvs_stream *st, const struct tcp_segment *s)
+static __always_inline void syn_proxy_adopt(const struct packet *p, struct xlvs_stream *st,
+					    const struct tcp_segment *s)
 {
 	__u32 flags = XLVS_STREAM_ANSWERED;
 
@@ -459,6 +515,7 @@ static __always_inline void syn_proxy_adopt(struct xlvs_stream *st, const struct
 		flags |= XLVS_STREAM_SERVER_SCALE;
 	}
 	__sync_fetch_and_or(&st->syn, flags);
+	sync_tell_stream(p);
 }
 
 /*
@@ -477,7 +534,7 @@ static __noinline int syn_proxy_answered(hook_ctx *ctx, struct packet *p, struct
 		return XLVS_REASON_DROP_INTERNAL;
 	isn = bpf_ntohl(s->was.tcp.seq);
 	if (!(st->syn & XLVS_STREAM_ANSWERED) || word_state(p->c.word) == XLVS_STATE_SYN_RECV)
-		syn_proxy_adopt(st, s);
+		syn_proxy_adopt(p, st, s);
 	else if (st->delta != st->cookie - isn)
 		return XLVS_REASON_DROP_SYN_COOKIE; /* another handshake's */
 	syn_proxy_waited(p);

@@ -130,6 +130,7 @@ class Daemon:
                 self.settle,
                 self.learn,
                 self.bus,
+                self.syn_proxying.follow,
                 self.pauses.longest_since,
                 config.log_format,
             )
@@ -139,6 +140,7 @@ class Daemon:
             self.director,
             self.configured,
             self.syncing,
+            self.syn_proxying,
             Identity(
                 version=_version(),
                 director=config.instance,
@@ -381,10 +383,11 @@ class Daemon:
         return changes
 
     def reload(self) -> None:
-        """SIGHUP: read the configuration file again, and the API's tokens and certificate."""
+        """SIGHUP: read the configuration file again, the API's tokens, SYN cookies' secret."""
         self.listening.reload()
         if self.configured is None:
-            if self.config.api is None:
+            self._try(self.syn_proxying.reload)
+            if self.config.api is None and self.config.syn_cookie_secret is None:
                 log.warning("SIGHUP: there is no configuration file (xlvsd --use-file)")
             return
         self.tasks.start("reload", self.configured.reload())

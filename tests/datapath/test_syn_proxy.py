@@ -30,6 +30,7 @@ from .world import Out, World
 
 BOTH = pytest.mark.parametrize("method", [Method.NAT, Method.FULLNAT], ids=lambda m: m.name.lower())
 KEYS = (0x0706050403020100, 0x0F0E0D0C0B0A0908, 0x1122334455667788, 0x99AABBCCDDEEFF00)
+OTHERS = tuple(~each & 0xFFFFFFFFFFFFFFFF for each in KEYS)
 SLOT_SECONDS = 64
 FLAGS = r.ServiceFlag.USED | r.ServiceFlag.SYN_PROXY
 ON = FLAGS | r.ServiceFlag.SYN_COOKIES
@@ -54,8 +55,7 @@ def proxied(director: World, method: Method, v6: bool, flags: int = ON, **more: 
     local = (w.LIP6 if v6 else w.LIP,) if method is Method.FULLNAT else ()
     record = {"syn_offers": ALL_OFFERS, "syn_scale": 7} | more
     service = director.service(w.VIP6 if v6 else w.VIP, local=local, flags=flags, **record)
-    cookies = r.SynCookies(key=KEYS, slot_ticks=SLOT_SECONDS * director.hz)
-    director.set(syn_proxies=1, syn_cookies=cookies)
+    director.set(syn_proxies=1, syn_cookies=cookies(director))
     return director.destination(service, 1, method, v6=v6)
 
 
@@ -82,6 +82,12 @@ def server(
     ip = IPv6(src=source, dst=own) if v6 else IP(src=source, dst=own)
     fields = {"sport": 80, "dport": port, "window": 65160} | more
     return ip / TCP(flags=flags, seq=seq & _WORD, ack=ack & _WORD, options=list(options), **fields)
+
+
+def cookies(director: World, slots: int = 0, key: tuple[int, ...] = KEYS + 4 * (0,)) -> r.SynCookies:
+    """What packets go by, so many slots later."""
+    ticks = SLOT_SECONDS * director.hz
+    return r.SynCookies(slots * ticks % (1 << 64), key, ticks, any(key[4:]))
 
 
 def waiting(director: World) -> list[r.SynPending]:
@@ -306,10 +312,7 @@ def test_without_a_cookie_nothing_is_kept(director: World, v6: bool, wrong: str)
     elif wrong == "port":
         port += 1
     else:
-        old = r.SynCookies(
-            offset=2 * SLOT_SECONDS * director.hz, key=KEYS, slot_ticks=SLOT_SECONDS * director.hz
-        )
-        director.set(syn_cookies=old)
+        director.set(syn_cookies=cookies(director, 2))
     out = director.client(client(v6, "A", seq, ack, sport=port))
     assert (out.verdict, out.reason) == ("send", "reply_reset")
     assert not director.connections()
@@ -317,17 +320,35 @@ def test_without_a_cookie_nothing_is_kept(director: World, v6: bool, wrong: str)
     found = {director.client(client(v6, "A", seq, ack, sport=port)).reason for _ in range(3)}
     assert found <= {"reply_reset", "drop_syn_cookie"}
     assert "drop_syn_cookie" in found
+    refused = load(director)
+    assert refused.unknown + refused.expired == 4
+    assert refused.expired == (4 if wrong == "slot" else 0)
 
 
 @FAMILIES
-def test_a_cookie_lives_for_the_next_slot_too(director: World, v6: bool) -> None:
+@pytest.mark.parametrize(("slots", "good"), [(-2, False), (-1, True), (1, True), (2, False)])
+def test_how_long_a_cookie_lives(director: World, v6: bool, slots: int, good: bool) -> None:
+    """In the next slot too; and in the one before, for another director's clock is not ours."""
     proxied(director, Method.NAT, v6)
+    director.set(syn_cookies=cookies(director, 5))
     said = answered(director, v6)
-    later = r.SynCookies(
-        offset=SLOT_SECONDS * director.hz, key=KEYS, slot_ticks=SLOT_SECONDS * director.hz
-    )
-    director.set(syn_cookies=later)
-    assert acknowledged(director, v6, said).reason == "fwd_nat"
+    director.set(syn_cookies=cookies(director, 5 + slots))
+    assert acknowledged(director, v6, said).reason == ("fwd_nat" if good else "reply_reset")
+
+
+@FAMILIES
+def test_another_secrets_cookies_are_good_as_well(director: World, v6: bool) -> None:
+    proxied(director, Method.NAT, v6)
+    old, other = answered(director, v6), answered(director, v6, isn=77)
+    director.set(syn_cookies=cookies(director, key=OTHERS + KEYS))
+    said = answered(director, v6)
+    assert said[TCP].seq & 31 == old[TCP].seq & 31
+    assert said[TCP].seq != old[TCP].seq, "it is made of the new one"
+    assert acknowledged(director, v6, old).reason == "fwd_nat"
+    director.set(syn_cookies=cookies(director, key=OTHERS + 4 * (0,)))
+    out = director.client(client(v6, "A", 78, other[TCP].seq + 1, sport=40001))
+    assert out.reason == "reply_reset", "its time is over"
+    assert load(director).unknown == 1
 
 
 @FAMILIES
@@ -337,6 +358,7 @@ def test_what_no_client_sends_is_dropped(director: World, v6: bool, flags: str) 
     out = director.client(client(v6, flags, 1))
     assert (out.verdict, out.reason) == ("drop", "drop_syn_cookie")
     assert not director.connections()
+    assert (load(director).odd, load(director).answered) == (1, 0)
 
 
 @FAMILIES
@@ -355,8 +377,7 @@ def test_not_under_attack_it_is_as_without(director: World, v6: bool) -> None:
 def test_who_was_promised_something_gets_it_after_the_attack(director: World, v6: bool) -> None:
     proxied(director, Method.NAT, v6)
     said = answered(director, v6)
-    record = director.layout.unpack(r.Service, director.path.map("services").lookup(0) or b"")
-    director.path.map("services").update(0, director.layout.pack(record._replace(flags=int(FLAGS))))
+    attack(director, FLAGS)
     assert acknowledged(director, v6, said).reason == "fwd_nat"
 
 
@@ -518,7 +539,7 @@ def test_without_a_server_the_client_is_reset(director: World, v6: bool) -> None
 
 
 def load(director: World) -> r.SynLoad:
-    """How many have asked the service, and how many were there."""
+    """Who has asked the service, who was there, who was refused."""
     return arrivals(director.path, 0).syn
 
 
@@ -527,9 +548,51 @@ def test_it_counts_who_asks_and_who_is_there(director: World, v6: bool) -> None:
     proxied(director, Method.NAT, v6)
     said = answered(director, v6)
     answered(director, v6)
-    assert load(director) == (2, 0)
+    assert load(director) == r.SynLoad(syns=2, answered=2)
     acknowledged(director, v6, said)
-    assert load(director) == (2, 1)
+    assert load(director) == r.SynLoad(syns=2, answered=2, proved=1)
+
+
+def attack(director: World, flags: int) -> None:
+    """`auto` switches itself on, or off."""
+    record = director.layout.unpack(r.Service, director.path.map("services").lookup(0) or b"")
+    director.path.map("services").update(0, director.layout.pack(record._replace(flags=flags)))
+
+
+@FAMILIES
+@BOTH
+def test_syns_that_come_again_count_and_are_answered(
+    director: World, v6: bool, method: Method
+) -> None:
+    """A flood from the same ports again and again is one as well."""
+    proxied(director, method, v6, flags=FLAGS)
+    for isn in (ISN, ISN, 5):
+        out = director.client(client(v6, "S", isn, options=LINUX))
+        assert out.reason == f"fwd_{method.name.lower()}"
+    assert load(director) == r.SynLoad(syns=3)
+    attack(director, ON)
+    said = answered(director, v6)
+    assert load(director) == r.SynLoad(syns=4, answered=1)
+    (half,) = director.connections()
+    assert half.half_open
+    # Who is there takes its place.
+    out = acknowledged(director, v6, said)
+    assert (out.reason, str(out.packet[TCP].flags)) == (f"fwd_{method.name.lower()}", "S")
+    (found,) = director.connections()
+    assert not found.half_open
+    assert load(director).proved == 1
+
+
+@FAMILIES
+def test_who_was_answered_by_the_server_before_is_the_servers(director: World, v6: bool) -> None:
+    proxied(director, Method.NAT, v6, flags=FLAGS)
+    director.client(client(v6, "S", ISN, options=LINUX))
+    attack(director, ON)
+    out = director.client(client(v6, "A", ISN + 1, SERVER_ISN + 1))
+    assert (out.reason, out.packet[TCP].ack) == ("fwd_nat", SERVER_ISN + 1)
+    (found,) = director.connections()
+    assert not found.half_open
+    assert load(director) == r.SynLoad(syns=1, proved=1)
 
 
 @pytest.fixture
@@ -553,7 +616,7 @@ def test_a_denied_client_gets_no_cookie_and_is_no_attack(guard: Guard, v6: bool)
     ):
         out = director.client(packet)
         assert (out.verdict, out.reason) == ("drop", "drop_denied")
-    assert load(director) == (1, 0)
+    assert load(director) == r.SynLoad(syns=1, answered=1)
     assert guard.refusals() == r.Refusals(denied=3)
     assert not director.connections()
     guard.admit(0, ends(v6).virtual)
@@ -569,7 +632,7 @@ def test_in_peace_lists_say_the_same(guard: Guard, v6: bool) -> None:
     assert director.client(client(v6, "S", ISN)).reason == "drop_denied"
     assert director.client(client(v6, "A", ISN)).reason == "pass_not_syn"
     assert director.client(client(v6, "R", ISN)).reason == "pass_not_syn"
-    assert load(director) == (0, 0)
+    assert load(director) == r.SynLoad()
     assert guard.refusals() == r.Refusals(denied=1)
 
 

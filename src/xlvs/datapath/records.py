@@ -203,6 +203,7 @@ class SyncedFlag(IntFlag):
     MARK = 2
     ASSURED = 4
     NO_OUTPUT = 8
+    STREAM = 16
 
 
 class SyncedResult(IntEnum):
@@ -254,6 +255,14 @@ class StreamSyn(IntFlag):
     SERVER_SCALE = 1 << 23
 
 
+class StreamFlag(IntFlag):
+    """enum xlvs_stream_flags: how far a stream is. Beside them are a ``ServiceFlag``'s."""
+
+    FAR = 1 << 29
+    HEADED = 1 << 30
+    MET = 1 << 31
+
+
 ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_method": ("XLVS_METHOD_", Method),
     "xlvs_scheduler": ("XLVS_SCHED_", Scheduler),
@@ -271,6 +280,7 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_closing_result": ("XLVS_CLOSING_", ClosingResult),
     "xlvs_counts": ("XLVS_COUNTS_", Counts),
     "xlvs_syn_offers": ("XLVS_SYN_", SynOffer),
+    "xlvs_stream_flags": ("XLVS_STREAM_", StreamFlag),
     "xlvs_stream_syn": ("XLVS_STREAM_", StreamSyn),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
@@ -583,14 +593,16 @@ class SynCookies(NamedTuple):
     """In the settings: secrets of SYN cookies, and which time slot it is."""
 
     offset: int = 0
-    key: tuple[int, ...] = (0, 0, 0, 0)
+    key: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0, 0)
     slot_ticks: int = 0
+    others: int = 0
 
 
 class SynPending(NamedTuple):
     """Value of syn_pending: a server that has not answered its SYN yet."""
 
     since: int = 0
+    destination: int = 0
     to: Tuple = Tuple()
 
 
@@ -799,10 +811,14 @@ class Refusals(NamedTuple):
 
 
 class SynLoad(NamedTuple):
-    """A service with SYN proxy: SYNs, and clients that were there."""
+    """A service with SYN proxy: who asked, who was there, who was refused."""
 
     syns: int = 0
     proved: int = 0
+    answered: int = 0
+    unknown: int = 0
+    expired: int = 0
+    odd: int = 0
 
 
 class Arrivals(NamedTuple):
@@ -853,6 +869,7 @@ class Synced(NamedTuple):
     template_timeout: int = 0
     block: int = 0
     local_port: int = 0
+    stream: Stream = Stream()
     result: int = 0
 
 

@@ -8,17 +8,46 @@ cookies, so an acknowledgement may come to another director than the SYN.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from typing import NamedTuple
 
 SLOT = 64
 """Seconds of a time slot: a cookie is good for one to two."""
 
-SECRET_MIN = 16
-"""Bytes that a shared secret has at least."""
+KEPT = 3 * SLOT
+"""Seconds that cookies of a secret are good after another one has taken its place."""
 
 _WORD = 8
 _OFFSETS = 1 << 64
 _DERIVED = 2 * _WORD
+
+
+class Secrets(NamedTuple):
+    """``made``: what cookies are made of. Those of ``other`` are good until ``until``, too."""
+
+    made: bytes
+    other: bytes = b""
+    until: float = 0.0
+
+
+def follow(before: Secrets | None, wanted: tuple[bytes, ...], now: float) -> Secrets:
+    """What is in force from ``now`` (seconds) on, when this is said: one secret, or two.
+
+    Who has got a cookie of the one that goes may still come.
+    """
+    made, *more = wanted
+    if more:
+        return Secrets(made, more[0], math.inf)
+    if before is None:
+        return Secrets(made)
+    if before.made != made:
+        return Secrets(made, before.made, now + KEPT)
+    return before._replace(until=min(before.until, now + KEPT))
+
+
+def in_force(secrets: Secrets, now: float) -> Secrets:
+    """Without the other one when its time is over."""
+    return secrets if now < secrets.until else Secrets(secrets.made)
 
 
 def slot(wall: float) -> int:
@@ -27,7 +56,7 @@ def slot(wall: float) -> int:
 
 
 def keys(secret: bytes, wall: float, epoch_slots: int) -> tuple[int, ...]:
-    """The words of both keys, by the lowest bit of their epoch.
+    """The words of a secret's two keys, by the lowest bit of their epoch.
 
     Of the epoch that it is not, it is the one before in the first half of this one, else
     the one behind: whoever's clock is a little early or late finds the right one.
@@ -57,14 +86,3 @@ def drift(one: int, other: int) -> int:
     """How many ticks two offsets are apart."""
     apart = (one - other) % _OFFSETS
     return min(apart, _OFFSETS - apart)
-
-
-def secret_of(text: bytes, wrong: Callable[[str], Exception]) -> bytes:
-    """A file's secret: its bytes, without white space around them. Raises what ``wrong`` makes."""
-    found = text.strip()
-    if len(found) < SECRET_MIN:
-        raise wrong(
-            f"a secret of SYN cookies has {SECRET_MIN} bytes at least, not {len(found)}: "
-            "head -c 32 /dev/urandom | base64 makes one"
-        )
-    return found

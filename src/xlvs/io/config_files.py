@@ -10,6 +10,7 @@ import stat
 
 from xlvs.config.keepalived.load import load
 from xlvs.config.keepalived.reader import Files, Surroundings
+from xlvs.io.secret_file import read_secret
 from xlvs.model.configuration import Configuration
 
 LARGEST = 256 * 1024 * 1024
@@ -36,7 +37,7 @@ def default_config_id() -> str:
 def surroundings(config_id: str | None = None) -> Surroundings:
     """This machine's. ``config_id`` None: the host's name."""
     return Surroundings(
-        files=Files(read_file, glob.glob),
+        files=Files(read_file, glob.glob, read_secret),
         config_id=default_config_id() if config_id is None else config_id,
         environment=os.environ,
         random=random.Random(),  # noqa: S311  # ${_RANDOM} is no secret

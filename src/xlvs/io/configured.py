@@ -69,6 +69,7 @@ class Configured:
         settle: Callable[[Sequence[AnyEdit]], Awaitable[None]],
         learn: Callable[[set[Address]], Awaitable[None]],
         bus: Bus,
+        follow_secrets: Callable[[tuple[bytes, ...]], None],
         paused: Callable[[float], float],
         log_format: Format = Format.TEXT,
     ) -> None:
@@ -93,6 +94,7 @@ class Configured:
         self._prepare = prepare
         self._settle = settle
         self._learn = learn
+        self._follow_secrets = follow_secrets
         self._paused = paused
         self._bus = bus
         self._states: dict[str, str] = {}  # VRRP's, as far as told
@@ -116,10 +118,11 @@ class Configured:
     async def prepare(self) -> None:
         """Before the director starts: the first file, and what the last daemon knew.
 
-        Raises ConfigurationError.
+        Raises ConfigurationError, Problem.
         """
         self.configuration = await self.read()
         self.loaded = clock.wall()
+        self._follow_secrets(self.configuration.globals.syn_cookie_secrets)
         try:
             left = filestate.load(self._place.file_state)
         except (ValueError, OSError) as error:
@@ -261,11 +264,13 @@ class Configured:
         apply_all(self._director.desired, edits, "abort")
         before, health = self.configuration, self.health
         assert health is not None  # noqa: S101
+        self._follow_secrets(wanted.globals.syn_cookie_secrets)
         # Who begins as down must not be in rotation for a moment.
         await health.reconfigure(wanted)
         try:
             await self._apply(edits, wanted)
         except Problem:
+            self._follow_secrets(before.globals.syn_cookie_secrets)
             await health.reconfigure(before)
             raise
         self.configuration = wanted

@@ -18,11 +18,15 @@ _WINDOW_MAX = 0xFFFF
 
 
 class Waiting(NamedTuple):
-    """A server that has been sent a SYN ``seconds`` ago. ``key`` names it in the map."""
+    """A server that has been sent a SYN ``seconds`` ago. ``key`` names it in the map.
+
+    ``destination``: its id; ``syn`` None: its connection is over, and it has never answered.
+    """
 
     key: bytes
+    destination: int
     seconds: float
-    syn: Syn
+    syn: Syn | None
 
 
 class SynMaps:
@@ -33,27 +37,34 @@ class SynMaps:
         self._layout = path.layout
 
     def cookies(self, keys: tuple[int, ...], wall: float) -> r.SynCookies:
-        """For packets to go by these keys and this time, in seconds since the epoch."""
+        """For packets to go by these keys and this time, in seconds since the epoch.
+
+        Those that are made by come first, then those that are good as well, 0 without.
+        """
         hz = self._path.geometry.hz
         offset = syn_secret.offset(wall, self._path.ticks64(), hz)
-        return r.SynCookies(offset, keys, syn_secret.SLOT * hz)
+        others = any(keys[len(keys) // 2 :])
+        return r.SynCookies(offset, keys, syn_secret.SLOT * hz, others)
 
     def loads(self, services: Iterable[int]) -> dict[int, r.SynLoad]:
         """Counters by service id."""
         return {id_: arrivals(self._path, id_).syn for id_ in services}
 
     def waiting(self) -> Iterator[Waiting]:
-        """Servers that have not answered. Of connections that are over nothing is left."""
+        """Servers that have not answered."""
         pending, streams = self._path.map("syn_pending"), self._path.map("streams")
         now, hz = self._path.ticks(), self._path.geometry.hz
         for key, raw in list(pending.items()):
             stream = streams.lookup(key)
-            if stream is None:
-                pending.delete(key)
-                continue
+            if stream is None and pending.lookup(key) is None:
+                continue  # it was answered meanwhile
             value = self._layout.unpack(r.SynPending, raw)
-            syn = _syn(value.to, self._layout.unpack(r.Stream, stream))
-            yield Waiting(key, (now - value.since) % _TICKS / hz, syn)
+            yield Waiting(
+                key,
+                value.destination,
+                (now - value.since) % _TICKS / hz,
+                None if stream is None else _syn(value.to, self._layout.unpack(r.Stream, stream)),
+            )
 
     def give_up(self, key: bytes) -> None:
         """Do not wait for that one any more."""

@@ -10,16 +10,20 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from xlvs.datapath.records import SYN_COOKIE_EPOCH
+from xlvs.datapath.records import SYN_COOKIE_EPOCH, SynLoad
 from xlvs.engine import syn_attack, syn_secret
 from xlvs.io import clock
 from xlvs.io.bus import Bus
 from xlvs.io.director import Director
+from xlvs.io.secret_file import read_secret
 from xlvs.io.syn_maps import SynMaps
+from xlvs.model.cookie_secret import SECRET_MIN, cookie_secrets
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import ServiceKey, SynProxyMode
 from xlvs.model.words import key_title
@@ -43,10 +47,20 @@ _IPV4 = 4
 log = logging.getLogger(__name__)
 
 
+class Proxied(NamedTuple):
+    """A service with SYN proxy. ``given_up``: servers that never answered their SYN."""
+
+    mode: SynProxyMode
+    active: bool
+    load: SynLoad
+    given_up: int
+
+
 class SynProxying:
     """SYN proxy of one director.
 
-    ``shared``: a file with a secret that directors share; without one ``own`` is made.
+    ``shared``: a file with secrets that directors share, which the command line names; without
+    one, and unless a configuration file names one, ``own`` is made.
     """
 
     def __init__(
@@ -60,7 +74,10 @@ class SynProxying:
         self._director = director
         self._maps = maps
         self._bus = bus
-        self._secret = _own(own) if shared is None else _read(shared)
+        self._shared = shared
+        self._own = own
+        self._secrets: syn_secret.Secrets | None = None
+        self._given_up: Counter[ServiceKey] = Counter()
         self._checked = 0.0
         self._seen: dict[ServiceKey, syn_attack.Seen] = {}
         self._looked = 0.0
@@ -80,8 +97,56 @@ class SynProxying:
                     "SYN proxy is on"
                 )
 
+    def proxied(self, keys: Iterable[ServiceKey]) -> dict[ServiceKey, Proxied]:
+        """Those of these services that have SYN proxy."""
+        desired, ids = self._director.desired.services, self._director.effective.service_ids
+        modes = {
+            key: desired[key][0].syn_proxy.mode
+            for key in keys
+            if key in desired
+            and key in ids
+            and desired[key][0].syn_proxy.mode is not SynProxyMode.OFF
+        }
+        loads = self._maps.loads(ids[key] for key in modes)
+        return {
+            key: Proxied(
+                mode,
+                mode is SynProxyMode.ON or key in self.attacked,
+                loads[ids[key]],
+                self._given_up[key],
+            )
+            for key, mode in modes.items()
+        }
+
+    def follow(self, secrets: tuple[bytes, ...]) -> None:
+        """What a configuration file says of secrets, if anything. Raises Problem."""
+        if not secrets:
+            self._use((_own(self._own),) if self._shared is None else _read(self._shared))
+            return
+        if self._shared is not None:
+            raise Problem(
+                Code.INVALID,
+                "syn_cookie_secret_file: xlvsd was started with --syn-cookie-secret-file: "
+                "one of them has to go",
+                "global_defs",
+            )
+        self._use(secrets)
+
+    def reload(self) -> None:
+        """Read the file that the command line names again, if any. Raises Problem."""
+        if self._shared is not None:
+            self._use(_read(self._shared))
+
+    def _use(self, wanted: tuple[bytes, ...]) -> None:
+        before = self._secrets
+        self._secrets = syn_secret.follow(before, wanted, clock.monotonic())
+        if before is not None and before.made != self._secrets.made:
+            log.info("SYN cookies are made of another secret from now on")
+
     def start(self) -> None:
         """Before the director starts, which writes what packets go by. Raises Problem."""
+        if self._secrets is None:
+            self.follow(())
         wall = clock.wall()
         cookies = self._maps.cookies(self._keys(wall), wall)
         self._director.options = self._director.options._replace(syn_cookies=cookies)
@@ -95,19 +160,21 @@ class SynProxying:
             if service.syn_proxy.mode is not SynProxyMode.OFF
         }
         self._renew()
+        for key in self._given_up.keys() - services.keys():
+            del self._given_up[key]
         if not services:
             if self._seen:
                 self._seen = {}
                 self._director.attack(frozenset())
             return
-        self._again()
+        ids = self._director.effective.service_ids
+        self._again({ids[key]: key for key in services if key in ids})
         now = clock.monotonic()
         if now - self._looked < 2 * PERIOD - PERIOD / 4:
             return
-        ids = self._director.effective.service_ids
         loads = self._maps.loads(ids[key] for key in services if key in ids)
         asked = {
-            key: syn_attack.Asked(*loads[ids[key]], each.threshold)
+            key: syn_attack.Asked(loads[ids[key]].syns, loads[ids[key]].proved, each.threshold)
             for key, each in services.items()
             if each.mode is SynProxyMode.AUTO and key in ids
         }
@@ -129,7 +196,13 @@ class SynProxying:
         self._bus.tell(kind, words, key_title(key))
 
     def _keys(self, wall: float) -> tuple[int, ...]:
-        return syn_secret.keys(self._secret, wall, SYN_COOKIE_EPOCH)
+        """Of the secret in force; then of another one that is good as well, or zeros."""
+        assert self._secrets is not None  # noqa: S101  # since start()
+        self._secrets = syn_secret.in_force(self._secrets, clock.monotonic())
+        made = syn_secret.keys(self._secrets.made, wall, SYN_COOKIE_EPOCH)
+        if not self._secrets.other:
+            return made + (0,) * len(made)
+        return made + syn_secret.keys(self._secrets.other, wall, SYN_COOKIE_EPOCH)
 
     def _renew(self) -> None:
         """Secrets of their time. The kernel's ticks and the clock drift apart: each minute."""
@@ -143,16 +216,21 @@ class SynProxying:
             self._director.renew_secrets(cookies)
         self._checked = now
 
-    def _again(self) -> None:
+    def _again(self, services: dict[int, ServiceKey]) -> None:
         """SYNs that servers have not answered: a client that waits for its server asks nothing."""
         tries = {}
+        destinations = self._director.effective.tables.destinations
         for each in self._maps.waiting():
             done = self._tries.get(each.key, 0)
-            if each.seconds >= AGAIN_AFTER * (2 ** (done + 1) - 1):
+            due = each.seconds >= AGAIN_AFTER * (2 ** (done + 1) - 1)
+            if each.syn is None or (due and done == TRIES):
+                self._maps.give_up(each.key)
+                server = destinations.get(each.destination)
+                if server is not None and server.service in services:
+                    self._given_up[services[server.service]] += 1
+                continue
+            if due:
                 done += 1
-                if done > TRIES:
-                    self._maps.give_up(each.key)
-                    continue
                 _send(each.syn)
             tries[each.key] = done
         self._tries = tries
@@ -161,8 +239,8 @@ class SynProxying:
 def _own(path: Path) -> bytes:
     """The secret of before, or a new one. One that cannot be kept is good until a restart."""
     with suppress(OSError, Problem):
-        return _read(path)
-    made = secrets.token_hex(2 * syn_secret.SECRET_MIN).encode()
+        return _read(path)[0]
+    made = secrets.token_hex(2 * SECRET_MIN).encode()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o600)
@@ -170,14 +248,11 @@ def _own(path: Path) -> bytes:
     return made
 
 
-def _read(path: Path) -> bytes:
-    def wrong(words: str) -> Problem:
-        return Problem(Code.INVALID, f"{path}: {words}", str(path))
-
+def _read(path: Path) -> tuple[bytes, ...]:
     try:
-        return syn_secret.secret_of(path.read_bytes(), wrong)
+        return cookie_secrets(read_secret(str(path)), str(path))
     except OSError as error:
-        raise wrong(error.strerror or str(error)) from error
+        raise Problem(Code.INVALID, f"{path}: {error.strerror or error}", str(path)) from error
 
 
 def _send(syn: Syn) -> None:

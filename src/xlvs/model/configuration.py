@@ -35,6 +35,8 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Global(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``global_defs``, as far as it is more than a default of other parts. Times in seconds.
 
+    ``syn_cookie_secrets``: what SYN cookies are made of, and perhaps another one whose cookies
+    are good as well; none: the director's own.
     ``smtp_alert*``: None: not said. ``rs_init_notifies``: tell of real servers at the start,
     too. ``vrrp_rt_priority`` 0: not real-time.
     """
@@ -63,6 +65,7 @@ class Global(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vrrp_rt_priority: int = 0
     vrrp_no_swap: bool = False
     vrrp_priority: int | None = None
+    syn_cookie_secrets: tuple[bytes, ...] = ()
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

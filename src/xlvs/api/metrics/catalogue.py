@@ -137,6 +137,37 @@ SERVICE_REFUSED: Final = counter(
     (*_SERVICE, "reason"),
     "New connections that a service's lists and limits refused, as long as it has some.",
 )
+SYN_PROXY: Final = gauge(
+    "xlvs_service_syn_proxy_active",
+    (*_SERVICE, "mode"),
+    "1 while the director answers a service's SYNs itself; by mode auto: it is under attack.",
+)
+SYN_ASKED: Final = counter(
+    "xlvs_service_syns_total",
+    _SERVICE,
+    "SYN proxy: SYNs of clients that are not known to be there, whoever answered them.",
+)
+SYN_PROVED: Final = counter(
+    "xlvs_service_syn_proved_clients_total",
+    _SERVICE,
+    "SYN proxy: clients that answered what they were told, by a cookie or by their server.",
+)
+SYN_ANSWERED: Final = counter(
+    "xlvs_service_syn_cookies_total",
+    _SERVICE,
+    "SYN proxy: SYNs that the director answered with a cookie.",
+)
+SYN_REFUSED: Final = counter(
+    "xlvs_service_syn_refused_total",
+    (*_SERVICE, "reason"),
+    "SYN proxy: packets refused: they acknowledge no cookie of ours (unknown) or one that is too "
+    "old (expired), or are SYNs that no client sends (odd).",
+)
+SYN_SILENT: Final = counter(
+    "xlvs_service_syn_servers_silent_total",
+    _SERVICE,
+    "SYN proxy: handshakes that a server never answered, given up.",
+)
 SERVICE_CURRENT: Final = gauge(
     "xlvs_service_current_connections",
     (*_SERVICE, "state"),

@@ -30,6 +30,7 @@ from xlvs.io.configured import Configured
 from xlvs.io.director import Director
 from xlvs.io.health import HealthChecks
 from xlvs.io.ledger import counters
+from xlvs.io.syn_proxy import SynProxying
 from xlvs.io.syncing import Syncing
 from xlvs.model.detail import Detail
 from xlvs.model.listed import Entry
@@ -68,12 +69,14 @@ class Scraper:
         director: Director,
         configured: Configured | None,
         syncing: Syncing,
+        syn_proxying: SynProxying,
         identity: Identity,
         detail: Detail,
     ) -> None:
         self._director = director
         self._configured = configured
         self._syncing = syncing
+        self._syn_proxying = syn_proxying
         self._identity = identity
         self._detail = detail
         self._process = ProcessCollector(registry=None)
@@ -158,6 +161,7 @@ class Scraper:
         of_services, load = port.service_stats([row.id for row in rows]), port.load(ids)
         admissions = self._director.effective.tables.admissions
         refusals = port.refusals([row.id for row in rows if row.id in admissions])
+        proxied = self._syn_proxying.proxied(row.key for row in rows)
         detailed = self._detail is Detail.DESTINATIONS
         of_servers = port.destination_stats(ids) if detailed else {}
         for row in rows:
@@ -174,6 +178,7 @@ class Scraper:
                 usable=sum(each.weight > 0 for each in destinations),
                 servers=list(_servers(name, row, stats, loads)) if detailed else (),
                 refusals=refusals.get(row.id),
+                proxied=proxied.get(row.key),
             )
 
     def _problems_of(self, row: _Row, by_rules: Marked) -> int:

@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from xlvs.api.metrics import catalogue as c
 from xlvs.api.metrics.family import Column, Family, Lines
 from xlvs.datapath.records import DestinationLoad, Refusals, Stats
+from xlvs.io.syn_proxy import Proxied
 from xlvs.model.detail import Detail
 from xlvs.wire.messages import Counters
 
@@ -31,7 +32,7 @@ class Counted(NamedTuple):
     """A service; its numbers since it was added.
 
     ``load``, ``listed``, ``usable``: of all its real servers, of which ``servers`` has the details
-    that are wanted. ``refusals``: None without lists and limits.
+    that are wanted. ``refusals``: None without lists and limits; ``proxied``: without SYN proxy.
     """
 
     labels: str
@@ -42,6 +43,7 @@ class Counted(NamedTuple):
     usable: int
     servers: Sequence[Server] = ()
     refusals: Refusals | None = None
+    proxied: Proxied | None = None
 
 
 class Read(NamedTuple):
@@ -85,6 +87,21 @@ _REFUSED: Sequence[Column[Refusals]] = [
     Column(attrgetter(name), (("reason", name),)) for name in Refusals._fields
 ]
 
+_OF_PROXIED: Sequence[tuple[Family, Sequence[Column[Proxied]]]] = (
+    (c.SYN_ASKED, [Column(lambda row: row.load.syns)]),
+    (c.SYN_PROVED, [Column(lambda row: row.load.proved)]),
+    (c.SYN_ANSWERED, [Column(lambda row: row.load.answered)]),
+    (
+        c.SYN_REFUSED,
+        [
+            Column(lambda row: row.load.unknown, (("reason", "unknown"),)),
+            Column(lambda row: row.load.expired, (("reason", "expired"),)),
+            Column(lambda row: row.load.odd, (("reason", "odd"),)),
+        ],
+    ),
+    (c.SYN_SILENT, [Column(lambda row: row.given_up)]),
+)
+
 _OF_SERVERS: Sequence[tuple[Family, Sequence[Column[Server]]]] = (
     (c.DESTINATION_CONNECTIONS, _CONNECTIONS),
     (c.DESTINATION_PACKETS, _PACKETS),
@@ -116,6 +133,11 @@ def families(read: Read, detail: Detail) -> Iterator[Metric | Lines]:
         yield from family.parts(((each.labels, each) for each in rows), of_services)
     guarded = ((each.labels, each.refusals) for each in rows if each.refusals is not None)
     yield from c.SERVICE_REFUSED.parts(guarded, _REFUSED)
+    proxied = [(each.labels, each.proxied) for each in rows if each.proxied is not None]
+    with_mode = ((f'{labels},mode="{each.mode}"', each) for labels, each in proxied)
+    yield from c.SYN_PROXY.parts(with_mode, [Column(lambda row: int(row.active))])
+    for family, of_proxied in _OF_PROXIED:
+        yield from family.parts(proxied, of_proxied)
     if detail is Detail.DESTINATIONS:
         for family, of_servers in _OF_SERVERS:
             yield from family.parts(((each.labels, each) for each in _servers(rows)), of_servers)

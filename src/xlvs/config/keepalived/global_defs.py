@@ -31,8 +31,10 @@ from xlvs.config.keepalived.values import (
     word,
 )
 from xlvs.model.configuration import Global, LvsFlush
+from xlvs.model.cookie_secret import cookie_secrets
 from xlvs.model.desired import Timeouts
 from xlvs.model.notification import Command, Fifo, Mail
+from xlvs.model.problem import Problem
 from xlvs.model.service import Address
 
 TIMEOUT_MAX = 31 * 86400
@@ -97,6 +99,20 @@ def _script_user(_reading: Reading, node: Node, values: Values) -> None:
     values["script_user"], values["script_group"] = user_and_group(node.words, 1)
 
 
+def _cookie_secret(reading: Reading, node: Node, values: Values) -> None:
+    path = word(node.words, 1, "the path of a file")
+    if "syn_cookie_secrets" in values:
+        raise Wrong("syn_cookie_secret_file is said twice")
+    if not path.startswith("/"):
+        raise Wrong(f"syn_cookie_secret_file wants the whole path of a file, not {path!r}", 1)
+    try:
+        values["syn_cookie_secrets"] = cookie_secrets(reading.read_secret(path), path)
+    except OSError as error:
+        raise Wrong(f"{path} cannot be read: {error.strerror or error}", 1) from None
+    except Problem as problem:
+        raise Wrong(problem.message, 1) from None
+
+
 def _group(version: int) -> Keyword:
     name = f"vrrp_mcast_group{version}"
 
@@ -155,6 +171,12 @@ _GLOBALS = table(
     value("default_interface", interface_name, "INTERFACE"),
     Keyword("lvs_timeouts", _timeouts, "[tcp N] [tcpfin N] [udp N]"),
     SYNC_DAEMON,
+    Keyword(
+        "syn_cookie_secret_file",
+        _cookie_secret,
+        "PATH",
+        note="ours: one or two lines of 16 bytes or more, which directors share",
+    ),
     flag("lvs_flush"),
     *also(
         Keyword("lvs_flush_on_stop", _flush_on_stop, "[VS]"),
@@ -312,7 +334,7 @@ _PLAIN = (
     *("notify_priority_changes", "fifo_states_on_reload"),
     *("rs_init_notifies", "script_user", "script_group", "enable_script_security", "lvs_flush"),
     *("lvs_flush_on_stop", "timeouts", "checker_log_all_failures", "vrrp_rt_priority"),
-    *("vrrp_no_swap", "vrrp_priority"),
+    *("vrrp_no_swap", "vrrp_priority", "syn_cookie_secrets"),
 )
 
 SCRIPT_TIMEOUT = 10.0

@@ -114,7 +114,7 @@ def load(file: str, surroundings: Surroundings) -> Configuration:
 def _load(file: str, surroundings: Surroundings) -> Configuration:
     findings = Findings()
     nodes = Reader(surroundings, findings).read(file)
-    reading = Reading(findings, surroundings.files.read)
+    reading = Reading(findings, surroundings.files.read, surroundings.files.read_secret)
     _read(reading, nodes)
     configuration = Configuration(
         globals=global_values(reading),

@@ -38,10 +38,14 @@ _BRACE_OR_QUOTE = re.compile(r'[{}"]')
 
 
 class Files(NamedTuple):
-    """How files are reached. ``read`` raises OSError; ``glob`` knows ``* ? []``, no braces."""
+    """How files are reached. ``glob`` knows ``* ? []``, no braces.
+
+    ``read`` and ``read_secret`` raise OSError; the second also of a file that others may read.
+    """
 
     read: Callable[[str], bytes]
     glob: Callable[[str], list[str]]
+    read_secret: Callable[[str], bytes]
 
 
 class Surroundings(NamedTuple):

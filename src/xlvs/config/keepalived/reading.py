@@ -37,6 +37,8 @@ class Reading:
     findings: Findings
     read: Callable[[str], bytes]
     """A file that a keyword names, such as a key. Raises OSError."""
+    read_secret: Callable[[str], bytes]
+    """The same of one that nobody else may read."""
     globals: Values = field(default_factory=dict)
     global_node: Node | None = None
     services: list[VirtualService] = field(default_factory=list)

@@ -37,11 +37,19 @@ async def scraped(found, accept=""):
     return [piece async for piece in pieces(found.metrics(), encode, content_type)]
 
 
+NO_SYN_PROXY = SimpleNamespace(proxied=lambda _keys: {})
 NO_SYNC = SimpleNamespace(running=None, error="")
 
 
-def scraper(world: World, *, configured=None, syncing=NO_SYNC, detail=Detail.DESTINATIONS):
-    return Scraper(world.director, configured, syncing, identity(), detail)
+def scraper(
+    world: World,
+    *,
+    configured=None,
+    syncing=NO_SYNC,
+    syn_proxying=NO_SYN_PROXY,
+    detail=Detail.DESTINATIONS,
+):
+    return Scraper(world.director, configured, syncing, syn_proxying, identity(), detail)
 
 
 def text(world: World, accept="", **more):

@@ -25,7 +25,7 @@ def surroundings(files, config_id="main", environment=None):
     def glob(pattern):
         return [path for path in files if fnmatch.fnmatch(path, pattern)]
 
-    return Surroundings(Files(read, glob), config_id, environment or {}, random.Random(7))
+    return Surroundings(Files(read, glob, read), config_id, environment or {}, random.Random(7))
 
 
 def tree(text, files=None, **more):
