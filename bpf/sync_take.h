@@ -146,7 +146,7 @@ static __noinline __u32 sync_open(struct packet *p, struct xlvs_synced *r)
 		local_port_free(extra_block(mine), extra_port(mine));
 	if (rc == TABLE_EXISTS)
 		return p->c.destination == wanted && sync_alike(p, r) ? sync_update(p, r) :
-									 XLVS_SYNCED_CONTENDED;
+									XLVS_SYNCED_CONTENDED;
 	if (rc != TABLE_OPENED)
 		return rc == TABLE_FULL ? XLVS_SYNCED_FULL : XLVS_SYNCED_CONTENDED;
 	if (!sync_stream(p, r)) {

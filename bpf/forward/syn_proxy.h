@@ -114,8 +114,9 @@ static __always_inline void syn_proxy_learn(struct packet *p, const struct tcp_s
  * Does the segment acknowledge a cookie of ours? A probe of the window that we said to be 0 has
  * the number before (RFC 9293 3.8.6.1: Linux sends none that is new).
  */
-static __always_inline enum syn_cookie_verdict
-syn_proxy_proves(const struct packet *p, const struct tcphdr *tcp, __u32 *isn)
+static __always_inline enum syn_cookie_verdict syn_proxy_proves(const struct packet *p,
+								const struct tcphdr *tcp,
+								__u32 *isn)
 {
 	__u32 cookie = bpf_ntohl(tcp->ack_seq) - 1;
 	enum syn_cookie_verdict verdict;

@@ -149,7 +149,7 @@ class Daemon:
                 loop_lag=self.pauses.late,
                 refused_tokens=self.listening.refused_tokens,
             ),
-            config.metrics_detail,
+            detail=config.metrics_detail,
         )
 
     async def start(self) -> None:

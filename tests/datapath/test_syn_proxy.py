@@ -84,7 +84,9 @@ def server(
     return ip / TCP(flags=flags, seq=seq & _WORD, ack=ack & _WORD, options=list(options), **fields)
 
 
-def cookies(director: World, slots: int = 0, key: tuple[int, ...] = KEYS + 4 * (0,)) -> r.SynCookies:
+def cookies(
+    director: World, slots: int = 0, key: tuple[int, ...] = KEYS + 4 * (0,)
+) -> r.SynCookies:
     """What packets go by, so many slots later."""
     ticks = SLOT_SECONDS * director.hz
     return r.SynCookies(slots * ticks % (1 << 64), key, ticks, any(key[4:]))

@@ -20,6 +20,7 @@ from xlvs.datapath.records import (
     ConnectionFlag,
     Method,
     State,
+    Stream,
     Synced,
     SyncedFlag,
     Tenant,
@@ -59,6 +60,8 @@ class Held(NamedTuple):
     controlled: bool = False
     block: int = 0
     local_port: int = 0
+    special: bool = False
+    """There may be a stream."""
 
 
 class Holder:
@@ -116,11 +119,17 @@ class Holder:
             controlled=bool(word & ConnectionFlag.CONTROLLED),
             block=block if full else 0,
             local_port=ntohs(local_port) if full else 0,
+            special=bool(word & ConnectionFlag.SPECIAL),
         )
 
 
 def to_take(
-    held: Held, *, assured: bool = False, template_timeout: int = 0, idle: int = 0
+    held: Held,
+    *,
+    assured: bool = False,
+    template_timeout: int = 0,
+    idle: int = 0,
+    stream: Stream | None = None,
 ) -> Synced:
     """What puts this connection into a table. ``destination`` and ``block`` are that table's.
 
@@ -132,6 +141,7 @@ def to_take(
         (SyncedFlag.MARK, held.template and held.transport is Transport.IP),
         (SyncedFlag.ASSURED, assured),
         (SyncedFlag.NO_OUTPUT, held.no_output),
+        (SyncedFlag.STREAM, stream is not None),
     ):
         if on:
             flags |= flag
@@ -150,4 +160,5 @@ def to_take(
         template_timeout=template_timeout,
         block=held.block,
         local_port=held.local_port,
+        stream=stream or Stream(),
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_address
 
+from xlvs.datapath import streams
 from xlvs.datapath.addresses import AF_INET, AF_INET6, packed, unpacked
 from xlvs.datapath.connections import Server
 from xlvs.datapath.held import PROTOCOL_NUMBERS, Held, to_take
@@ -22,6 +23,7 @@ from xlvs.datapath.records import (
     ServiceFlag,
     ServiceKey,
     State,
+    Stream,
     Template,
     Tenant,
     Transport,
@@ -89,7 +91,9 @@ class Book:
             if found.key.fwmark:
                 self._marks[found.key.fwmark, found.key.family] = service
 
-    def outgoing(self, held: Held, template: Template | None = None) -> Synced | None:
+    def outgoing(
+        self, held: Held, template: Template | None = None, stream: Stream | None = None
+    ) -> Synced | None:
         """As it travels. ``template``: what a template says besides; None for nobody's."""
         d = self._tables.destinations.get(held.destination)
         service = None if d is None else self._tables.services.get(d.service)
@@ -125,6 +129,7 @@ class Book:
             idle=(life - held.left) / self._hz,
             local=unpacked(block.local).packed if block else b"",
             local_port=held.local_port if full else 0,
+            stream=None if stream is None else streams.as_it_travels(stream),
         )
 
     def incoming(self, synced: Synced) -> ToTake:
@@ -158,7 +163,8 @@ class Book:
             local_port=synced.local_port if full else 0,
         )
         assured = synced.template and synced.state == TemplateState.ASSURED
-        return to_take(held, assured=assured, template_timeout=life, idle=idle)
+        stream = synced.stream and streams.to_take(synced.stream)
+        return to_take(held, assured=assured, template_timeout=life, idle=idle, stream=stream)
 
     def _timeout(self, state: State) -> int:
         return self._tables.settings.timeout[state]

@@ -151,7 +151,7 @@ class ConnectionSync:
 
     def _one(self, book: Book, held: Held) -> Iterator[Synced]:
         more = self._maps.template(held) if held.template else None
-        synced = book.outgoing(held, more)
+        synced = book.outgoing(held, more, self._maps.stream(held))
         if synced is not None:
             yield synced
 

@@ -9,6 +9,7 @@ from xlvs.datapath.held import Held, Holder
 from xlvs.datapath.loader import SYNC_PROGRAM, DataPath
 from xlvs.datapath.places import LINES, Shape
 from xlvs.datapath.records import (
+    Stream,
     Synced,
     SyncedResult,
     TableCounts,
@@ -68,6 +69,13 @@ class SyncMaps:
         """What a template says besides its place; None if it went meanwhile."""
         raw = self._path.map("templates").lookup(self._layout.pack(held.tenant))
         return None if raw is None else self._layout.unpack(Template, raw)
+
+    def stream(self, held: Held) -> Stream | None:
+        """What is done to its segments, if anything."""
+        if not held.special:
+            return None
+        raw = self._path.map("streams").lookup(self._layout.pack(held.tenant))
+        return None if raw is None else self._layout.unpack(Stream, raw)
 
     def everything(self) -> Iterator[list[Held]]:
         """All connections, some thousand places at a time, also none."""

@@ -105,6 +105,58 @@ class Sequences(NamedTuple):
     outward: Sequence
 
 
+class StreamFlag(IntFlag):
+    """What is done to a connection's segments, and how far it is. Numbers of our own protocol."""
+
+    TOA = 1 << 0
+    PROXY_V1 = 1 << 1
+    PROXY_V2 = 1 << 2
+    PROXY_MARK = 1 << 3
+    PROXY_ID = 1 << 4
+    MET = 1 << 5
+    """The server has shown that it has the client's first segment."""
+    HEADED = 1 << 6
+    """It has acknowledged the PROXY protocol's header."""
+    FAR = 1 << 7
+    SYN_PROXY = 1 << 8
+    """The client was answered before there was a server;"""
+    ANSWERED = 1 << 9
+    """that one's number is known."""
+    AGAIN = 1 << 10
+    STAMPS = 1 << 11
+    SACK = 1 << 12
+    SCALE = 1 << 13
+    SERVER_STAMPS = 1 << 14
+    SERVER_SCALE = 1 << 15
+
+
+class Stream(NamedTuple):
+    """A TCP connection whose segments are changed on their way: what both ends were told.
+
+    Sequence numbers and time stamps as they are in packets; ``delta`` and ``stamp_delta`` are
+    added to the server's. ``header``: bytes in front of the client's stream. ``begun`` goes into
+    the connection's unique id.
+    """
+
+    flags: int = 0
+    client_isn: int = 0
+    next_isn: int = 0
+    begun: int = 0
+    toa: int = 0
+    header: int = 0
+    cookie: int = 0
+    delta: int = 0
+    stamp: int = 0
+    promised_stamp: int = 0
+    stamp_delta: int = 0
+    again: int = 0
+    mss: int = 0
+    window: int = 0
+    client_scale: int = 0
+    promised_scale: int = 0
+    server_scale: int = 0
+
+
 class SyncedKey(NamedTuple):
     """What tells connections apart. Of a template the client is masked and its port 0."""
 
@@ -124,7 +176,8 @@ class Synced(NamedTuple):
     seconds that it lives after a packet, 0: as the receiver's own tables say; ``idle``:
     seconds since its last packet (IPVS sends when one comes, so there it is 0).
     ``engine`` and ``engine_data``: a template of a persistence engine. ``local`` and
-    ``local_port``: FULLNAT's, empty otherwise; only our own protocol carries them.
+    ``local_port``: FULLNAT's, empty otherwise; only our own protocol carries them, and
+    ``stream``.
     """
 
     protocol: int
@@ -144,6 +197,7 @@ class Synced(NamedTuple):
     engine_data: bytes = b""
     local: bytes = b""
     local_port: int = 0
+    stream: Stream | None = None
 
     @property
     def v6(self) -> bool:

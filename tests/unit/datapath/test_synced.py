@@ -9,7 +9,18 @@ import pytest
 from tests.unit.datapath_plan.build import KEY, World, add, add_service, destination
 
 from xlvs.datapath.held import Held
-from xlvs.datapath.records import Method, State, SyncedFlag, Template, Tenant, Transport
+from xlvs.datapath.records import (
+    Method,
+    ServiceFlag,
+    State,
+    Stream,
+    StreamFlag,
+    StreamSyn,
+    SyncedFlag,
+    Template,
+    Tenant,
+    Transport,
+)
 from xlvs.datapath.synced import Book, Refusal, Refused
 from xlvs.datapath.word import CLOSED
 from xlvs.model.edit import AddLocalAddress
@@ -170,3 +181,28 @@ def test_what_an_operator_closed_is_closed_for_others(state: State) -> None:
     assert synced is not None
     assert synced.state == State.CLOSE
     assert book(made).incoming(synced).state is State.CLOSE
+
+
+def test_what_is_done_to_its_segments_travels_too() -> None:
+    made = world(Forwarding.NAT)
+    numbers = {
+        name: number
+        for number, name in enumerate(Stream._fields, 100)
+        if name not in {"flags", "syn"}
+    }
+    told = ServiceFlag.PROXY_V2 | ServiceFlag.PROXY_ID | StreamFlag.HEADED
+    syn = StreamSyn.SYN_PROXY | StreamSyn.ANSWERED | StreamSyn.SERVER_SCALE
+    record = Stream(flags=told | ServiceFlag.OWN_TIMEOUTS, syn=int(syn), **numbers)
+    synced = book(made).outgoing(held(made, special=True), None, record)
+    assert synced is not None
+    taken = book(made).incoming(synced)
+    assert taken.flags & SyncedFlag.STREAM
+    # Its time-outs are the taking service's own.
+    assert taken.stream == record._replace(flags=int(told))
+
+
+def test_without_a_stream_nothing_is_said_of_one() -> None:
+    made = world()
+    synced = book(made).outgoing(held(made))
+    assert synced is not None
+    assert not book(made).incoming(synced).flags & SyncedFlag.STREAM

@@ -17,6 +17,7 @@ from xlvs.model.synced import (
     Forward,
     Sequence,
     Sequences,
+    Stream,
     Synced,
 )
 
@@ -42,6 +43,8 @@ def connection(port: int = 40000, **other: Any) -> Synced:
 _u32 = st.integers(0, 2**32 - 1)
 _port = st.integers(0, 65535)
 _sequence = st.builds(Sequence, _u32, _u32, _u32)
+_u16, _u8 = st.integers(0, 2**16 - 1), st.integers(0, 255)
+_streams = st.builds(Stream, st.integers(1, 2**16 - 1), *11 * [_u32], _u16, _u16, _u8, _u8, _u8)
 _flags = st.sampled_from(
     [0, Flag.INACTIVE, Flag.NO_OUTPUT, Flag.NO_CLIENT_PORT, Flag.IN_SEQ, Flag.OUT_SEQ]
 )
@@ -81,4 +84,5 @@ def connections(draw: st.DrawFn, *, ours: bool = False) -> Synced:
         engine_data=draw(st.binary(min_size=1, max_size=255)) if engine else b"",
         local=local,
         local_port=draw(_port) if local else 0,
+        stream=draw(_streams) if ours and draw(st.booleans()) else None,
     )

@@ -71,6 +71,7 @@ class Scraper:
         syncing: Syncing,
         syn_proxying: SynProxying,
         identity: Identity,
+        *,
         detail: Detail,
     ) -> None:
         self._director = director

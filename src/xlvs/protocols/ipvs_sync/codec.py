@@ -72,6 +72,8 @@ _TAKEN = (
     | Flag.TEMPLATE
 )
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
+# The kernel takes sequences from messages, but goes by them for its own helpers (FTP) only.
+_STREAM = "its segments are changed on their way, which no director of IPVS would go on with"
 
 
 class UnencodableError(ValueError):
@@ -262,6 +264,8 @@ def encode_entry(connection: Synced) -> bytes:
         raise UnencodableError("the server's address is of another family than the service's")
     if connection.forward == Forward.FULLNAT:
         raise UnencodableError("FULLNAT: the protocol has no field for the local address")
+    if connection.stream:
+        raise UnencodableError(_STREAM)
     options = _encoded_options(connection)
     try:
         fixed = _ENTRY.pack(
@@ -346,6 +350,8 @@ def encode_entry0(connection: Synced) -> bytes:
         raise UnencodableError("version 0 knows IPv4 only")
     if connection.forward == Forward.FULLNAT:
         raise UnencodableError("FULLNAT: the protocol has no field for the local address")
+    if connection.stream:
+        raise UnencodableError(_STREAM)
     try:
         fixed = _ENTRY0.pack(
             0,

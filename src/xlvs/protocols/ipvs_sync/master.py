@@ -43,7 +43,7 @@ class Sent(NamedTuple):
     messages: int = 0
     bytes: int = 0
     unencodable: int = 0
-    """Connections that the protocol cannot express: FULLNAT, mixed families."""
+    """Connections that the protocol cannot express: FULLNAT, mixed families, streams."""
     dropped: int = 0
     """Messages for which the queue was too long."""
 

@@ -2,8 +2,8 @@
 """A connection as bytes of our own protocol: all that ``Synced`` has.
 
 ``kind | protocol | state | flags | mark | time-out | idle | four ports``, then the client's and the
-virtual address, the server's, the local one, then the sequences and the engine with its
-data, as ``kind`` says. Times are milliseconds.
+virtual address, the server's, the local one, then the sequences, the engine with its
+data, and the stream, as ``kind`` says. Times are milliseconds.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from xlvs.model.synced import Sequence, Sequences, Synced
+from xlvs.model.synced import Sequence, Sequences, Stream, StreamFlag, Synced
 from xlvs.protocols.peer_sync.problems import PeerError, Reason
 
 _FIXED = struct.Struct("!BBHIIIIHHHH")
 _SEQUENCES = struct.Struct("!6I")
-_V6, _SERVER_V6, _LOCAL, _HAS_SEQUENCES, _ENGINE = 1, 2, 4, 8, 16
-_KNOWN = _V6 | _SERVER_V6 | _LOCAL | _HAS_SEQUENCES | _ENGINE
+_STREAM = struct.Struct("!12I2H3B")
+_V6, _SERVER_V6, _LOCAL, _HAS_SEQUENCES, _ENGINE, _HAS_STREAM = 1, 2, 4, 8, 16, 32
+_KNOWN = _V6 | _SERVER_V6 | _LOCAL | _HAS_SEQUENCES | _ENGINE | _HAS_STREAM
+_STREAM_FLAGS = sum(StreamFlag)
 _V4_BYTES, _V6_BYTES = 4, 16
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 _MILLI = 1000.0
 _TEXT_MAX = 255
 
-ENTRY_MAX = _FIXED.size + 4 * _V6_BYTES + _SEQUENCES.size + 2 * (_TEXT_MAX + 1)
+ENTRY_MAX = _FIXED.size + 4 * _V6_BYTES + _SEQUENCES.size + 2 * (_TEXT_MAX + 1) + _STREAM.size
 """Bytes of the longest entry."""
 
 
@@ -37,6 +39,7 @@ def encode(connection: Synced, waited: float = 0.0) -> bytes:
         | (_LOCAL if connection.local else 0)
         | (_HAS_SEQUENCES if connection.sequences else 0)
         | (_ENGINE if connection.engine_data else 0)
+        | (_HAS_STREAM if connection.stream else 0)
     )
     parts = [
         _FIXED.pack(
@@ -62,6 +65,8 @@ def encode(connection: Synced, waited: float = 0.0) -> bytes:
     if connection.engine_data:
         for text in (connection.engine, connection.engine_data):
             parts += (bytes((min(len(text), _TEXT_MAX),)), text[:_TEXT_MAX])
+    if connection.stream:
+        parts.append(_STREAM.pack(*connection.stream))
     return b"".join(parts)
 
 
@@ -128,6 +133,12 @@ def _one(data: bytes, at: int) -> tuple[Synced, int]:
     if kind & _ENGINE:
         engine, at = _bytes(data, at + 1, data[at])
         engine_data, at = _bytes(data, at + 1, data[at])
+    stream = None
+    if kind & _HAS_STREAM:
+        stream = Stream(*_STREAM.unpack_from(data, at))
+        if stream.flags & ~_STREAM_FLAGS:
+            raise PeerError(Reason.ENTRY, f"a stream with {stream.flags:#x}")
+        at += _STREAM.size
     connection = Synced(
         protocol=protocol,
         client=client,
@@ -146,6 +157,7 @@ def _one(data: bytes, at: int) -> tuple[Synced, int]:
         engine_data=engine_data,
         local=local,
         local_port=local_port,
+        stream=stream,
     )
     return connection, at
 

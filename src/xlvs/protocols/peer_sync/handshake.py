@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from xlvs.protocols.peer_sync.problems import PeerError, Reason
 
-VERSION = 1
+VERSION = 2
+"""Since 2 entries have streams."""
 KEY_MIN = 32
 """Bytes of a key: as many as the hash has."""
 NODE = 16

@@ -49,7 +49,7 @@ def scraper(
     syn_proxying=NO_SYN_PROXY,
     detail=Detail.DESTINATIONS,
 ):
-    return Scraper(world.director, configured, syncing, syn_proxying, identity(), detail)
+    return Scraper(world.director, configured, syncing, syn_proxying, identity(), detail=detail)
 
 
 def text(world: World, accept="", **more):

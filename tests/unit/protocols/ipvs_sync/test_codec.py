@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.protocols.synced import connection, connections
 
-from xlvs.model.synced import Flag, Forward, Sequence, Sequences, Synced
+from xlvs.model.synced import Flag, Forward, Sequence, Sequences, Stream, Synced
 from xlvs.protocols.ipvs_sync import codec
 from xlvs.protocols.ipvs_sync.faults import OF_ONE_ENTRY, Kind
 
@@ -141,6 +141,7 @@ def test_sync_id_0_takes_all() -> None:
         (connection(flags=int(Forward.FULLNAT)), "FULLNAT"),
         (connection(engine=b"x" * 17, engine_data=b"x"), "17 bytes for option 3, 16 at most"),
         (connection(70000), "65535"),
+        (connection(stream=Stream(flags=1)), "its segments are changed"),
     ],
 )
 def test_what_cannot_be_said_is_refused(one: Synced, text: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.protocols.synced import connection, connections
 
-from xlvs.model.synced import Synced
+from xlvs.model.synced import Stream, Synced
 from xlvs.protocols.peer_sync import entries
 from xlvs.protocols.peer_sync.problems import PeerError, Reason
 
@@ -52,8 +52,14 @@ def test_a_cut_entry_is_refused() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(PeerError, match="kind 0x20"):
-        entries.decode(b"\x20" + entries.encode(connection())[1:])
+    with pytest.raises(PeerError, match="kind 0x40"):
+        entries.decode(b"\x40" + entries.encode(connection())[1:])
+
+
+def test_an_unknown_mark_of_a_stream_is_refused() -> None:
+    data = entries.encode(connection(stream=Stream(flags=1 << 20)))
+    with pytest.raises(PeerError, match="a stream with 0x100000"):
+        entries.decode(data)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=40), st.integers(50, 200))

@@ -293,10 +293,10 @@ def test_a_receivers_proof_is_no_senders() -> None:
 def test_another_version_is_told() -> None:
     one = line()
     data = bytearray(one.sender.output())
-    data[5 + 4 : 5 + 6] = bytes((2, 9))
-    with pytest.raises(PeerError, match="the peer speaks versions 2 to 9, we 1"):
+    data[5 + 4 : 5 + 6] = bytes((3, 9))
+    with pytest.raises(PeerError, match="the peer speaks versions 3 to 9, we 2"):
         one.receiver.received(bytes(data), 100.0)
-    with pytest.raises(PeerError, match="versions 2 to 9") as raised:
+    with pytest.raises(PeerError, match="versions 3 to 9") as raised:
         one.sender.received(one.receiver.output(), 100.0)
     assert raised.value.reason is Reason.REFUSED
 
