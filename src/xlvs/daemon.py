@@ -198,6 +198,7 @@ class Daemon:
         await self.surroundings.learn(addresses(adopted.desired) | self._sorry_servers())
         self.surroundings.remember(adopted.have.tables.destinations.values())
         self._seen = self.surroundings.revision
+        self.syn_proxying.resume(adopted.have.tables, adopted.desired)
         writes = self.director.start(adopted, self.surroundings.observed)
         if self._kernel.adopted:
             log.info(

@@ -113,8 +113,9 @@ def configuration(name: str, priority: int, peer: str) -> str:
 class Talk:
     """One connection that asks again and again, and notes how long each answer took."""
 
-    def __init__(self, client: Namespace, vip: str) -> None:
+    def __init__(self, client: Namespace, vip: str, port: int = PORT) -> None:
         self.vip = vip
+        self.port = port
         self.answers = 0
         self.error = ""
         self.longest = 0.0
@@ -139,7 +140,7 @@ class Talk:
     def _run(self, client: Namespace) -> None:
         try:
             netns.setns(str(client.path))  # this thread only
-            connection = socket.create_connection((self.vip, PORT), 5)
+            connection = socket.create_connection((self.vip, self.port), 5)
             connection.settimeout(10)
             with connection:
                 while not self._stop.is_set():

@@ -321,6 +321,10 @@ def test_auto_switches_itself_on_and_off(world, vip):
     world.python(_FLOOD, vip, 1500, 2, 1024)
     eventually(lambda: world.small.said().count(on) > said)
     assert "SYNs a second without a client: SYN proxy is on" in world.small.said()
+    # From the same ports again: they have half-open connections, and are answered nevertheless.
+    before = world.reasons()["reply_syn_cookie"]
+    world.python(_FLOOD, vip, 300, 0, 1024)
+    assert world.reasons()["reply_syn_cookie"] >= before + 290
     before = world.connections()
     world.python(_FLOOD, vip, 300, 0, 10000)
     assert world.get(vip) == bytes(range(5))

@@ -16,7 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from xlvs.datapath.records import SYN_COOKIE_EPOCH, SynLoad
+from xlvs.datapath.records import SYN_COOKIE_EPOCH, ServiceFlag, SynLoad
+from xlvs.datapath.service_key import asked_key
+from xlvs.datapath.tables import Tables
 from xlvs.engine import syn_attack, syn_secret
 from xlvs.io import clock
 from xlvs.io.bus import Bus
@@ -24,6 +26,7 @@ from xlvs.io.director import Director
 from xlvs.io.secret_file import read_secret
 from xlvs.io.syn_maps import SynMaps
 from xlvs.model.cookie_secret import SECRET_MIN, cookie_secrets
+from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import ServiceKey, SynProxyMode
 from xlvs.model.words import key_title
@@ -151,6 +154,23 @@ class SynProxying:
         cookies = self._maps.cookies(self._keys(wall), wall)
         self._director.options = self._director.options._replace(syn_cookies=cookies)
         self._checked = clock.monotonic()
+
+    def resume(self, tables: Tables, desired: Desired) -> None:
+        """Before the director starts with these maps: an attack that a restart met goes on."""
+        attacked = {
+            asked_key(record.key): id_
+            for id_, record in tables.services.items()
+            if record.flags & ServiceFlag.SYN_COOKIES
+        }
+        loads = self._maps.loads(attacked.values())
+        self._seen = {
+            key: syn_attack.Seen(loads[id_].syns, loads[id_].proved, attacked=True)
+            for key, id_ in attacked.items()
+            if key in desired.services
+            and desired.services[key][0].syn_proxy.mode is SynProxyMode.AUTO
+        }
+        self._looked = clock.monotonic()
+        self._director.options = self._director.options._replace(attacked=frozenset(self._seen))
 
     def look(self) -> None:
         """Every PERIOD seconds. Raises Problem."""

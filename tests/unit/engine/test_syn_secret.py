@@ -3,9 +3,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from xlvs.engine.syn_secret import SLOT, drift, keys, offset, secret_of, slot
+from xlvs.engine.syn_secret import (
+    KEPT,
+    SLOT,
+    Secrets,
+    drift,
+    follow,
+    in_force,
+    keys,
+    offset,
+    slot,
+)
 
 EPOCH = 1024
 SECRET = b"0123456789abcdef"
@@ -56,7 +68,39 @@ def test_clocks_that_drift_are_seen_in_both_directions() -> None:
     assert drift(early, early) == 0
 
 
-def test_a_short_secret_is_refused() -> None:
-    assert secret_of(b" 0123456789abcdef\n", ValueError) == SECRET
-    with pytest.raises(ValueError, match="16 bytes at least, not 15"):
-        secret_of(b"0123456789abcde\n", ValueError)
+OTHER = b"another one of 16"
+THIRD = b"and a third of 16"
+
+
+def test_cookies_of_the_secret_of_before_are_good_for_a_while() -> None:
+    old = follow(None, (SECRET,), 100.0)
+    assert old == Secrets(SECRET)
+    new = follow(old, (OTHER,), 200.0)
+    assert in_force(new, 200.0 + KEPT - 1) == new == Secrets(OTHER, SECRET, 200.0 + KEPT)
+    assert in_force(new, 200.0 + KEPT) == Secrets(OTHER)
+    assert KEPT > 2 * SLOT, "a cookie lives for two slots"
+
+
+def test_a_file_that_is_read_again_does_not_begin_anew() -> None:
+    new = follow(follow(None, (SECRET,), 100.0), (OTHER,), 200.0)
+    assert follow(new, (OTHER,), 250.0) == new
+    assert follow(in_force(new, 900.0), (OTHER,), 900.0) == Secrets(OTHER)
+
+
+def test_directors_in_three_steps_understand_one_another_all_the_while() -> None:
+    steps = [(SECRET,), (SECRET, OTHER), (OTHER, SECRET), (OTHER,)]
+    seen: list[Secrets] = []
+    for number, each in enumerate(steps):
+        before = seen[-1] if seen else None
+        seen.append(in_force(follow(before, each, 1000.0 * number), 1000.0 * number))
+    for here, there in pairwise(seen):
+        assert here.made in {there.made, there.other}
+        assert there.made in {here.made, here.other}
+    # What was removed just now was what others may have made cookies of.
+    assert seen[-1] == Secrets(OTHER, SECRET, 3000.0 + KEPT)
+    assert in_force(seen[1], 1e9) == seen[1], "as long as the file says it"
+
+
+def test_two_changes_in_a_row() -> None:
+    first = follow(follow(None, (SECRET,), 0.0), (OTHER,), 10.0)
+    assert follow(first, (THIRD,), 20.0) == Secrets(THIRD, OTHER, 20.0 + KEPT)

@@ -22,10 +22,11 @@ from tests.unit.datapath_plan.build import KEY, World, add, add_service, drop, r
 from xlvs.api.metrics.catalogue import FAMILIES
 from xlvs.datapath.effective import Options
 from xlvs.datapath.port import PortUse, TableUse
-from xlvs.datapath.records import DestinationLoad, Stats
+from xlvs.datapath.records import DestinationLoad, Stats, SynLoad
+from xlvs.io.syn_proxy import Proxied
 from xlvs.model.detail import Detail
 from xlvs.model.edit import DeleteService, Zero
-from xlvs.model.service import Method
+from xlvs.model.service import Method, SynProxyMode
 
 SERVICE = "tcp 10.0.0.1:80"
 FIRST = "192.168.200.11:80"
@@ -151,6 +152,34 @@ def test_less_detail(world):
     left_out = {each.name for each in FAMILIES if each.detail is Detail.DESTINATIONS}
     assert value(found, "xlvs_service_connections_total", service=SERVICE) == 5
     assert {name for name, _ in found} & left_out == set()
+
+
+def test_syn_proxy(world):
+    load = SynLoad(syns=100, proved=40, answered=90, unknown=5, expired=6, odd=7)
+    proxied = Proxied(SynProxyMode.AUTO, active=True, load=load, given_up=3)
+    seen = []
+
+    def of(keys):
+        seen.extend(keys)
+        return {KEY: proxied}
+
+    found = samples(text(world, syn_proxying=SimpleNamespace(proxied=of)))
+    assert seen == [KEY]
+    assert value(found, "xlvs_service_syn_proxy_active", service=SERVICE, mode="auto") == 1
+    for name, number in (
+        ("syns", 100),
+        ("syn_proved_clients", 40),
+        ("syn_cookies", 90),
+        ("syn_servers_silent", 3),
+    ):
+        assert value(found, f"xlvs_service_{name}_total", service=SERVICE) == number
+    for reason, number in (("unknown", 5), ("expired", 6), ("odd", 7)):
+        name = "xlvs_service_syn_refused_total"
+        assert value(found, name, service=SERVICE, reason=reason) == number
+
+
+def test_without_syn_proxy_there_are_no_series_of_it(world):
+    assert not [name for name, _ in samples(text(world)) if "_syn_" in name or "_syns_" in name]
 
 
 def test_others_have_their_turn(world):

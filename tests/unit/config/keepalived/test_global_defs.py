@@ -132,3 +132,33 @@ def test_several_blocks_add_up():
 )
 def test_what_cannot_be_said(line, problem):
     assert any(problem in each for each in problems(f"global_defs {{\n {line}\n}}"))
+
+
+WORDS = "0123456789abcdef"
+
+
+def test_a_secret_of_syn_cookies_is_read_from_its_file():
+    text = "global_defs {\n syn_cookie_secret_file /etc/s\n}"
+    assert read(text, {"/etc/s": f"{WORDS}\n"}).globals.syn_cookie_secrets == (WORDS.encode(),)
+    two = read(text, {"/etc/s": f"{WORDS}\n{WORDS[::-1]}\n"}).globals.syn_cookie_secrets
+    assert two == (WORDS.encode(), WORDS[::-1].encode())
+    assert read("global_defs {\n}").globals.syn_cookie_secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "words"),
+    [
+        ("", {}, "2:24: syn_cookie_secret_file wants the path of a file"),
+        (" etc/s", {}, "2:25: syn_cookie_secret_file wants the whole path of a file, not 'etc/s'"),
+        (" /etc/s", {}, "2:25: /etc/s cannot be read: No such file or directory"),
+        (" /etc/s", {"/etc/s": "short"}, "2:25: /etc/s: secret 1 has 5 bytes, 16 at least"),
+        (
+            " /etc/s\n syn_cookie_secret_file /etc/s",
+            {"/etc/s": WORDS},
+            "3:2: syn_cookie_secret_file is said twice",
+        ),
+    ],
+)
+def test_a_wrong_secret_of_syn_cookies(line, files, words):
+    found = problems(f"global_defs {{\n syn_cookie_secret_file{line}\n}}", files)
+    assert [each[: len(words)] for each in found] == [words]
