@@ -49,5 +49,7 @@ def _more(configuration: Configuration) -> Iterator[str]:
     said, plain = configuration.globals, Global()
     if said.startup_script or said.shutdown_script:
         yield "programs to be run"
+    if said.syn_cookie_secrets:
+        yield "syn_cookie_secret_file"
     if said.lvs_flush_on_stop is not plain.lvs_flush_on_stop:
         yield "lvs_flush_on_stop"

@@ -25,7 +25,7 @@ from xlvs.io.bus import Bus
 from xlvs.io.director import Director
 from xlvs.io.secret_file import read_secret
 from xlvs.io.syn_maps import SynMaps
-from xlvs.model.cookie_secret import SECRET_MIN, cookie_secrets
+from xlvs.model.cookie_secret import SECRET_MIN, check_secrets, cookie_secrets
 from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import ServiceKey, SynProxyMode
@@ -133,6 +133,7 @@ class SynProxying:
                 "one of them has to go",
                 "global_defs",
             )
+        check_secrets(secrets, "syn_cookie_secret_file")
         self._use(secrets)
 
     def reload(self) -> None:

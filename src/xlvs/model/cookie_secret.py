@@ -22,14 +22,20 @@ def cookie_secrets(content: bytes, where: str) -> tuple[bytes, ...]:
     found = tuple(filter(None, map(bytes.strip, content.splitlines())))
     if not found:
         raise _wrong(f"{where} has no secret", where)
+    check_secrets(found, where)
+    return found
+
+
+def check_secrets(found: tuple[bytes, ...], where: str) -> None:
+    """Whether directors can go by these. Raises Problem, which shows none."""
     if len(found) > SECRETS_MAX:
-        words = f"{where} has {len(found)} lines, of which each is a secret: {SECRETS_MAX} at most"
-        raise _wrong(words, where)
+        raise _wrong(
+            f"{where}: {len(found)} lines with a secret each, {SECRETS_MAX} at most", where
+        )
     for number, each in enumerate(found, 1):
         if len(each) < SECRET_MIN:
             words = f"{where}: secret {number} has {len(each)} bytes, {SECRET_MIN} at least"
             raise _wrong(words, where)
-    return found
 
 
 def _wrong(words: str, where: str) -> Problem:

@@ -42,6 +42,7 @@ def test_services_real_servers_and_time_outs():
         (Configuration(files=(File(name="x", path="/x"),)), "track files"),
         (Configuration(globals=Global(startup_script=RUN)), "programs"),
         (Configuration(globals=Global(lvs_flush_on_stop=LvsFlush.ALL)), "lvs_flush_on_stop"),
+        (Configuration(globals=Global(syn_cookie_secrets=(b"x" * 16,))), "syn_cookie_secret_file"),
     ],
 )
 def test_more_than_that(configuration, words):

@@ -139,6 +139,12 @@ def test_a_secret_has_one_place(tmp_path, shared):
         made.proxying.follow((OTHER,))
 
 
+def test_what_another_machine_applies_is_checked_too(tmp_path):
+    made = Made(tmp_path)
+    with pytest.raises(Problem, match="syn_cookie_secret_file: secret 1 has 1 bytes"):
+        made.proxying.follow((b"x",))
+
+
 def test_servers_that_never_answer(tmp_path, monkeypatch):
     sent = []
     monkeypatch.setattr(syn_proxy, "_send", sent.append)

@@ -22,7 +22,7 @@ def test_a_line_or_two() -> None:
         (b" \n", "f has no secret"),
         (FIRST[1:] + b"\n", "f: secret 1 has 15 bytes, 16 at least"),
         (FIRST + b"\n" + b"short", "f: secret 2 has 5 bytes, 16 at least"),
-        (b"\n".join(3 * [FIRST]), "f has 3 lines, of which each is a secret: 2 at most"),
+        (b"\n".join(3 * [FIRST]), "f: 3 lines with a secret each, 2 at most"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_secret_is_not(content: bytes, words: str) -> None:
