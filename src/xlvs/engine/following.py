@@ -46,10 +46,13 @@ def _more(configuration: Configuration) -> Iterator[str]:
             yield "programs to be run"
         if any(real.notify_up or real.notify_down for real in service.real_servers):
             yield "programs to be run"
-    said, plain = configuration.globals, Global()
+    yield from _more_of_globals(configuration.globals)
+
+
+def _more_of_globals(said: Global) -> Iterator[str]:
     if said.startup_script or said.shutdown_script:
         yield "programs to be run"
     if said.syn_cookie_secrets:
         yield "syn_cookie_secret_file"
-    if said.lvs_flush_on_stop is not plain.lvs_flush_on_stop:
+    if said.lvs_flush_on_stop is not Global().lvs_flush_on_stop:
         yield "lvs_flush_on_stop"
