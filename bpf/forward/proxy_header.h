@@ -220,6 +220,16 @@ static __noinline int proxy_urgent(hook_ctx *ctx, const struct packet *p, __u32 
 	return hook_overwrite(ctx, p->l4 + offsetof(struct tcphdr, urg_ptr), &is, sizeof(is));
 }
 
+/* The segment leaves no room for the header: its sender is told what does. */
+static __noinline int proxy_too_big(hook_ctx *ctx, struct packet *p, __u32 header)
+{
+	if (!p->dont_fragment)
+		return XLVS_REASON_DROP_TOO_BIG;
+	if (rewrite_ttl(ctx, p))
+		return XLVS_REASON_DROP_INTERNAL;
+	return icmp_error_too_big(ctx, p, p->next_hop.mtu - header);
+}
+
 /* The segment is the stream's first: with the header in front. `header`: of TCP, its length. */
 subprogram int proxy_insert(hook_ctx *ctx, struct packet *p, struct xlvs_stream *stream,
 			    __u32 header)
@@ -230,13 +240,6 @@ subprogram int proxy_insert(hook_ctx *ctx, struct packet *p, struct xlvs_stream 
 	if (!p || !stream)
 		return XLVS_REASON_DROP_INTERNAL;
 	length = stream->header;
-	if (p->length + length > p->next_hop.mtu) {
-		if (!p->dont_fragment)
-			return XLVS_REASON_DROP_TOO_BIG;
-		if (rewrite_ttl(ctx, p))
-			return XLVS_REASON_DROP_INTERNAL;
-		return icmp_error_too_big(ctx, p, p->next_hop.mtu - length);
-	}
 	if (length % 2 && proxy_turned(ctx, p, header, &turned))
 		return XLVS_REASON_DROP_INTERNAL;
 	at = p->l4 + header;
@@ -303,6 +306,8 @@ subprogram int proxy_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stre
 		if (!from && unlikely(p->fragment))
 			return XLVS_REASON_DROP_TOO_BIG;
 		if (!from && p->wire.packets == 1) {
+			if (unlikely(p->length + stream->header > p->next_hop.mtu))
+				return proxy_too_big(ctx, p, stream->header);
 			if (unlikely(tcp->urg) && proxy_urgent(ctx, p, stream->header))
 				return XLVS_REASON_DROP_INTERNAL;
 			return proxy_insert(ctx, p, stream, header);

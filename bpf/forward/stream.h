@@ -3,10 +3,9 @@
 #ifndef XLVS_FORWARD_STREAM_H
 #define XLVS_FORWARD_STREAM_H
 
-#include "forward/proxy_header.h"
-#include "forward/toa.h"
-#include "../stream.h"
 #include "forward/syn_proxy.h"
+#include "forward/told.h"
+#include "../stream.h"
 
 /* What the segment's connection says besides, if the packet is a segment; null: nothing. */
 static __always_inline struct xlvs_stream *stream_of_segment(const struct packet *p)
@@ -25,9 +24,10 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 
 	if (!stream)
 		return XLVS_REASON_NONE;
-	/* Together with the others below the model refuses it. */
-	if (unlikely(stream->syn))
-		return syn_proxy_to_server(ctx, p, stream);
+	if (unlikely(stream->syn)) {
+		why = syn_proxy_to_server(ctx, p, stream);
+		return why ? why : told_to_server(ctx, p, stream);
+	}
 	tcp = view(ctx, p->l4, struct tcphdr);
 	if (!tcp)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -37,16 +37,7 @@ subprogram int stream_to_server(hook_ctx *ctx, struct packet *p)
 		if (p->opened)
 			stream->client_isn = stream->next_isn;
 	}
-	if (stream->flags & SERVICE_PROXY) {
-		why = proxy_to_server(ctx, p, stream);
-		if (why)
-			return why;
-	}
-	/* A server on the director itself sees the client as it is; a fragment cannot grow. */
-	if (stream->flags & XLVS_SERVICE_TOA && word_method(p->c.word) == XLVS_METHOD_FULLNAT &&
-	    !p->fragment)
-		return toa_to_server(ctx, p, stream);
-	return XLVS_REASON_NONE;
+	return told_to_server(ctx, p, stream);
 }
 
 /* A server's segment, p->to is filled. */
@@ -61,8 +52,11 @@ subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 	tcp = view(ctx, p->l4, struct tcphdr);
 	if (!tcp)
 		return XLVS_REASON_DROP_INTERNAL;
-	if (unlikely(stream->syn))
-		return syn_proxy_to_client(ctx, p, stream);
+	if (unlikely(stream->syn)) {
+		/* Of a SYN-ACK the client gets nothing that the server says of itself. */
+		why = syn_proxy_to_client(ctx, p, stream);
+		return why || p->tcp_flags & TCP_SYN ? why : told_to_client(ctx, p, stream);
+	}
 	if (unlikely(tcp->syn && bpf_ntohl(tcp->ack_seq) == stream->next_isn + 1 &&
 		     stream->next_isn != stream->client_isn)) {
 		/* The client has begun anew on its old ports, and the server with it. */
@@ -71,12 +65,7 @@ subprogram int stream_to_client(hook_ctx *ctx, struct packet *p)
 		__sync_fetch_and_and(&stream->flags,
 				     ~(XLVS_STREAM_MET | XLVS_STREAM_HEADED | XLVS_STREAM_FAR));
 	}
-	if ((stream->flags & (XLVS_SERVICE_TOA | XLVS_STREAM_MET)) == XLVS_SERVICE_TOA) {
-		why = toa_to_client(ctx, p, stream);
-		if (why)
-			return why;
-	}
-	return stream->flags & SERVICE_PROXY ? proxy_to_client(ctx, p, stream) : XLVS_REASON_NONE;
+	return told_to_client(ctx, p, stream);
 }
 
 #endif

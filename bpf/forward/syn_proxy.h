@@ -11,6 +11,9 @@
  *	                                               <- SYN-ACK, its number
  *	                <- window               ACK ->
  *
+ * What tells the server its client goes with the SYN (TOA) and the ACK (TOA, the PROXY
+ * protocol's header), so a server that speaks first has it too.
+ *
  * The server's numbers differ from then on from those that the client was told: by a constant,
  * as its time stamps do. Window 0 keeps the client from sending what nobody could take yet;
  * its probes ask for the SYN again.
@@ -21,6 +24,7 @@
 #include "admission.h"
 #include "forward/reset.h"
 #include "forward/segment.h"
+#include "forward/told.h"
 #include "syn_cookie.h"
 #include "syn_load.h"
 #include "sync_tell.h"
@@ -519,6 +523,36 @@ static __always_inline void syn_proxy_adopt(const struct packet *p, struct xlvs_
 	sync_tell_stream(p);
 }
 
+/* A server's packet is described as the client's that answers it would be; twice: as it was. */
+static __always_inline void syn_proxy_turn(struct packet *p)
+{
+	const struct xlvs_tuple was = p->tuple;
+
+	p->tuple.src = p->to.dst;
+	p->tuple.dst = p->to.src;
+	p->tuple.sport = p->to.dport;
+	p->tuple.dport = p->to.sport;
+	p->to.src = was.dst;
+	p->to.dst = was.src;
+	p->to.sport = was.dport;
+	p->to.dport = was.sport;
+}
+
+/* The acknowledgement that the director sends to the server in its client's name. */
+static __always_inline int syn_proxy_tell(hook_ctx *ctx, struct packet *p, struct xlvs_stream *st)
+{
+	int why;
+
+	if (!(st->flags & (XLVS_SERVICE_TOA | SERVICE_PROXY)))
+		return XLVS_REASON_NONE;
+	p->tcp_flags = TCP_ACK;
+	syn_proxy_turn(p);
+	why = told_to_server(ctx, p, st);
+	syn_proxy_turn(p);
+	p->tcp_flags = TCP_SYN | TCP_ACK;
+	return why;
+}
+
 /*
  * The server's SYN-ACK: the acknowledgement goes back to the server, and the packet becomes
  * what opens the window that was told to the client as 0. One that comes again, for one of
@@ -530,6 +564,7 @@ static __noinline int syn_proxy_answered(hook_ctx *ctx, struct packet *p, struct
 	struct xlvs_next_hop to_client = p->next_hop;
 	struct packet_wire wire = p->wire;
 	__u32 isn, window, stamp, echo;
+	int why;
 
 	if (!s)
 		return XLVS_REASON_DROP_INTERNAL;
@@ -550,6 +585,9 @@ static __noinline int syn_proxy_answered(hook_ctx *ctx, struct packet *p, struct
 		segment_stamps(s, st->stamp, stamp);
 	if (segment_back(ctx, p))
 		return XLVS_REASON_DROP_HEADROOM;
+	why = syn_proxy_tell(ctx, p, st);
+	if (why)
+		return why;
 	/* Lost on its way out: the server sends its SYN-ACK again. */
 	hook_send_copy(ctx, p->next_hop.ifindex);
 
