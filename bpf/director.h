@@ -14,7 +14,7 @@ static __always_inline int lean_open(hook_ctx *ctx, struct packet *p, struct xlv
 	lean_describe(ctx, p, s, XLVS_ADDRESS_VIRTUAL);
 	why = pipeline_open(ctx, p, s);
 	if (why)
-		return finish(p, why);
+		return finish(p, unlikely(p->proved) ? pipeline_refuse_proved(ctx, p, why) : why);
 	if (likely(p->opened && !p->one_packet && !p->reply &&
 		   !(p->c.word & XLVS_CONNECTION_SPECIAL))) {
 		verdict = lean_forward(ctx, p, s);

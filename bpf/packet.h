@@ -107,6 +107,7 @@ struct packet {
 	__u8 listed;        /* 1: the service's lists let its client come */
 	__u8 admitted;      /* enum xlvs_counts: where its connection is counted already */
 	__u8 proved;        /* 1: its client has acknowledged a SYN cookie */
+	__u8 refused;       /* 1: it has become the reset that tells its client, to be sent */
 	__u8 templated;     /* 1: packet_template() is the template that its server comes from */
 	__u8 from_director; /* 1: seen on the way out, sent by a server on the director itself */
 	__u8 unresolved;    /* forward: family of `neighbour`, whose MAC is to be resolved, or 0 */

@@ -34,7 +34,7 @@ static __always_inline int finish(const struct packet *p, int why)
 		       p->wire.packets ? p->wire.bytes : p->length);
 	if (why >= XLVS_REASON_PASS_NOT_IP && why <= XLVS_REASON_PASS_SYN_ACK)
 		return HOOK_VERDICT_PASS;
-	if (why >= XLVS_REASON_DROP_DESTINATION_REMOVED)
+	if (why >= XLVS_REASON_DROP_DESTINATION_REMOVED && likely(!p->refused))
 		return HOOK_VERDICT_DROP;
 	if (why == XLVS_REASON_FWD_LOCAL || why == XLVS_REASON_FWD_FRAGMENTED)
 		return HOOK_VERDICT_PASS;
@@ -152,11 +152,6 @@ static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 
 	if (!service)
 		return XLVS_REASON_DROP_INTERNAL;
-	/* Its client believes to have a connection, and an error would not end it. */
-	if (p->proved) {
-		p->tcp_flags = TCP_ACK;
-		return reset_back(ctx, p);
-	}
 	if (why == PERSISTENCE_NO_CALL_ID)
 		return XLVS_REASON_DROP_NO_CALL_ID;
 	if (why == PERSISTENCE_FULL)
@@ -166,6 +161,9 @@ static __noinline int pipeline_unscheduled(hook_ctx *ctx, struct packet *p,
 	/* There are servers, and soon ports: the client is to ask again. */
 	if (pipeline_portless(id))
 		return XLVS_REASON_DROP_LOCAL_PORTS;
+	/* An error would not end what its client believes to be a connection. */
+	if (p->proved)
+		return XLVS_REASON_REPLY_NO_DESTINATION;
 	/* A destination that is not the director's own: transparent proxies. */
 	if (s->cache_bypass && service->key.fwmark && p->ttl > 1 && !p->icmp_type &&
 	    next_hop_route(ctx, p, &p->tuple.src, &p->tuple.dst, 0) == NEXT_HOP_OK)
@@ -496,10 +494,30 @@ static __always_inline int pipeline_forward(hook_ctx *ctx, struct packet *p,
 	return forward_in(ctx, p, d);
 }
 
+/*
+ * A client that has acknowledged a cookie, and so believes to have a connection, gets none:
+ * it is reset, as many as errors may be sent. The packet counts under what refused it.
+ */
+static __noinline int pipeline_refuse_proved(hook_ctx *ctx, struct packet *p, int why)
+{
+	int reset;
+
+	if (why < XLVS_REASON_DROP_DESTINATION_REMOVED && why != XLVS_REASON_REPLY_NO_DESTINATION)
+		return why;
+	p->tcp_flags = TCP_ACK; /* which it was */
+	reset = reset_back(ctx, p);
+	p->refused = reset == XLVS_REASON_REPLY_RESET;
+	if (why == XLVS_REASON_REPLY_NO_DESTINATION && !p->refused)
+		return reset;
+	return why;
+}
+
 static __always_inline int pipeline(hook_ctx *ctx, struct packet *p, struct xlvs_settings *s)
 {
 	int why = pipeline_classify(ctx, p, s);
 
+	if (unlikely(why && p->proved))
+		why = pipeline_refuse_proved(ctx, p, why);
 	return finish(p, why ? why : pipeline_forward(ctx, p, s));
 }
 

@@ -536,8 +536,31 @@ def test_without_a_server_the_client_is_reset(director: World, v6: bool) -> None
     director.change(0, weight=0)
     director.commit(0, r.Scheduler.RR)
     out = acknowledged(director, v6, said)
-    assert (out.verdict, out.reason) == ("send", "reply_reset")
-    assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", said[TCP].seq + 1 & _WORD)
+    is_reset(out, "reply_no_destination", said[TCP].seq + 1)
+    director.set(answer_rate=1)
+    found = {acknowledged(director, v6, said).verdict for _ in range(3)}
+    assert "drop" in found
+
+
+def is_reset(out: Out, reason: str, seq: int) -> None:
+    """The client is told that it has no connection, and the packet counts under the cause."""
+    assert (out.verdict, out.reason) == ("send", reason)
+    assert (str(out.packet[TCP].flags), out.packet[TCP].seq) == ("R", seq & _WORD)
+    assert w.right(out.packet)
+    assert out.packet.dst == w.CLIENT_MAC
+
+
+@FAMILIES
+def test_without_room_the_client_is_reset(director: World, v6: bool) -> None:
+    id_ = proxied(director, Method.FULLNAT, v6)
+    said = answered(director, v6)
+    director.set(drop_rate=1)
+    is_reset(acknowledged(director, v6, said), "drop_loaded", said[TCP].seq + 1)
+    director.set(drop_rate=0)
+    row = director.destinations[id_].port_row
+    director.path.map("port_rows").update(row, bytes(4))  # no local address
+    is_reset(acknowledged(director, v6, said), "drop_local_ports", said[TCP].seq + 1)
+    assert not director.connections()
 
 
 def load(director: World) -> r.SynLoad:
@@ -656,7 +679,7 @@ def test_only_who_is_there_takes_of_a_limit(guard: Guard, v6: bool) -> None:
     assert acknowledged(director, v6, said).reason == "fwd_nat"
     assert (guard.connections(), sum(guard.clients().values())) == (1, 1)
     out = director.client(client(v6, "A", ISN + 1, other[TCP].seq + 1, sport=40001))
-    assert (out.verdict, out.reason) == ("drop", "drop_client_connections")
+    is_reset(out, "drop_client_connections", other[TCP].seq + 1)
     assert len(director.connections()) == 1
     assert (guard.connections(), guard.counted()) == (1, 1)
 
