@@ -311,13 +311,20 @@ static __noinline void syn_proxy_disguise(struct packet *p)
 }
 
 /* Remembered until the server has answered, for the daemon to send the SYN again. */
-static __noinline void syn_proxy_wait(const struct packet *p)
+static __noinline void syn_proxy_wait(const struct packet *p, const struct xlvs_stream *st)
 {
 	struct xlvs_tenant tenant = tenant_of(p->family != AF_INET, p->c.at, p->c.word);
-	struct xlvs_syn_pending pending = { .since = p->now,
-					    .destination = p->c.destination,
-					    .to = p->to };
+	struct xlvs_settings *s = settings_get();
+	struct xlvs_syn_pending pending = {
+		.since = p->now,
+		.destination = p->c.destination,
+		.client_port = p->tuple.sport,
+		.client = p->tuple.src,
+		.to = p->to,
+	};
 
+	if (s && told_by_toa(p, st))
+		pending.toa_kind = s->toa_kind;
 	pending.to.protocol = IPPROTO_TCP;
 	__builtin_memset(pending.to.pad, 0, sizeof(pending.to.pad));
 	/* Without room the client's probes are left, if it has something to send. */
@@ -351,7 +358,7 @@ static __noinline int syn_proxy_syn(hook_ctx *ctx, struct packet *p, const struc
 	s->is.tcp.syn = 1;
 	segment_offer(s, &offer);
 	if (p->opened)
-		syn_proxy_wait(p);
+		syn_proxy_wait(p, st);
 	return segment_put(ctx, p, 0) ? XLVS_REASON_DROP_HEADROOM : XLVS_REASON_NONE;
 }
 

@@ -7,6 +7,12 @@
 #include "forward/toa.h"
 #include "../stream.h"
 
+/* Has the client's address to be in an option? A server on the director itself sees it as it is. */
+static __always_inline bool told_by_toa(const struct packet *p, const struct xlvs_stream *stream)
+{
+	return stream->flags & XLVS_SERVICE_TOA && word_method(p->c.word) == XLVS_METHOD_FULLNAT;
+}
+
 /* A segment to the server, p->to is filled. XLVS_REASON_NONE, or the packet's end. */
 static __always_inline int told_to_server(hook_ctx *ctx, struct packet *p,
 					  struct xlvs_stream *stream)
@@ -18,9 +24,8 @@ static __always_inline int told_to_server(hook_ctx *ctx, struct packet *p,
 		if (why)
 			return why;
 	}
-	/* A server on the director itself sees the client as it is; a fragment cannot grow. */
-	if (stream->flags & XLVS_SERVICE_TOA && word_method(p->c.word) == XLVS_METHOD_FULLNAT &&
-	    !p->fragment)
+	/* A fragment cannot grow. */
+	if (told_by_toa(p, stream) && !p->fragment)
 		return toa_to_server(ctx, p, stream);
 	return XLVS_REASON_NONE;
 }

@@ -603,6 +603,9 @@ class SynPending(NamedTuple):
 
     since: int = 0
     destination: int = 0
+    toa_kind: int = 0
+    client_port: int = 0
+    client: bytes = NO_ADDRESS
     to: Tuple = Tuple()
 
 

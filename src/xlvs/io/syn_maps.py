@@ -11,7 +11,7 @@ from xlvs.datapath.addresses import unpacked
 from xlvs.datapath.loader import DataPath
 from xlvs.engine import syn_secret
 from xlvs.io.arrivals import arrivals
-from xlvs.protocols.tcp_syn import Syn
+from xlvs.protocols.tcp_syn import Syn, Toa
 
 _TICKS = 1 << 32
 _WINDOW_MAX = 0xFFFF
@@ -63,7 +63,7 @@ class SynMaps:
                 key,
                 value.destination,
                 (now - value.since) % _TICKS / hz,
-                None if stream is None else _syn(value.to, self._layout.unpack(r.Stream, stream)),
+                None if stream is None else _syn(value, self._layout.unpack(r.Stream, stream)),
             )
 
     def give_up(self, key: bytes) -> None:
@@ -71,7 +71,11 @@ class SynMaps:
         self._path.map("syn_pending").delete(key)
 
 
-def _syn(to: r.Tuple, stream: r.Stream) -> Syn:
+def _syn(pending: r.SynPending, stream: r.Stream) -> Syn:
+    to = pending.to
+    toa = None
+    if pending.toa_kind:
+        toa = Toa(pending.toa_kind, unpacked(pending.client), pending.client_port)
     return Syn(
         source=unpacked(to.src),
         destination=unpacked(to.dst),
@@ -83,4 +87,5 @@ def _syn(to: r.Tuple, stream: r.Stream) -> Syn:
         stamp=stream.stamp if stream.syn & r.StreamSyn.STAMPS else None,
         sack=bool(stream.syn & r.StreamSyn.SACK),
         scale=stream.client_scale if stream.syn & r.StreamSyn.SCALE else None,
+        toa=toa,
     )

@@ -146,8 +146,6 @@ def _check_syn_proxy(service: Service) -> None:
         why = "a stateless service has no SYN proxy: it forwards by dr and tun only"
     elif service.one_packet:
         why = "a service with one-packet scheduling has no SYN proxy: it is for UDP"
-    elif service.toa or service.proxy_protocol:
-        why = "SYN proxy does not go together with toa or the PROXY protocol yet: choose one"
     if why:
         raise Problem(Code.NOT_SUPPORTED, why, "/service/syn_proxy/mode")
 

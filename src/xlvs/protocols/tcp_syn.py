@@ -14,6 +14,14 @@ _IPV4_HEADER = 20
 _HEADER = struct.Struct("!HHIIBBHHH")
 
 
+class Toa(NamedTuple):
+    """The option that tells a server its client."""
+
+    kind: int
+    client: IPv4Address | IPv6Address
+    port: int
+
+
 class Syn(NamedTuple):
     """What it says. ``stamp`` None: no time stamps, no SACK, no scale; ``scale`` None: none."""
 
@@ -27,11 +35,13 @@ class Syn(NamedTuple):
     stamp: int | None = None
     sack: bool = False
     scale: int | None = None
+    toa: Toa | None = None
 
 
 def segment(syn: Syn) -> bytes:
     """The TCP segment with its checksum."""
-    options = struct.pack("!BBH", 2, 4, syn.mss)
+    options = b"" if syn.toa is None else _toa(syn.toa)
+    options += struct.pack("!BBH", 2, 4, syn.mss)
     if syn.stamp is not None:
         options += b"\x04\x02" if syn.sack else b"\x01\x01"
         options += struct.pack("!BBII", 8, 10, syn.stamp, 0)
@@ -54,6 +64,11 @@ def segment(syn: Syn) -> bytes:
 
     pseudo = syn.source.packed + syn.destination.packed + struct.pack("!II", length, _TCP)
     return header(_checksum(pseudo + header(0) + options)) + options
+
+
+def _toa(toa: Toa) -> bytes:
+    address = toa.client.packed
+    return struct.pack("!BBH", toa.kind, len(address) + 4, toa.port) + address
 
 
 def ipv4_packet(syn: Syn) -> bytes:
