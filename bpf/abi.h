@@ -274,7 +274,7 @@ struct xlvs_service {
 	__u32 timeout_tcp_fin;
 	__u32 timeout_udp;
 	/* SYN proxy: what clients are promised in the servers' name */
-	__u16 syn_mss;   /* 0: what fits into 1500 bytes */
+	__u16 syn_mss;
 	__u8 syn_offers; /* enum xlvs_syn_offers */
 	__u8 syn_scale;  /* of the window */
 };
@@ -284,6 +284,21 @@ enum xlvs_syn_offers {
 	XLVS_SYN_SACK = 1 << 1,
 	XLVS_SYN_SCALE = 1 << 2,
 };
+
+/*
+ * What a real server's SYN-ACK says, in a word: the lower half is its MSS, 0 if it named none;
+ * what follows a scale in bits. What it was not asked for it says nothing of.
+ */
+enum xlvs_syn_says {
+	XLVS_SYN_SAYS_SCALE = 1 << 20, /* of windows: the bits from XLVS_SYN_SAYS_SCALE_SHIFT on */
+	XLVS_SYN_SAYS_NO_STAMPS = 1 << 24,
+	XLVS_SYN_SAYS_NO_SACK = 1 << 25,
+	XLVS_SYN_SAYS_NO_SCALE = 1 << 26,
+};
+#define XLVS_SYN_SAYS_SCALE_SHIFT 16
+#define XLVS_SYN_SAYS_SCALE_BITS (15 << XLVS_SYN_SAYS_SCALE_SHIFT)
+#define XLVS_SYN_SAYS_NO \
+	(XLVS_SYN_SAYS_NO_STAMPS | XLVS_SYN_SAYS_NO_SACK | XLVS_SYN_SAYS_NO_SCALE)
 
 /*
  * In the settings: the secrets, and the time. A slot is a number of time that directors with
@@ -439,7 +454,9 @@ struct xlvs_destination_load {
 	__u32 overloaded;     /* overload_epoch + 1 while overloaded, in that epoch; else 0 */
 	__u32 persistent;     /* templates */
 	__u32 portless_until; /* tick: overloaded, as no local port was free; 0: see portless() */
-	__u32 pad[9];
+	__u32 syn_says;       /* its last answers to SYNs of ours: MSS and enum xlvs_syn_says */
+	__u32 syn_refused_at; /* tick: it did not do what its client had been promised */
+	__u32 pad[7];
 };
 
 /* service_stats, destination_stats: PERCPU_ARRAY by id. Writer: packets. */

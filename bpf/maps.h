@@ -213,6 +213,7 @@ struct xlvs_anchor {
 	enum xlvs_closing_result closing_result;
 	enum xlvs_stream_event stream_event;
 	enum xlvs_syn_offers syn_offers;
+	enum xlvs_syn_says syn_says;
 	enum xlvs_stream_flags stream_flags;
 	enum xlvs_stream_syn stream_syn;
 	struct xlvs_hash_slot hash_slot;

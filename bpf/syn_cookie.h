@@ -7,7 +7,8 @@
  *
  * over the addresses, the ports, the client's number, the slot and the MSS. Directors that
  * have one secret and one clock take one another's cookies. What the client can do besides
- * (window scale, SACK) is in the low bits of the time stamp, which it sends back.
+ * (window scale, SACK), and the scale that it was promised, is in the low bits of the time
+ * stamp, which it sends back: promises may change before it does.
  */
 #ifndef XLVS_SYN_COOKIE_H
 #define XLVS_SYN_COOKIE_H
@@ -124,7 +125,8 @@ static __always_inline __u32 syn_cookie_mss_of(__u32 cookie)
 #define SYN_STAMP_SCALE 0xf
 #define SYN_STAMP_NO_SCALE 0xf
 #define SYN_STAMP_SACK 0x10
-#define SYN_STAMP_BITS 6
+#define SYN_STAMP_PROMISED_SHIFT 5
+#define SYN_STAMP_BITS 9
 
 static __always_inline __u32 syn_cookie_stamp(__u32 options)
 {

@@ -52,15 +52,14 @@ static __noinline int syn_proxy_answer(hook_ctx *ctx, struct packet *p,
 	struct tcp_segment *s = segment_read(ctx, p);
 	struct segment_offer offer = {};
 	__u32 isn, cookie, mss, options;
-	bool v4 = p->family == AF_INET;
 
 	if (!s || !c)
 		return XLVS_REASON_DROP_INTERNAL;
 	isn = bpf_ntohl(s->was.tcp.seq);
-	mss = s->mss ? s->mss : v4 ? 536 : 1220; /* RFC 9293 3.7.1 */
+	mss = s->mss ? s->mss : p->family == AF_INET ? 536 : 1220; /* RFC 9293 3.7.1 */
 	cookie = syn_cookie_of(p, isn, syn_cookie_slot(c), syn_cookie_mss_index(mss), 0);
 	options = SYN_STAMP_NO_SCALE;
-	offer.mss = service->syn_mss ? service->syn_mss : v4 ? 1460 : 1440;
+	offer.mss = service->syn_mss;
 	offer.scale = TCP_NO_SCALE;
 	if (s->stamps_at && service->syn_offers & XLVS_SYN_STAMPS) {
 		offer.stamps = 1;
@@ -71,7 +70,8 @@ static __noinline int syn_proxy_answer(hook_ctx *ctx, struct packet *p,
 		}
 		if (s->scale != TCP_NO_SCALE && service->syn_offers & XLVS_SYN_SCALE) {
 			offer.scale = service->syn_scale & 15;
-			options = (options & ~SYN_STAMP_SCALE) | (s->scale & 15);
+			options = (options & ~SYN_STAMP_SCALE) | (s->scale & 15) |
+				  offer.scale << SYN_STAMP_PROMISED_SHIFT;
 		}
 		offer.stamp = syn_cookie_stamp(options);
 	}
@@ -87,8 +87,7 @@ static __noinline int syn_proxy_answer(hook_ctx *ctx, struct packet *p,
 
 /* What a valid acknowledgement says of the connection that it opens: into p->stream. */
 static __always_inline void syn_proxy_learn(struct packet *p, const struct tcp_segment *s,
-					    const struct xlvs_service *service, __u32 isn,
-					    __u32 cookie)
+					    __u32 isn, __u32 cookie)
 {
 	struct xlvs_stream *st = &p->stream;
 	__u32 options;
@@ -99,7 +98,8 @@ static __always_inline void syn_proxy_learn(struct packet *p, const struct tcp_s
 	st->cookie = cookie;
 	st->mss = syn_cookie_mss_of(cookie);
 	st->window = bpf_ntohs(s->was.tcp.window);
-	if (s->stamps_at && service->syn_offers & XLVS_SYN_STAMPS) {
+	/* Nobody sends them who was not promised them (RFC 7323 3.2). */
+	if (s->stamps_at) {
 		st->syn |= XLVS_STREAM_STAMPS;
 		st->stamp = segment_stamp(s);
 		st->promised_stamp = segment_echo(s);
@@ -109,7 +109,7 @@ static __always_inline void syn_proxy_learn(struct packet *p, const struct tcp_s
 		if ((options & SYN_STAMP_SCALE) != SYN_STAMP_NO_SCALE) {
 			st->syn |= XLVS_STREAM_SCALE;
 			st->client_scale = options & SYN_STAMP_SCALE;
-			st->promised_scale = service->syn_scale & 15;
+			st->promised_scale = options >> SYN_STAMP_PROMISED_SHIFT & 15;
 		}
 	}
 }
@@ -193,7 +193,7 @@ subprogram int syn_proxy_open(hook_ctx *ctx, struct packet *p, const struct xlvs
 		syn_load_refused(id, verdict);
 		return syn_proxy_refuse(ctx, p);
 	}
-	syn_proxy_learn(p, s, service, isn, bpf_ntohl(s->was.tcp.ack_seq) - 1);
+	syn_proxy_learn(p, s, isn, bpf_ntohl(s->was.tcp.ack_seq) - 1);
 	syn_load_there(id);
 	p->proved = 1;
 	p->tcp_flags = TCP_SYN; /* which it becomes */
@@ -511,6 +511,39 @@ static __always_inline int syn_proxy_to_server(hook_ctx *ctx, struct packet *p,
 }
 
 #ifdef HOOK_TC
+/* What the server's SYN-ACK says to what it was asked for, for the daemon. */
+static __noinline void syn_proxy_note(const struct packet *p, const struct xlvs_stream *st,
+				      const struct tcp_segment *s)
+{
+	__u32 destination = p->c.destination, was, is, asked = 0xffff, says = s->mss;
+	struct xlvs_destination_load *load =
+		bpf_map_lookup_elem(&destination_load, &destination);
+
+	if (!load)
+		return;
+	if (st->syn & XLVS_STREAM_STAMPS) {
+		asked |= XLVS_SYN_SAYS_NO_STAMPS;
+		says |= s->stamps_at ? 0 : XLVS_SYN_SAYS_NO_STAMPS;
+	}
+	if (st->syn & XLVS_STREAM_SACK) {
+		asked |= XLVS_SYN_SAYS_NO_SACK;
+		says |= s->sack_permitted ? 0 : XLVS_SYN_SAYS_NO_SACK;
+	}
+	if (st->syn & XLVS_STREAM_SCALE) {
+		asked |= XLVS_SYN_SAYS_NO_SCALE | XLVS_SYN_SAYS_SCALE | XLVS_SYN_SAYS_SCALE_BITS;
+		says |= s->scale == TCP_NO_SCALE ?
+				XLVS_SYN_SAYS_NO_SCALE :
+				XLVS_SYN_SAYS_SCALE | (s->scale & 15) << XLVS_SYN_SAYS_SCALE_SHIFT;
+	}
+	was = READ_ONCE(load->syn_says);
+	is = (was & ~asked) | says;
+	if (says & XLVS_SYN_SAYS_NO)
+		WRITE_ONCE(load->syn_refused_at, p->now);
+	/* Not again and again: other CPUs count connections in the same line. */
+	if (was != is)
+		WRITE_ONCE(load->syn_says, is);
+}
+
 /* What the server's SYN-ACK says, into the stream: the numbers first, then that they are there. */
 static __always_inline void syn_proxy_adopt(const struct packet *p, struct xlvs_stream *st,
 					    const struct tcp_segment *s)
@@ -576,10 +609,12 @@ static __noinline int syn_proxy_answered(hook_ctx *ctx, struct packet *p, struct
 	if (!s)
 		return XLVS_REASON_DROP_INTERNAL;
 	isn = bpf_ntohl(s->was.tcp.seq);
-	if (!(st->syn & XLVS_STREAM_ANSWERED) || word_state(p->c.word) == XLVS_STATE_SYN_RECV)
+	if (!(st->syn & XLVS_STREAM_ANSWERED) || word_state(p->c.word) == XLVS_STATE_SYN_RECV) {
 		syn_proxy_adopt(p, st, s);
-	else if (st->delta != st->cookie - isn)
+		syn_proxy_note(p, st, s);
+	} else if (st->delta != st->cookie - isn) {
 		return XLVS_REASON_DROP_SYN_COOKIE; /* another handshake's */
+	}
 	syn_proxy_waited(p);
 	window = bpf_ntohs(s->was.tcp.window);
 	stamp = segment_stamp(s);

@@ -53,7 +53,7 @@ class Opened(NamedTuple):
 def proxied(director: World, method: Method, v6: bool, flags: int = ON, **more: object) -> int:
     """A service with SYN proxy and a server; the server's id."""
     local = (w.LIP6 if v6 else w.LIP,) if method is Method.FULLNAT else ()
-    record = {"syn_offers": ALL_OFFERS, "syn_scale": 7} | more
+    record = {"syn_offers": ALL_OFFERS, "syn_scale": 7, "syn_mss": 1440 if v6 else 1460} | more
     service = director.service(w.VIP6 if v6 else w.VIP, local=local, flags=flags, **record)
     director.set(syn_proxies=1, syn_cookies=cookies(director))
     return director.destination(service, 1, method, v6=v6)
@@ -201,7 +201,7 @@ def test_a_syn_is_answered_with_a_cookie(director: World, v6: bool, mss: int) ->
     assert (offered["MSS"], offered["WScale"]) == (1440 if v6 else 1460, 7)
     assert "SAckOK" in offered
     assert offered["Timestamp"][1] == 777
-    assert offered["Timestamp"][0] & 0x1F == 9 | 0x10, "the client's scale, and SACK"
+    assert offered["Timestamp"][0] & 0x1FF == 9 | 0x10 | 7 << 5, "scales and SACK"
     assert (said.src, said.dst) == (w.MAC0, w.CLIENT_MAC)
     ip = said[IPv6 if v6 else IP]
     assert (ip.src, ip.dst, tcp.sport, tcp.dport) == (ends(v6).virtual, ends(v6).client, 80, 40000)
@@ -730,3 +730,56 @@ def _inward(option: tuple[object, object], delta: int, stamps: int) -> tuple[obj
     if kind == "SAck":
         return kind, tuple(each - delta & _WORD for each in value)  # type: ignore[attr-defined]
     return option
+
+
+@FAMILIES
+@pytest.mark.parametrize("less", ["nothing", "scale", "sack", "stamps", "all"])
+def test_what_servers_do_is_noted(director: World, v6: bool, less: str) -> None:
+    id_ = proxied(director, Method.NAT, v6)
+    theirs = {"SAckOK": b"", "Timestamp": (5000, 800), "WScale": 10}
+    gone = {"nothing": (), "scale": ("WScale",), "sack": ("SAckOK",), "stamps": ("Timestamp",)}
+    for name in gone.get(less, tuple(theirs)):
+        del theirs[name]
+    opened(director, Method.NAT, v6, theirs=[("MSS", 1400), *theirs.items()])
+    load = director.path.map("destination_load").lookup(id_) or b""
+    found = director.layout.unpack(r.DestinationLoad, load)
+    no = r.SynSays(0)
+    no |= r.SynSays(0) if "SAckOK" in theirs else r.SynSays.NO_SACK
+    no |= r.SynSays(0) if "Timestamp" in theirs else r.SynSays.NO_STAMPS
+    scale = r.SynSays.SCALE | 10 << 16 if "WScale" in theirs else r.SynSays.NO_SCALE
+    assert found.syn_says == int(1400 | no | scale)
+    assert bool(found.syn_refused_at) is (less != "nothing")
+
+
+@FAMILIES
+def test_what_a_client_did_not_ask_for_says_nothing_of_the_server(
+    director: World, v6: bool
+) -> None:
+    id_ = proxied(director, Method.NAT, v6)
+    opened(director, Method.NAT, v6)
+    loads = director.path.map("destination_load")
+    known = director.layout.unpack(r.DestinationLoad, loads.lookup(id_) or b"").syn_says
+    assert known & 0xFFFF == 1460
+    said = director.client(client(v6, "S", 5, options=BARE, sport=40009)).packet
+    director.client(client(v6, "A", 6, said[TCP].seq + 1, sport=40009))
+    packet = server(Method.NAT, v6, 40009, "SA", SERVER_ISN, 6, [("MSS", 1300)])
+    answer(director, packet)
+    now = director.layout.unpack(r.DestinationLoad, loads.lookup(id_) or b"").syn_says
+    assert now == known & ~0xFFFF | 1300
+
+
+@FAMILIES
+def test_a_promise_is_kept_that_has_changed_since(director: World, v6: bool) -> None:
+    """Between the SYN-ACK and the acknowledgement: the stamp says what it was."""
+    proxied(director, Method.NAT, v6)
+    said = answered(director, v6)
+    record = director.layout.unpack(r.Service, director.path.map("services").lookup(0) or b"")
+    changed = record._replace(syn_offers=0, syn_scale=2)
+    director.path.map("services").update(0, director.layout.pack(changed))
+    out = acknowledged(director, v6, said)
+    assert options_of(out.packet)["WScale"] == 9
+    theirs = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (5000, 800)), ("WScale", 10)]
+    to_client, _ = answer(
+        director, server(Method.NAT, v6, 40000, "SA", SERVER_ISN, ISN + 1, theirs)
+    )
+    assert to_client[TCP].window == 65160 >> 7

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from xlvs.datapath import support
+from xlvs.datapath import support, syn_promise
 from xlvs.datapath.port import Totals
+from xlvs.datapath.records import Service, ServiceFlag
 from xlvs.engine import estimator
 from xlvs.io.director import Director
 from xlvs.io.ledger import Page
@@ -27,6 +28,7 @@ from xlvs.wire.messages import (
     Rates,
     ServiceLine,
     ServiceView,
+    SynPromise,
 )
 
 PART = 1024
@@ -133,9 +135,16 @@ def views(
                     asked=None if each.asked is listed else list(each.asked),
                     refused=refused[each.id]._asdict() if each.id in refused else None,
                     counted=admitted.get(each.id, 0),
+                    syn_promise=_syn_promise(director.effective.tables.services.get(each.id)),
                 )
             )
         yield found
+
+
+def _syn_promise(record: Service | None) -> SynPromise | None:
+    if record is None or not record.flags & ServiceFlag.SYN_PROXY:
+        return None
+    return SynPromise(**syn_promise.of_record(record)._asdict())
 
 
 def _all_counted(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from xlvs.datapath import slots, support
+from xlvs.datapath import slots, support, syn_promise
 from xlvs.datapath.addresses import AF_INET, AF_INET6, family, packed
 from xlvs.datapath.admission import admission, counts
 from xlvs.datapath.identity import FreeIds, Identities
@@ -111,7 +111,8 @@ class Options(NamedTuple):
     ``local_clients``: packets that the director sends to a virtual address count too.
     ``standby``: virtual addresses that another director holds now. ``sync``: the data path
     tells of changes of connections. ``attacked``: services with SYN proxy ``auto`` that need it.
-    ``syn_cookies``: what cookies are made of now.
+    ``syn_cookies``: what cookies are made of now. ``learnt``: what servers of such services do,
+    which has to be what their clients are promised.
     """
 
     local_addresses: tuple[Address, ...] = ()
@@ -123,6 +124,7 @@ class Options(NamedTuple):
     standby: frozenset[Address] = frozenset()
     sync: bool = False
     attacked: frozenset[model.ServiceKey] = frozenset()
+    learnt: Mapping[model.ServiceKey, syn_promise.Learnt] = EMPTY
     syn_cookies: SynCookies = SynCookies()
 
 
@@ -284,6 +286,9 @@ class _Work:
         if self._fallback and support.scheduler(service) in support.FALLING_BACK:
             flags |= ServiceFlag.HASH_FALLBACK
         flags |= self._admission(service, id_)
+        promised = None
+        if flags & ServiceFlag.SYN_PROXY:
+            promised = self._promise(service, destinations, 6 if key.family == AF_INET6 else 4)
         own = service.timeouts
         self._keys[key] = id_
         self._services[id_] = Service(
@@ -295,9 +300,9 @@ class _Work:
             timeout_tcp=self._ticks(own.tcp),
             timeout_tcp_fin=self._ticks(own.tcp_fin),
             timeout_udp=self._ticks(own.udp),
-            syn_mss=service.syn_proxy.mss,
-            syn_offers=int(support.syn_offers(service)) if flags & ServiceFlag.SYN_PROXY else 0,
-            syn_scale=service.syn_proxy.window_scale if flags & ServiceFlag.SYN_PROXY else 0,
+            syn_mss=promised.mss if promised else 0,
+            syn_offers=int(promised.offers) if promised else 0,
+            syn_scale=(promised.window_scale or 0) if promised else 0,
         )
         listed = Servers(ids, *wrr.numbers([each.weight for each in destinations]))
         scheduler = support.scheduler(service)
@@ -307,6 +312,14 @@ class _Work:
         self.servers[id_] = listed
         self._service_ids[service.key] = id_
         self._destination_ids[service.key] = ids
+
+    def _promise(
+        self, service: model.Service, destinations: tuple[model.Destination, ...], version: int
+    ) -> syn_promise.Promise:
+        ways = (self._ways[each.key.address].hop for each in destinations)
+        learnt = self._options.learnt.get(service.key, syn_promise.NOTHING)
+        mtus = (hop.mtu for hop in ways if hop is not None)
+        return syn_promise.promise(service, version, mtus, learnt)
 
     def _admission(self, service: model.Service, id_: int) -> ServiceFlag:
         """Who may open connections; one that is otherwise takes the place that is not in force."""

@@ -36,6 +36,7 @@ CALL_ID_MAX = 255
 SYNCED_BATCH = 256
 CLOSING_BATCH = 1024
 SYN_COOKIE_EPOCH = 1024
+SYN_SAYS_SCALE_SHIFT = 16
 MARK_SET_BITS = 32
 MARK_PROTOCOL_BITS = 48
 MARK_PORT_CLASSES = 256
@@ -242,6 +243,15 @@ class SynOffer(IntFlag):
     SCALE = 4
 
 
+class SynSays(IntFlag):
+    """enum xlvs_syn_says: what a server said to SYNs that were made for clients."""
+
+    SCALE = 1 << 20
+    NO_STAMPS = 1 << 24
+    NO_SACK = 1 << 25
+    NO_SCALE = 1 << 26
+
+
 class StreamSyn(IntFlag):
     """enum xlvs_stream_syn: what SYN proxy knows of a stream."""
 
@@ -281,6 +291,7 @@ ENUMS: dict[str, tuple[str, type[IntEnum | IntFlag]]] = {
     "xlvs_counts": ("XLVS_COUNTS_", Counts),
     "xlvs_syn_offers": ("XLVS_SYN_", SynOffer),
     "xlvs_stream_flags": ("XLVS_STREAM_", StreamFlag),
+    "xlvs_syn_says": ("XLVS_SYN_SAYS_", SynSays),
     "xlvs_stream_syn": ("XLVS_STREAM_", StreamSyn),
 }
 """C enum -> prefix of its enumerators, Python's enum. Reasons are only in BTF: layout.reasons."""
@@ -452,6 +463,8 @@ class DestinationLoad(NamedTuple):
     overloaded: int = 0
     persistent: int = 0
     portless_until: int = 0
+    syn_says: int = 0
+    syn_refused_at: int = 0
 
 
 class Stats(NamedTuple):

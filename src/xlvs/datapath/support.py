@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from xlvs.datapath.records import Method, Scheduler, ServiceFlag, SynOffer, Tunnel
+from xlvs.datapath.records import Method, Scheduler, ServiceFlag, Tunnel
 from xlvs.model import service as model
 from xlvs.model.mark import NONE_MARKED, Marked
 from xlvs.schedulers import maglev
@@ -109,17 +109,6 @@ def flags(service: model.Service) -> ServiceFlag:
         found |= ServiceFlag.SYN_PROXY
     if service.syn_proxy.mode is model.SynProxyMode.ON:
         found |= ServiceFlag.SYN_COOKIES
-    return found
-
-
-def syn_offers(service: model.Service) -> SynOffer:
-    """What SYN proxy promises clients besides an MSS."""
-    wanted = service.syn_proxy
-    found = SynOffer(0)
-    if wanted.timestamps:
-        found |= SynOffer.STAMPS | SynOffer.SCALE
-        if wanted.sack:
-            found |= SynOffer.SACK
     return found
 
 

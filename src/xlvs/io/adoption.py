@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from xlvs.datapath import support
 from xlvs.datapath.addresses import unpacked
-from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State, SynOffer
+from xlvs.datapath.records import DestinationFlag, Service, ServiceFlag, State
 from xlvs.datapath.service_key import asked_key
 from xlvs.datapath.tables import Have
 from xlvs.io.ledger import Ledger
@@ -85,8 +85,8 @@ def _from_maps(have: Have, why: str) -> Adopted:
         return Adopted(have, desired, Ledger())
     remark = (
         f"{why}: services were read off the running data path; mark rules, persistence, "
-        "flags but those of mh and sh, tunnel options, settings, drains, lists of clients and "
-        "limits are lost"
+        "flags but those of mh and sh, tunnel options, settings, drains, lists of clients, "
+        "limits and what SYN proxy is to promise are lost"
     )
     return Adopted(have, desired, Ledger(), (remark,))
 
@@ -166,8 +166,4 @@ def _syn_proxy(record: Service) -> model.SynProxy:
     always = record.flags & ServiceFlag.SYN_COOKIES
     return model.SynProxy(
         mode=model.SynProxyMode.ON if always else model.SynProxyMode.AUTO,
-        mss=record.syn_mss,
-        window_scale=record.syn_scale,
-        sack=bool(record.syn_offers & SynOffer.SACK),
-        timestamps=bool(record.syn_offers & SynOffer.STAMPS),
     )

@@ -29,6 +29,7 @@ from xlvs.datapath.records import (
 )
 from xlvs.datapath.renewal import renewal
 from xlvs.datapath.space import spare_pages
+from xlvs.datapath.syn_promise import Learnt
 from xlvs.datapath.tables import Have, Release, Tables
 from xlvs.datapath.whole import Whole
 from xlvs.datapath.writes import DropSlotPages, PutSettings, Write
@@ -138,10 +139,22 @@ class Director:
 
     def attack(self, attacked: frozenset[model.ServiceKey]) -> tuple[Write, ...]:
         """These services' SYNs are answered now, for they are too many. Raises Problem."""
+        moved = attacked ^ self.options.attacked
+        return self._reconsider(self.options._replace(attacked=attacked), moved)
+
+    def learn(self, learnt: Mapping[model.ServiceKey, Learnt]) -> tuple[Write, ...]:
+        """What servers of services with SYN proxy do; what was written. Raises Problem."""
+        before = self.options.learnt
+        moved = {key for key in before.keys() | learnt if before.get(key) != learnt.get(key)}
+        return self._reconsider(self.options._replace(learnt=learnt), moved) if moved else ()
+
+    def _reconsider(
+        self, options: Options, moved: Collection[model.ServiceKey]
+    ) -> tuple[Write, ...]:
+        """Other options, which matter to these services."""
         before = self.options
-        moved = attacked ^ before.attacked
         services = {key: None for key in self.rotated.services if key in moved}
-        self.options = before._replace(attacked=attacked)
+        self.options = options
         if not services:
             return ()
         try:

@@ -66,6 +66,10 @@ class SynMaps:
                 None if stream is None else _syn(value, self._layout.unpack(r.Stream, stream)),
             )
 
+    def time(self) -> tuple[int, int]:
+        """Now, as a tick, and ticks per second."""
+        return self._path.ticks(), self._path.geometry.hz
+
     def give_up(self, key: bytes) -> None:
         """Do not wait for that one any more."""
         self._path.map("syn_pending").delete(key)

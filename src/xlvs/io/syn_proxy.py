@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from xlvs.datapath.records import SYN_COOKIE_EPOCH, ServiceFlag, SynLoad
 from xlvs.datapath.service_key import asked_key
+from xlvs.datapath.syn_promise import weakest
 from xlvs.datapath.tables import Tables
 from xlvs.engine import syn_attack, syn_secret
 from xlvs.io import clock
@@ -201,6 +202,7 @@ class SynProxying:
         }
         self._seen = syn_attack.look(self._seen, asked, now - self._looked)
         self._looked = now
+        self._learn(services)
         attacked = frozenset(key for key, seen in self._seen.items() if seen.attacked)
         before = self.attacked
         if attacked == before:
@@ -211,6 +213,14 @@ class SynProxying:
             self._tell(Kind.PROBLEM, words + "SYN proxy is on", key)
         for key in before - attacked:
             self._tell(Kind.SOLVED, f"{key_title(key)}: SYN proxy is off again", key)
+
+    def _learn(self, services: Iterable[ServiceKey]) -> None:
+        """What clients are promised is what servers have shown that they do. Raises Problem."""
+        ids, load = self._director.effective.destination_ids, self._director.port.load
+        now, hz = self._maps.time()
+        self._director.learn(
+            {key: weakest(load(ids.get(key, ())).values(), now, hz) for key in services}
+        )
 
     def _tell(self, kind: Kind, words: str, key: ServiceKey) -> None:
         log.warning("%s", words)

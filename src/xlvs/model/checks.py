@@ -131,7 +131,8 @@ def _check_syn_proxy(service: Service) -> None:
         ("window_scale", 0, WINDOW_SCALE_MAX),
     ):
         number = getattr(wanted, name)
-        if not least <= number <= most and not (name == "mss" and not number):
+        learnt = 0 if name == "mss" else None
+        if number != learnt and not least <= number <= most:
             raise Problem(
                 Code.INVALID,
                 f"SYN proxy: {name} is {least} to {most}, not {number}",

@@ -170,16 +170,16 @@ class SynProxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     ``threshold``: with auto, so many SYNs a second whose clients are not there switch it on.
     The others are what clients are promised, which has to be what all servers do: ``mss`` in
-    bytes, 0: what fits into 1500 bytes; ``window_scale`` in bits; without ``timestamps``
-    there is neither SACK nor a window scale. The defaults are Linux's.
+    bytes; ``window_scale`` in bits; without ``timestamps`` there is neither SACK nor a window
+    scale. 0 or None: as the servers show it.
     """
 
     mode: SynProxyMode = SynProxyMode.OFF
     threshold: int = 1000
     mss: int = 0
-    window_scale: int = 7
-    sack: bool = True
-    timestamps: bool = True
+    window_scale: int | None = None
+    sack: bool | None = None
+    timestamps: bool | None = None
 
 
 NO_SYN_PROXY = SynProxy()

@@ -87,6 +87,15 @@ class DestinationView(msgspec.Struct, frozen=True, gc=False):
     next_hop: str  # "resolved via eth1 02:00:00:00:02:11", "local", "unresolved: no route", ...
 
 
+class SynPromise(msgspec.Struct, frozen=True, kw_only=True):
+    """What SYN proxy promises clients now: bytes; bits, None if windows are not scaled."""
+
+    mss: int
+    window_scale: int | None
+    sack: bool
+    timestamps: bool
+
+
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """A service with its destinations and numbers."""
 
@@ -99,6 +108,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     asked: list[Destination] | None = None  # newest first; None: all are in rotation as asked
     refused: dict[str, int] | None = None  # new connections, by lists and limits; None: no such
     counted: int = 0  # connections that its own limit of connections counts
+    syn_promise: SynPromise | None = None  # None: no SYN proxy
 
 
 Numbers = Literal["", "stats", "rates"]

@@ -34,6 +34,7 @@ from xlvs.datapath.records import (
     SynCookies,
     SynOffer,
 )
+from xlvs.datapath.syn_promise import Learnt
 from xlvs.io.director import REST
 from xlvs.model.edit import (
     AddLocalAddress,
@@ -612,7 +613,7 @@ def test_time_outs_of_a_service_are_in_its_record_and_come_back_from_it():
 
 def test_syn_proxy_is_in_the_record_and_comes_back_from_it():
     world = World()
-    own = SynProxy(mode=SynProxyMode.AUTO, mss=1300, window_scale=4, sack=False)
+    own = SynProxy(mode=SynProxyMode.AUTO, mss=1300, window_scale=4, sack=False, timestamps=True)
     world.do(add_service("rr", syn_proxy=own))
     record = world.port.services[0]
     used = ServiceFlag.USED | ServiceFlag.SYN_PROXY
@@ -624,12 +625,33 @@ def test_syn_proxy_is_in_the_record_and_comes_back_from_it():
     assert world.port.services[0].flags == used | ServiceFlag.SYN_COOKIES
     world.director.attack(frozenset())
     assert world.port.services[0].flags == used
-    world.start(with_file=False)
+    world.start()
     assert world.repairs == ()
     assert world.director.desired.services[KEY][0].syn_proxy == own
+    world.start(with_file=False)
+    # Whether a promise was asked for or learnt is not to be seen.
+    adopted = world.director.desired.services[KEY][0].syn_proxy
+    assert adopted == SynProxy(mode=SynProxyMode.AUTO)
     world.do(EditService(service=Service(key=KEY, scheduler="rr")))
     assert world.port.services[0].flags == ServiceFlag.USED
     assert world.port.settings.syn_proxies == 0
+
+
+def test_syn_proxy_promises_what_servers_do():
+    world = World()
+    world.do(add_service("rr", syn_proxy=SynProxy(mode=SynProxyMode.ON)))
+    offers = SynOffer.STAMPS | SynOffer.SACK | SynOffer.SCALE
+    record = world.port.services[0]
+    assert (record.syn_mss, record.syn_offers, record.syn_scale) == (1460, offers, 7)
+    world.director.learn({KEY: Learnt(mss=1400, window_scale=9, sack=False)})
+    record = world.port.services[0]
+    assert (record.syn_mss, record.syn_scale) == (1400, 9)
+    assert record.syn_offers == SynOffer.STAMPS | SynOffer.SCALE
+    assert world.director.learn({KEY: Learnt(mss=1400, window_scale=9, sack=False)}) == ()
+    fixed = SynProxy(mode=SynProxyMode.ON, mss=1300, window_scale=2, sack=True)
+    world.do(EditService(service=Service(key=KEY, scheduler="rr", syn_proxy=fixed)))
+    record = world.port.services[0]
+    assert (record.syn_mss, record.syn_offers, record.syn_scale) == (1300, offers, 2)
 
 
 def test_secrets_of_syn_cookies_are_written_alone_and_stay():

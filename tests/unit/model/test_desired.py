@@ -196,8 +196,6 @@ PROXIED = Service(key=WEB, syn_proxy=SynProxy(mode=SynProxyMode.AUTO))
         ({"key": OTHER}, "mode", "SYN proxy is for TCP: udp has no SYN"),
         ({"scheduler": "mh", "stateless": True}, "mode", "stateless service has no SYN proxy"),
         ({"one_packet": True}, "mode", "one-packet scheduling has no SYN proxy"),
-        ({"toa": True}, "mode", "does not go together with toa"),
-        ({"proxy_protocol": "v2"}, "mode", "or the PROXY protocol yet"),
         ({"syn_proxy": SynProxy(mss=535)}, "mss", "mss is 536 to 65495, not 535"),
         ({"syn_proxy": SynProxy(window_scale=15)}, "window_scale", "is 0 to 14, not 15"),
         ({"syn_proxy": SynProxy(threshold=0)}, "threshold", "threshold is 1 to"),

@@ -173,10 +173,22 @@ def _scheduler(view: ServiceView) -> str:
     extra += " stateless" if service.stateless else ""
     extra += " toa" if service.toa else ""
     extra += f" proxy {service.proxy_protocol.value}" if service.proxy_protocol else ""
-    proxied = service.syn_proxy.mode.value
-    extra += "" if proxied == "off" else f" syn-proxy {proxied}"
+    extra += _syn_proxy(view)
     words = service.scheduler + extra
     return f"[yellow]{words} (!)[/]" if view.remarks else words
+
+
+def _syn_proxy(view: ServiceView) -> str:
+    """With what clients are promised in the servers' name."""
+    promise = view.syn_promise
+    if promise is None:
+        return ""
+    words = [f"mss {promise.mss}"]
+    if promise.window_scale is not None:
+        words.append(f"wscale {promise.window_scale}")
+    words += ["sack"] if promise.sack else []
+    words += ["timestamps"] if promise.timestamps else []
+    return f" syn-proxy {view.service.syn_proxy.mode.value} ({', '.join(words)})"
 
 
 def _rates(view: ServiceView | DestinationView) -> tuple[str, str, str]:

@@ -328,10 +328,13 @@ def _read_syn_number(request: Request, option: Option, text: str, _names: Names)
     request.syn_proxy = replace(request.syn_proxy, **{field: value})
 
 
-def _read_syn_less(request: Request, option: Option, _text: str, _names: Names) -> None:
+def _read_syn_promise(request: Request, option: Option, _text: str, _names: Names) -> None:
     _give(request, option.name)
-    field = option.name.removeprefix("syn-no-")
-    request.syn_proxy = replace(request.syn_proxy, **{field: False})
+    *no, field = option.name.removeprefix("syn-").split("-")
+    other = f"syn-{field}" if no else f"syn-no-{field}"
+    if other in request.given:
+        raise Fatal(f"'{other}' and '{option.name}' contradict one another: choose one")
+    request.syn_proxy = replace(request.syn_proxy, **{field: not no})
 
 
 def _read_tunnel_type(request: Request, option: Option, text: str, _names: Names) -> None:
@@ -419,8 +422,10 @@ _READERS: dict[str, Callable[[Request, Option, str, Names], None]] = {
     "syn-threshold": _read_syn_number,
     "syn-mss": _read_syn_number,
     "syn-wscale": _read_syn_number,
-    "syn-no-sack": _read_syn_less,
-    "syn-no-timestamps": _read_syn_less,
+    "syn-sack": _read_syn_promise,
+    "syn-no-sack": _read_syn_promise,
+    "syn-timestamps": _read_syn_promise,
+    "syn-no-timestamps": _read_syn_promise,
     "tun-type": _read_tunnel_type,
     "tun-port": _read_tunnel_port,
     "tun-nocsum": _read_tunnel_checksum,

@@ -135,7 +135,9 @@ OPTIONS = (
     Option("syn-threshold", "", Takes.VALUE),
     Option("syn-mss", "", Takes.VALUE),
     Option("syn-wscale", "", Takes.VALUE),
+    Option("syn-sack"),
     Option("syn-no-sack"),
+    Option("syn-timestamps"),
     Option("syn-no-timestamps"),
     # FULLNAT, see docs/adr/0003-fullnat-options.md: long names only.
     Option("fullnat"),

@@ -65,7 +65,9 @@ ORDER = (
     "syn-threshold",
     "syn-mss",
     "syn-wscale",
+    "syn-sack",
     "syn-no-sack",
+    "syn-timestamps",
     "syn-no-timestamps",
 )
 """The order in which options are looked at: it decides which complaint is printed."""
@@ -87,7 +89,8 @@ _SERVICE = (
     "scheduler persistent netmask ops pe sched-flags local-address local-pool stateless "
     "tcp-timeout tcpfin-timeout udp-timeout toa proxy-protocol proxy-tlv "
     "allow deny client-connections client-rate client-prefix service-connections service-rate "
-    "syn-proxy syn-threshold syn-mss syn-wscale syn-no-sack syn-no-timestamps"
+    "syn-proxy syn-threshold syn-mss syn-wscale "
+    "syn-sack syn-no-sack syn-timestamps syn-no-timestamps"
 )
 _SERVER = (
     "forwarding-method weight u-threshold l-threshold "

@@ -147,10 +147,9 @@ def syn_proxy(service: Service) -> Iterator[str]:
     ):
         if now != usual:
             yield f"--syn-{option} {now}"
-    if not wanted.sack:
-        yield "--syn-no-sack"
-    if not wanted.timestamps:
-        yield "--syn-no-timestamps"
+    for option, promised in (("sack", wanted.sack), ("timestamps", wanted.timestamps)):
+        if promised is not None:
+            yield f"--syn-{option}" if promised else f"--syn-no-{option}"
 
 
 def tunnel_options(destination: Destination) -> list[str]:

@@ -382,6 +382,7 @@ SYN_PROXIES = """\
 -A -t 10.0.0.1:80 -s rr --syn-proxy on --syn-mss 1300 --syn-wscale 4 --syn-no-sack
 -A -t 10.0.0.2:80 -s rr --syn-proxy auto --syn-threshold 5 --syn-no-timestamps
 -A -t 10.0.0.3:80 -s rr
+-A -t 10.0.0.4:80 -s rr --syn-proxy on --syn-wscale 7 --syn-sack --syn-timestamps
 """
 
 
@@ -434,6 +435,7 @@ def test_what_is_no_rate_ends_ipvsadm(word) -> None:
     [
         ("-A -t 10.0.0.9:80 --syn-proxy yes", "invalid SYN proxy mode `yes'"),
         ("-A -t 10.0.0.9:80 --syn-mss 9", "illegal syn-mss specified"),
+        ("-A -t 10.0.0.9:80 --syn-no-sack --syn-sack", "'syn-no-sack' and 'syn-sack' contradict"),
         ("-A -u 10.0.0.9:80 --syn-proxy on", "SYN proxy is for TCP: udp has no SYN"),
         ("-a -t 10.0.0.1:80 -r 10.1.0.1 -g", "SYN proxy needs nat or fullnat: by dr 10.1.0.1"),
     ],
