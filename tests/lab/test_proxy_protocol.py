@@ -20,7 +20,7 @@ from xlvs.lab.realserver import RealServer
 NGINX, HAPROXY, READER, SPEAKER = 9080, 9081, 9082, 9083
 STREAMS = Path(__file__).with_name("streams.py")
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
-HOW = pytest.mark.parametrize("how", ["v1", "v2", "v2 --proxy-tlv id"])
+HOW = pytest.mark.parametrize("how", ["v1", "v2", "v2 --proxy-tlv id", "v2 --syn-proxy on"])
 
 _NGINX = """\
 daemon off;
@@ -153,7 +153,15 @@ def losses(world: Lab, server: RealServer, percent: int) -> Iterator[None]:
 
 
 @FAMILIES
-@pytest.mark.parametrize("how", ["v1", "v2 --proxy-tlv id --toa"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "v1",
+        "v2 --proxy-tlv id --toa",
+        "v1 --syn-proxy on",
+        "v2 --proxy-tlv id --toa --syn-proxy on",
+    ],
+)
 @pytest.mark.usefixtures("director")
 def test_streams_are_whole_with_losses(
     prepared: Lab, server: RealServer, family: int, how: str
@@ -171,23 +179,26 @@ def test_streams_are_whole_with_losses(
 def recorded(world: Lab, server: RealServer, file: Path) -> Iterator[None]:
     """What arrives at the server, packet by packet, with whole checksums, in a file."""
     server.run(["ethtool", "-K", "eth0", "gro", "off"], check=False)
-    world.client.run(["ethtool", "-K", "eth0", "tx", "off"])
+    for end in (world.client, server.namespace):
+        end.run(["ethtool", "-K", "eth0", "tx", "off"])
     try:
         with wire.recorded(file, server.namespace.enter, "eth0", "tcp"):
             yield
     finally:
-        world.client.run(["ethtool", "-K", "eth0", "tx", "on"])
+        for end in (world.client, server.namespace):
+            end.run(["ethtool", "-K", "eth0", "tx", "on"])
         server.run(["ethtool", "-K", "eth0", "gro", "on"], check=False)
 
 
 @FAMILIES
+@pytest.mark.parametrize("more", ["", " --syn-proxy on"], ids=["plain", "syn proxy"])
 def test_what_arrives_is_well_formed(
-    prepared: Lab, server: RealServer, director: Director, family: int
+    prepared: Lab, server: RealServer, director: Director, family: int, more: str
 ) -> None:
     """TOA in the SYN and the handshake's ACK, the header behind it; nothing that tshark marks."""
-    options = "--proxy-protocol v2 --proxy-tlv id --toa"
+    options = f"--proxy-protocol v2 --proxy-tlv id --toa{more}"
     address = service(prepared, server, "fullnat", family, READER, options)
-    file = prepared.folder / f"arrived{family}.pcap"
+    file = prepared.folder / f"arrived{family}{len(more)}.pcap"
     with recorded(prepared, server, file):
         send(prepared, address, READER, 1, 100_000)
     only = f"tcp.dstport == {READER}"

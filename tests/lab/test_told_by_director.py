@@ -126,6 +126,42 @@ def test_mptcp_client(told: Told, family: int) -> None:
     assert seen == true
 
 
+@pytest.fixture
+def syn_proxy(told: Told) -> Iterator[None]:
+    """The director makes the servers' handshakes."""
+    director = told.net.lab.director
+    names = [
+        f"{bracket(told.net.asked(family))}:{port}"
+        for family in (4, 6)
+        for port in (PYTHON, MPTCP, NGINX)
+    ]
+    for name in names:
+        director.ipvsadm(f"-E -t {name} -s rr --toa --syn-proxy on")
+    yield
+    for name in names:
+        director.ipvsadm(f"-E -t {name} -s rr --toa")
+
+
+@FAMILIES
+@pytest.mark.parametrize("cookies", [1, 2])
+@pytest.mark.usefixtures("syn_proxy")
+def test_with_syn_proxy(told: Told, family: int, cookies: int) -> None:
+    """Of a client with MPTCP, too: it is answered without."""
+    server = told.net.lab.servers_for("fullnat")[0]
+    server.run(["sysctl", "-qw", f"net.ipv4.tcp_syncookies={cookies}"])
+    try:
+        before = told.counts()
+        for port, protocol in ((PYTHON, 0), (MPTCP, 0), (MPTCP, socket.IPPROTO_MPTCP)):
+            seen, true = told.ask(family, port, protocol)
+            assert seen == true
+        line, true = told.logged(family, NGINX, "access.log", "nginx")
+        assert line == true
+        by = "by_syn" if cookies == 1 else "by_ack"
+        assert told.counts()[by] == before[by] + 4
+    finally:
+        server.run(["sysctl", "-qw", "net.ipv4.tcp_syncookies=1"])
+
+
 @pytest.mark.parametrize("cookies", [1, 2])
 def test_a_client_who_forges(told: Told, stranger: str, cookies: int) -> None:
     """Options of the client's own, in the SYN and in all that follows."""
