@@ -6,6 +6,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.lab.small import REAL, SERVICE, VIP, Small, destination, eventually
@@ -79,6 +81,13 @@ for i in range(count):
 print(bad)
 """
 
+_HOLD = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 80), timeout=8):
+    print("connected", flush=True)
+    sys.stdin.read()
+"""
+
 _UPLOAD = """
 import hashlib, socket, sys
 data = b"PUT " + bytes(range(251)) * (int(sys.argv[2]) // 251)
@@ -144,10 +153,18 @@ class World:
         small.start(hook=hook)
         self.hook = hook
 
-    def serve(self, method: str = "nat", port: int = 8080, mode: str = "on", **more: object):
+    def serve(
+        self,
+        method: str = "nat",
+        port: int = 8080,
+        mode: str = "on",
+        threshold: int = 1000,
+        **more: object,
+    ):
         """One service of each family, on port 80; their servers' port says what they do."""
+        proxy = {"mode": mode, "threshold": threshold}
         for key, server, local in ((SERVICE, REAL[0], LOCAL), (SERVICE6, REAL6, LOCAL6)):
-            service = {"key": key, "scheduler": "rr", "syn_proxy": {"mode": mode, **more}}
+            service = {"key": key, "scheduler": "rr", "syn_proxy": proxy, **more}
             if method == "fullnat":
                 service["local_addresses"] = [local]
             made = destination(server, method=method)
@@ -175,6 +192,21 @@ class World:
             capture_output=True,
             check=False,
         ).stdout
+
+    @contextmanager
+    def held(self, vip: str) -> Iterator[None]:
+        """A client with a connection, meanwhile."""
+        client = subprocess.Popen(
+            self.small.within("c", sys.executable, "-c", _HOLD, vip),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert client.stdout.readline() == "connected\n"
+            yield
+        finally:
+            client.communicate("")
 
     def lose(self, host: str, hook: str, rule: str) -> None:
         """What a host sends (``output``) or gets (``input``) is lost by a rule of nft."""
@@ -342,6 +374,43 @@ def test_a_flood_leaves_nothing(world, vip):
     assert world.connections() <= connections
     for _ in range(5):
         assert world.get(vip) == bytes(range(5))
+
+
+def test_what_servers_do_is_promised(world):
+    """One that has no SACK: after the first handshake nobody is promised that."""
+
+    def promises() -> list[dict[str, object]]:
+        listed = world.small.api("GET", "/v1/services")["services"]
+        return [each["syn_promise"] for each in listed]
+
+    world.serve(toa=True, method="fullnat")
+    eventually(lambda: all(each["sack"] for each in promises()))
+    assert sorted(each["mss"] for each in promises()) == [1500 - 60 - 20, 1500 - 40 - 8]
+    off = world.small.within("r", "sysctl", "-qw", "net.ipv4.tcp_sack=0")
+    subprocess.run(off, check=True)
+    try:
+        for vip in (VIP, VIP6):
+            assert world.get(vip) == bytes(range(5))
+        eventually(lambda: not any(each["sack"] for each in promises()))
+        assert all(each["timestamps"] for each in promises())
+        for vip in (VIP, VIP6):
+            assert world.get(vip) == bytes(range(5))
+    finally:
+        on = world.small.within("r", "sysctl", "-qw", "net.ipv4.tcp_sack=1")
+        subprocess.run(on, check=True)
+
+
+@FAMILIES
+def test_who_is_over_a_limit_is_told(world, vip):
+    world.serve(limits={"service": {"connections": 1}})
+    with world.held(vip):
+        before = world.reasons()["drop_service_connections"]
+        done = subprocess.run(
+            world.small.within("c", "curl", "-s", "-m", "8", f"http://{bracketed(vip)}/"),
+            check=False,
+        )
+        assert done.returncode in (7, 52, 56), "reset, not a time-out"
+        assert world.reasons()["drop_service_connections"] > before
 
 
 def test_a_restarted_daemon_goes_on(world):
