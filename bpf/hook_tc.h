@@ -272,10 +272,10 @@ static __always_inline int hook_resize(hook_ctx *ctx, __u32 len)
 	return len != ctx->len ? bpf_skb_change_tail(ctx, len, 0) : 0;
 }
 
-/* Sends a copy of the frame as it is now. */
-static __always_inline int hook_send_copy(hook_ctx *ctx, __u32 ifindex)
+/* Sends a copy of the frame as it is now, or lets it come in from there. */
+static __always_inline int hook_send_copy(hook_ctx *ctx, __u32 ifindex, bool in)
 {
-	return bpf_clone_redirect(ctx, ifindex, 0);
+	return bpf_clone_redirect(ctx, ifindex, in ? BPF_F_INGRESS : 0);
 }
 
 static __always_inline int hook_send(__u32 ifindex)

@@ -32,7 +32,7 @@ static __always_inline void *overlay_event(void *ring, __u64 size);
 #define bpf_map_delete_elem overlay_delete
 #define bpf_ringbuf_reserve(ring, size, flags) overlay_event(ring, size)
 #define bpf_ringbuf_submit(event, flags) ((void)(event))
-#define bpf_clone_redirect(ctx, ifindex, flags) ((void)(ctx), (void)(ifindex), 0)
+#define bpf_clone_redirect(ctx, ifindex, flags) ((void)(ctx), (void)(ifindex), (void)(flags), 0)
 
 #include "maps.h"
 

@@ -133,20 +133,25 @@ subprogram int segment_put(hook_ctx *ctx, struct packet *p, __u32 back)
 	return 0;
 }
 
-/* Back to the station that sent the frame. */
-subprogram int segment_back(hook_ctx *ctx, struct packet *p)
+/* The frame is for the station that sent it. */
+static __always_inline int segment_reverse(hook_ctx *ctx, struct packet *p)
 {
-	__u32 headers;
+	__u32 headers = p->l4 - p->l3;
 
-	if (!p)
-		return -1;
-	headers = p->l4 - p->l3;
 	if (hook_turn_around(ctx, p) ||
 	    hook_reframe(ctx, p, 0,
 			 p->family == AF_INET ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
 			 HOOK_ROOM_PLAIN))
 		return -1;
 	p->l4 = p->l3 + headers;
+	return 0;
+}
+
+/* Back to the station that sent the frame. */
+subprogram int segment_back(hook_ctx *ctx, struct packet *p)
+{
+	if (!p || segment_reverse(ctx, p))
+		return -1;
 	return segment_put(ctx, p, 1);
 }
 

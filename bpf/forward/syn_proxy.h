@@ -631,7 +631,7 @@ static __noinline int syn_proxy_answered(hook_ctx *ctx, struct packet *p, struct
 	if (why)
 		return why;
 	/* Lost on its way out: the server sends its SYN-ACK again. */
-	hook_send_copy(ctx, p->next_hop.ifindex);
+	hook_send_copy(ctx, p->next_hop.ifindex, p->from_director);
 
 	segment_begin(s, p->tuple.sport, p->tuple.dport, st->cookie + 1, st->client_isn + 1,
 		      syn_proxy_window(window, 0, st->promised_scale));
@@ -639,6 +639,9 @@ static __noinline int syn_proxy_answered(hook_ctx *ctx, struct packet *p, struct
 	if (st->syn & XLVS_STREAM_SERVER_STAMPS)
 		segment_stamps(s, stamp + st->stamp_delta, echo);
 	if (segment_put(ctx, p, 0))
+		return XLVS_REASON_DROP_HEADROOM;
+	/* The stack that sent it has written where it goes. */
+	if (p->from_director && segment_reverse(ctx, p))
 		return XLVS_REASON_DROP_HEADROOM;
 	p->next_hop = to_client;
 	p->wire = wire;

@@ -142,3 +142,14 @@ def test_a_program_that_somebody_takes_off_is_told(small, hook):
     assert small.api("GET", "/v1/status")["problems"] == []
     assert egress(small) == {"eth0", "eth1"}
     assert small.ask() == [HERE]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_with_syn_proxy(small, hook):
+    """The acknowledgement that the director makes is for its own stack then."""
+    small.listen("d", HERE)
+    small.start(hook=hook)
+    service = {"key": SERVICE, "scheduler": "rr", "syn_proxy": {"mode": "on"}}
+    small.edit({"op": "service.add", "service": service}, destination(HERE))
+    assert small.ask(3) == [HERE] * 3
+    assert small.api("GET", "/v1/status")["reasons"]["reply_syn_cookie"]["packets"] >= 3
