@@ -297,8 +297,7 @@ enum xlvs_syn_says {
 };
 #define XLVS_SYN_SAYS_SCALE_SHIFT 16
 #define XLVS_SYN_SAYS_SCALE_BITS (15 << XLVS_SYN_SAYS_SCALE_SHIFT)
-#define XLVS_SYN_SAYS_NO \
-	(XLVS_SYN_SAYS_NO_STAMPS | XLVS_SYN_SAYS_NO_SACK | XLVS_SYN_SAYS_NO_SCALE)
+#define XLVS_SYN_SAYS_NO (XLVS_SYN_SAYS_NO_STAMPS | XLVS_SYN_SAYS_NO_SACK | XLVS_SYN_SAYS_NO_SCALE)
 
 /*
  * In the settings: the secrets, and the time. A slot is a number of time that directors with
@@ -799,7 +798,7 @@ struct xlvs_tuple {
 struct xlvs_syn_pending {
 	__u32 since;       /* tick */
 	__u32 destination; /* id */
-	__u8 toa_kind;     /* of the option that tells it the client; 0: without */
+	__u8 toa_kind;	   /* of the option that tells it the client; 0: without */
 	__u8 pad;
 	__be16 client_port;
 	struct xlvs_addr client;

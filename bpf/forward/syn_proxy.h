@@ -516,8 +516,7 @@ static __noinline void syn_proxy_note(const struct packet *p, const struct xlvs_
 				      const struct tcp_segment *s)
 {
 	__u32 destination = p->c.destination, was, is, asked = 0xffff, says = s->mss;
-	struct xlvs_destination_load *load =
-		bpf_map_lookup_elem(&destination_load, &destination);
+	struct xlvs_destination_load *load = bpf_map_lookup_elem(&destination_load, &destination);
 
 	if (!load)
 		return;

@@ -35,7 +35,7 @@ def service(**more: object) -> Wanted:
     return Wanted(key=KEY, syn_proxy=SynProxy(mode=SynProxyMode.ON, **own), **more)
 
 
-def says(mss: int = 0, scale: int | None = None, no: SynSays = SynSays(0), at: int = 0):
+def says(mss: int = 0, scale: int | None = None, no: int = 0, at: int = 0):
     word = mss | no | (0 if scale is None else SynSays.SCALE | scale << 16)
     return DestinationLoad(syn_says=int(word), syn_refused_at=at)
 
