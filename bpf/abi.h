@@ -798,7 +798,7 @@ struct xlvs_tuple {
 struct xlvs_syn_pending {
 	__u32 since;       /* tick */
 	__u32 destination; /* id */
-	__u8 toa_kind;	   /* of the option that tells it the client; 0: without */
+	__u8 toa_kind;     /* of the option that tells it the client; 0: without */
 	__u8 pad;
 	__be16 client_port;
 	struct xlvs_addr client;
