@@ -7,8 +7,7 @@
 #define XLVS_CLIENTADDRESS_MAPS_H
 
 #include "clientaddress/option.h"
-
-#define CLIENT_BELIEVED_MAX 1024
+#include "clientaddress/prefix.h"
 
 /* Connections by what became of them. Python has them in the same order. */
 enum client_count {
@@ -31,11 +30,6 @@ struct {
 	__type(key, int);
 	__type(value, struct client_address);
 } client_of SEC(".maps");
-
-struct client_prefix {
-	__u32 length; /* bits; of IPv4 96 more */
-	struct xlvs_addr address;
-};
 
 /* Directors' local addresses. */
 struct {

@@ -16,7 +16,7 @@ KINDS = range(252, 255)
 """Kinds in use: 253 and 254 are for experiments (RFC 4727), 252 is an old one."""
 
 BELIEVED_MAX = 1024
-"""CLIENT_BELIEVED_MAX of bpf/clientaddress/maps.h."""
+"""CLIENT_BELIEVED_MAX of bpf/clientaddress/prefix.h."""
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _MAPPED_BITS = 96
@@ -53,7 +53,7 @@ def wanted(believed: Sequence[str], kind: int = DEFAULT_KIND) -> Wanted:
 
 
 def packed(prefix: str) -> bytes:
-    """``struct client_prefix`` of bpf/clientaddress/maps.h."""
+    """``struct client_prefix`` of bpf/clientaddress/prefix.h."""
     network = ip_network(prefix)
     bits = network.prefixlen + (_MAPPED_BITS if network.version == 4 else 0)  # noqa: PLR2004
     return struct.pack("=I", bits) + key(str(network.network_address))
