@@ -56,6 +56,22 @@ class Decapsulation(msgspec.Struct, frozen=True):
     mss: int = 0
 
 
+class UnFullnat(msgspec.Struct, frozen=True, kw_only=True):
+    """FULLNAT taken back on an interface, for local addresses of ``families``.
+
+    ``clsact``: the qdisc is ours, too. ``maps``: ids by name; ``programs``: ids of that on the
+    way in and that on the way out. Without them it is only intended.
+    """
+
+    interface: str
+    mark: int
+    families: tuple[int, ...]
+    clsact: bool
+    sysctls: dict[str, Sysctl] = {}
+    maps: dict[str, int] = {}
+    programs: tuple[int, int] = (0, 0)
+
+
 class Record(msgspec.Struct, kw_only=True):
     """Everything that ``down`` needs."""
 
@@ -67,6 +83,7 @@ class Record(msgspec.Struct, kw_only=True):
     outer: tuple[str, ...] = ()
     client_cgroups: tuple[str, ...] = ()
     """Whose programs are told clients' addresses, by an ``up`` in this namespace."""
+    un_fullnat: UnFullnat | None = None
 
     def vips_of(self, method: str) -> list[str]:
         """The virtual addresses of one method."""
@@ -94,7 +111,13 @@ class Store:
 
     def save(self, record: Record) -> None:
         """Replace the file as a whole; of nothing there is none."""
-        if not (record.vips or record.sysctls or record.decapsulation or record.client_cgroups):
+        if not (
+            record.vips
+            or record.sysctls
+            or record.decapsulation
+            or record.client_cgroups
+            or record.un_fullnat
+        ):
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.path.parent.rmdir()

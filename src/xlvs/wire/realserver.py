@@ -21,6 +21,21 @@ class ClientAddress(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, int]
 
 
+class UnFullnat(msgspec.Struct, frozen=True, kw_only=True):
+    """Showing the whole host the client, on an interface, by a mark.
+
+    ``connections``: how many by what became of them: ``shown``; ``without`` the option in the
+    SYN; ``malformed``; ``collisions``: of a client's address and port that were in use;
+    ``no_memory``. Packets: ``fragments``, and ``lost`` answers.
+    """
+
+    interface: str
+    mark: int
+    believed: list[str]
+    kind: int
+    connections: dict[str, int]
+
+
 class RealserverCheck(msgspec.Struct, frozen=True, kw_only=True):
     """Sentences of what is wrong, none: nothing. ``methods``: of each virtual address.
 
@@ -31,3 +46,4 @@ class RealserverCheck(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     notes: list[str] = []
     client_address: list[ClientAddress] = []
+    un_fullnat: list[UnFullnat] = []

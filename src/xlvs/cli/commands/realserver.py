@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from xlvs.cli.commands import client_address
+from xlvs.cli.commands import client_address, un_fullnat
 from xlvs.cli.output import add_output, print_json, wants_json
 from xlvs.model.problem import Code, Problem
 from xlvs.realserver import state
@@ -98,6 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a client that must be reachable from the virtual address; may be repeated",
     )
     client_address.add_arguments(up, down, check)
+    un_fullnat.add_arguments(up, down, check)
     add_output(check, "the same for programs")
 
 
@@ -127,12 +128,15 @@ def _refuse(args: argparse.Namespace, problem: Problem, code: int) -> int:
 
 def _up(args: argparse.Namespace) -> int:
     client_address.refuse_stray(args)
+    un_fullnat.refuse_stray(args)
     if not args.client_address or args.vip or args.method:
         if not (args.vip and args.method):
             raise Problem(Code.INVALID, "required: --vip, --method; or --client-address", "--vip")
         _up_vips(args)
     if args.client_address:
         client_address.up(args)
+    if args.un_fullnat:
+        un_fullnat.up(args, DEFAULT_INTERFACE)
     return 0
 
 
@@ -168,19 +172,23 @@ def _up_vips(args: argparse.Namespace) -> None:
 
 def _down(args: argparse.Namespace) -> int:
     client_address.refuse_stray(args)
-    everything = not (args.vip or args.client_address)
+    everything = not (args.vip or args.client_address or args.un_fullnat)
     gone: list[str] = []
     left: list[str] = []
     if args.vip or everything:
         gone, left = _down_vips(args.vip)
+    # First: who was shown a client by the kernel is not asked for by its programs.
+    seen = un_fullnat.down() if args.un_fullnat or args.client_address or everything else []
     told = client_address.down(args) if args.client_address or everything else []
     if gone and left:
         print(f"gave up {', '.join(gone)}; left: {', '.join(left)}")
     elif gone:
         print(f"gave up {', '.join(gone)}; everything is as it was before")
+    for interface in seen:
+        print(f"this host sees the director's addresses on {interface} again")
     for cgroup in told:
         print(f"programs in {cgroup} see the director's address as the client's again")
-    if not gone and not told:
+    if not (gone or told or seen):
         print("nothing was set up here")
     return 0
 
@@ -202,14 +210,23 @@ def _check(args: argparse.Namespace) -> int:
     from xlvs.wire.realserver import RealserverCheck
 
     client_address.refuse_stray(args)
-    vips, problems = _check_vips(args) if args.vip or not args.client_address else ({}, [])
+    fullnat = args.client_address or args.un_fullnat
+    vips, problems = _check_vips(args) if args.vip or not fullnat else ({}, [])
     told, found = client_address.check(args)
-    if not vips and not told and not found.problems:
+    seen, about = un_fullnat.check()
+    problems += found.problems + about.problems
+    notes = found.notes + about.notes
+    if not (vips or told or seen or problems):
         raise Problem(Code.INVALID, "nothing was set up here: name the virtual address", "--vip")
-    problems += found.problems
     if wants_json(args):
         print_json(
-            RealserverCheck(methods=vips, problems=problems, notes=found.notes, client_address=told)
+            RealserverCheck(
+                methods=vips,
+                problems=problems,
+                notes=notes,
+                client_address=told,
+                un_fullnat=seen,
+            )
         )
         return 1 if problems else 0
     for sentence in problems:
@@ -217,10 +234,13 @@ def _check(args: argparse.Namespace) -> int:
     if not problems:
         ways = [f"{vip} ({method})" for vip, method in vips.items()]
         ways += [client_address.title(each) for each in told]
+        ways += [un_fullnat.title(each) for each in seen]
         print(f"nothing wrong: {', '.join(ways)}")
     for each in told:
         print(client_address.counted(each))
-    for sentence in found.notes:
+    for shown in seen:
+        print(un_fullnat.counted(shown))
+    for sentence in notes:
         print(f"note: {sentence}")
     return 1 if problems else 0
 

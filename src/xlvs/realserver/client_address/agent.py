@@ -20,9 +20,10 @@ import xlvs.datapath
 from xlvs.datapath import libbpf, links, pins
 from xlvs.datapath.problems import explained
 from xlvs.model.problem import Code, Problem
+from xlvs.realserver.client_address import kept
 from xlvs.realserver.client_address.cgroup import Cgroup, opened
 from xlvs.realserver.client_address.findings import OLD_KERNEL, State, too_old
-from xlvs.realserver.client_address.wanted import Wanted, packed, unpacked
+from xlvs.realserver.client_address.wanted import Wanted
 
 OBJECT = Path(xlvs.datapath.__file__).with_name("objects") / "clientaddress.bpf.o"
 ROOT = pins.BPFFS / "xlvs-client-address"
@@ -41,7 +42,6 @@ PROGRAMS = {
 _CGROUP_AT = 16  # struct bpf_link_info: cgroup.cgroup_id; 0: it is gone
 _ROOTS_ALONE = 0o700
 _FIRST = struct.pack("=I", 0)
-_PREFIX = 20  # bytes of struct client_prefix
 _OTHER_LAYOUT = "parameter mismatch"  # libbpf's words for a pinned map of another form
 
 
@@ -96,10 +96,12 @@ class Agent:
             believed, kind = _get(folder / "client_believed"), _get(folder / "client_kind")
             counts = _get(folder / "client_counts")
             try:
-                prefixes = tuple(sorted(unpacked(each) for each in _keys(believed)))
                 value = libbpf.map_lookup(kind, _FIRST, 4) or bytes(4)
-                wanted = Wanted(prefixes, struct.unpack("=I", value)[0])
-                return State(detached, wanted, _counts(counts))
+                wanted = Wanted(kept.believed(believed), struct.unpack("=I", value)[0])
+                found = kept.counted(counts, COUNTS)
+                # Who was learnt of later was one without at first.
+                found["without"] -= found["later"]
+                return State(detached, wanted, found)
             finally:
                 for each in (believed, kind, counts):
                     os.close(each)
@@ -134,7 +136,7 @@ class Agent:
             loaded.load()
             maps, programs = loaded.map_fds(), loaded.program_fds()
             libbpf.map_update(maps["client_kind"], _FIRST, struct.pack("=I", wanted.kind))
-            _believe(maps["client_believed"], wanted)
+            kept.believe(maps["client_believed"], wanted.believed)
             with opened(self._cgroup) as cgroup:
                 for name, point in PROGRAMS.items():
                     self._attach(folder / name, programs[name], cgroup, point)
@@ -180,39 +182,6 @@ def _clearer(log: list[str]) -> Iterator[None]:
             " `xlvs realserver down --client-address` (living connections are shown with the"
             " director's address from then on)",
         ) from problem
-
-
-def _believe(believed: int, wanted: Wanted) -> None:
-    """The new ones first: nobody is doubted in between."""
-    keys = {packed(prefix) for prefix in wanted.believed}
-    before = set(_keys(believed))
-    for key in sorted(keys - before):
-        libbpf.map_update(believed, key, struct.pack("=I", 1))
-    for key in sorted(before - keys):
-        libbpf.map_delete(believed, key)
-
-
-def _keys(believed: int) -> list[bytes]:
-    found: list[bytes] = []
-    cursor: bytes | None = None
-    while True:
-        keys, _, count, cursor = libbpf.map_lookup_batch(
-            believed, cursor, _PREFIX, (_PREFIX, 4), 256
-        )
-        found += [keys[at : at + _PREFIX] for at in range(0, count * _PREFIX, _PREFIX)]
-        if cursor is None:
-            return found
-
-
-def _counts(counts: int) -> dict[str, int]:
-    size = 8 * libbpf.possible_cpus()
-    found = {}
-    for number, name in enumerate(COUNTS):
-        values = libbpf.map_lookup(counts, struct.pack("=I", number), size) or bytes(size)
-        found[name] = sum(struct.unpack(f"={size // 8}Q", values))
-    # Who was learnt of later was one without at first.
-    found["without"] -= found["later"]
-    return found
 
 
 def _cgroup_of(pinned: Path) -> int:
