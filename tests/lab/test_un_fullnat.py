@@ -200,40 +200,44 @@ def test_a_smaller_way_is_learnt(seen: Seen, family: int) -> None:
 def test_one_client_port_by_two_services(seen: Seen, family: int) -> None:
     """The host could not tell them apart: the second is known to programs only."""
     before = seen.un_counts()
-    with seen.connect(family, PYTHON) as first, first.makefile("rwb", 0) as lines:
+    first, second = two_of_one_port(seen, family)
+    with first, second, first.makefile("rwb", 0) as lines, second.makefile("rwb", 0) as others:
+        first.connect((seen.net.asked(family), PYTHON))
         true = lines.readline()
-        port = first.getsockname()[1]
-        with second_from(seen, family, port) as other, other.makefile("rwb", 0) as others:
-            assert others.readline() == true
-            for each in (lines, others):
-                each.write(b"again\n")
-                assert each.readline() == true
-            local = [each for each in LOCAL_ADDRESSES if (":" in each) == (family == 6)]
-            listed = seen.said_by("ss", "-Htn", "state", "established", "sport", f"= :{PYTHON}")
-            assert any(each in listed for each in local), listed
+        second.connect((seen.net.asked(family), SECOND))
+        assert others.readline() == true
+        for each in (lines, others):
+            each.write(b"again\n")
+            assert each.readline() == true
+        local = [each for each in LOCAL_ADDRESSES if (":" in each) == (family == 6)]
+        listed = seen.said_by("ss", "-Htn", "state", "established", "sport", f"= :{PYTHON}")
+        assert any(each in listed for each in local), listed
     after = seen.un_counts()
     assert after["collisions"] == before["collisions"] + 1
     assert after["shown"] == before["shown"] + 1
     assert "they are not changed" in seen.realserver("check").stdout
 
 
-def second_from(seen: Seen, family: int, port: int) -> socket.socket:
-    """A connection to the other service, from the same port."""
+def two_of_one_port(seen: Seen, family: int) -> list[socket.socket]:
+    """The client's, not connected yet."""
     with inside(seen.net.client):
-        channel = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET)
-        channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        channel.bind((seen.net.source(family), port))
-    channel.settimeout(10)
-    channel.connect((seen.net.asked(family), SECOND))
-    return channel
+        both = [socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET) for _ in "12"]
+    port = 0
+    for each in both:
+        each.settimeout(10)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        each.bind((seen.net.source(family), port))
+        port = each.getsockname()[1]
+    return both
 
 
 @FAMILIES
 def test_strict_reverse_paths_and_another_default_route(seen: Seen, family: int) -> None:
     """The host's own way to clients leads elsewhere, and it is strict about that."""
     server = seen.server
-    server.run(["ip", "link", "add", "else", "type", "dummy"])
-    server.run(["ip", "link", "set", "else", "up"])
+    server.run(["ip", "link", "add", "else", "type", "veth", "peer", "name", "there"])
+    for each in ("else", "there"):
+        server.run(["ip", "link", "set", each, "up"])
     server.run(["ip", *(["-6"] if family == 6 else []), "route", "add", "default", "dev", "else"])
     for name in ("all", "eth0"):
         server.run(["sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=1"])

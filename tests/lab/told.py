@@ -175,8 +175,12 @@ class Told:
             channel = socket.socket(
                 socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_STREAM, protocol
             )
-        channel.settimeout(10)
-        channel.connect((self.net.asked(family), port))
+        try:
+            channel.settimeout(10)
+            channel.connect((self.net.asked(family), port))
+        except OSError:
+            channel.close()
+            raise
         return channel
 
     def ask(self, family: int, port: int, protocol: int = 0) -> tuple[str, str]:
