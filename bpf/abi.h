@@ -180,6 +180,7 @@ enum xlvs_stream_event {
 	XLVS_STREAM_EVENT_TOA_GSO,     /* not: a frame of many segments */
 	XLVS_STREAM_EVENT_TOA_REFUSED, /* not: the kernel did not make the frame longer */
 	XLVS_STREAM_EVENT_TOA_FORGED,  /* the client had sent one: it was taken out */
+	XLVS_STREAM_EVENT_TOA_MPTCP,   /* put in where an offer of Multipath TCP was */
 	XLVS_STREAM_EVENT_PROXY,       /* the PROXY protocol's header was put in front */
 	XLVS_STREAM_EVENT_PROXY_GSO,   /* not: a frame of many segments */
 

@@ -9,6 +9,7 @@
 #define XLVS_TOA_H
 
 #include "forward/insert.h"
+#include "forward/toa_room.h"
 #include "lib/tcp_options.h"
 #include "../stream.h"
 
@@ -38,19 +39,17 @@ static __always_inline __u32 toa_length(const struct packet *p)
  * A client's own option of our kind goes; a server would take it for ours where that is missing.
  * Returns the options' length, or -1.
  */
-static __always_inline int toa_take_out(hook_ctx *ctx, struct packet *p, __u32 kind)
+static __always_inline int toa_take_out(hook_ctx *ctx, struct packet *p, struct options_walk *w)
 {
-	struct options_walk w = { .unwanted = { kind, 0 } };
-
-	if (options_read(ctx, p, &w))
+	if (options_read(ctx, p, w))
 		return -1;
-	if (w.blanked)
+	if (w->blanked)
 		stream_count(p, XLVS_STREAM_EVENT_TOA_FORGED);
-	return options_write(ctx, p, &w) ? -1 : (int)w.length;
+	return options_write(ctx, p, w) ? -1 : (int)w->length;
 }
 
-/* Writes the option into the gap at `at`, with one checksum for it and the data offset. */
-static __always_inline int toa_write(hook_ctx *ctx, struct packet *p, __u32 kind)
+/* Writes the option, with one checksum for it and the data offset, which grows by `gap` bytes. */
+static __always_inline int toa_write(hook_ctx *ctx, struct packet *p, __u32 kind, __u32 gap)
 {
 	const __u32 word = p->l4 + offsetof(struct tcphdr, ack_seq) + sizeof(__be32);
 	__u32 length = toa_length(p), sum;
@@ -65,7 +64,7 @@ static __always_inline int toa_write(hook_ctx *ctx, struct packet *p, __u32 kind
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&toa, sizeof(toa), 0);
 	if (hook_load(ctx, word, &was, sizeof(was)))
 		return -1;
-	is = was + bpf_htons(length / 4 << 12);
+	is = was + bpf_htons(gap / 4 << 12);
 	if (hook_checksum_update(ctx, p->l4 + offsetof(struct tcphdr, check), 0,
 				 sum_replace16(sum, was, is), false) ||
 	    hook_overwrite(ctx, word, &is, sizeof(is)))
@@ -80,15 +79,17 @@ static __always_inline int toa_write(hook_ctx *ctx, struct packet *p, __u32 kind
 subprogram int toa_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stream *stream)
 {
 	struct xlvs_settings *s = settings_get();
-	__u32 room;
-	int length;
+	struct options_walk w = {};
+	__u32 room, gap;
+	int length, left;
 
 	if (!p || !stream || !s)
 		return XLVS_REASON_DROP_INTERNAL;
 	if (stream->flags & XLVS_STREAM_MET || stream->toa >= TOA_SEGMENTS ||
 	    p->tcp_flags & TCP_RST)
 		return XLVS_REASON_NONE;
-	length = toa_take_out(ctx, p, s->toa_kind);
+	w.unwanted[0] = s->toa_kind;
+	length = toa_take_out(ctx, p, &w);
 	if (length < 0)
 		return XLVS_REASON_DROP_INTERNAL;
 	room = toa_length(p);
@@ -96,15 +97,17 @@ subprogram int toa_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stream
 		stream_count(p, XLVS_STREAM_EVENT_TOA_GSO);
 		return XLVS_REASON_NONE;
 	}
-	if (length + room > TCP_OPTIONS_MAX) {
+	left = length + room > TCP_OPTIONS_MAX ? toa_room_make(p, &w, room) : length;
+	if (left < 0) {
 		stream_count(p, XLVS_STREAM_EVENT_TOA_NO_ROOM);
 		return XLVS_REASON_NONE;
 	}
+	gap = room - (length - left);
 	if (p->length + room > p->next_hop.mtu) {
 		stream_count(p, XLVS_STREAM_EVENT_TOA_MTU);
 		return XLVS_REASON_NONE;
 	}
-	switch (insert_gap(ctx, p, p->l4 + sizeof(struct tcphdr), room)) {
+	switch (insert_gap(ctx, p, p->l4 + sizeof(struct tcphdr), gap)) {
 	case HOOK_GAP_MADE:
 		break;
 	case HOOK_GAP_REFUSED:
@@ -113,7 +116,9 @@ subprogram int toa_to_server(hook_ctx *ctx, struct packet *p, struct xlvs_stream
 	default:
 		return XLVS_REASON_DROP_INTERNAL;
 	}
-	if (toa_write(ctx, p, s->toa_kind))
+	if (unlikely(left != length) && toa_room_take(ctx, p, left, room))
+		return XLVS_REASON_DROP_INTERNAL;
+	if (toa_write(ctx, p, s->toa_kind, gap))
 		return XLVS_REASON_DROP_INTERNAL;
 	stream->toa++;
 	stream_count(p, XLVS_STREAM_EVENT_TOA);

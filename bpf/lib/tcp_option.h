@@ -21,7 +21,11 @@
 #define TCP_OPTION_STAMPS 8
 #define TCP_OPTION_STAMPS_LENGTH 10
 
-#define TCP_OPTION_MPTCP 30    /* RFC 8684 */
+/* RFC 8684 */
+#define TCP_OPTION_MPTCP 30
+#define TCP_OPTION_MPTCP_SUBTYPE 0xf0  /* 0: MP_CAPABLE */
+#define TCP_OPTION_MP_CAPABLE_LENGTH 4 /* in a SYN of version 1, the one that is in use */
+
 #define TCP_OPTION_FASTOPEN 34 /* RFC 7413 */
 
 /* Two NOPs and the time stamps: what nearly every segment has, and nothing else. */

@@ -30,6 +30,7 @@ struct options_walk {
 	__u32 mss_at;      /* out: where it is, or OPTION_NONE */
 	__u32 sack_at;
 	__u32 sack_blocks;
+	__u32 mp_capable_at; /* of a SYN's, or OPTION_NONE */
 };
 
 /* Byte by byte: so an unwanted option needs no loop of its own. */
@@ -70,6 +71,9 @@ static long options_step(__u32 i, void *data)
 	} else if (kind == TCP_OPTION_SACK) {
 		w->sack_at = i;
 		w->sack_blocks = (length - 2) / TCP_OPTION_SACK_BLOCK;
+	} else if (kind == TCP_OPTION_MPTCP && length == TCP_OPTION_MP_CAPABLE_LENGTH &&
+		   !(p->options[i + 2] & TCP_OPTION_MPTCP_SUBTYPE)) {
+		w->mp_capable_at = i;
 	}
 	return 0;
 }
@@ -82,7 +86,7 @@ static __always_inline int options_read(hook_ctx *ctx, struct packet *p, struct 
 	w->p = p;
 	w->next = 0;
 	w->blank = w->blanked = 0;
-	w->mss_at = w->sack_at = OPTION_NONE;
+	w->mss_at = w->sack_at = w->mp_capable_at = OPTION_NONE;
 	w->sack_blocks = 0;
 	if (!tcp)
 		return -1;

@@ -204,6 +204,57 @@ def test_what_does_not_fit_goes_without_and_is_counted(director: World, v6: bool
     assert director.streams() == {"toa": 2, "toa_no_room": 1, "toa_mtu": 1}
 
 
+MPTCP = bytes.fromhex("1e040101")
+JOIN = bytes.fromhex("1e0c1000") + bytes(range(8))
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (LINUX + MPTCP, LINUX),
+        (MPTCP + LINUX, LINUX),
+        (b"\x01" + MPTCP + b"\x01\x01\x01" + LINUX[4:], b"\x01\x01\x01\x01" + LINUX[4:]),
+        (LINUX[:16] + MPTCP + LINUX[16:], LINUX),
+        # A forged one becomes NOPs in front of that.
+        (bytes.fromhex("fe04aaaa") + LINUX[4:] + MPTCP, b"\x01" * 4 + LINUX[4:]),
+    ],
+)
+def test_multipath_tcp_makes_room(director: World, options: bytes, left: bytes) -> None:
+    """IPv6 alone needs it: the client's address is worth more than the offer."""
+    service(director, True)
+    for _ in range(2):
+        assert sent(director, segment(True, "S", 0, options)) == (toa(True) + left, b"")
+    forged = {"toa_forged": 2} if b"\xfe" in options else {}
+    assert director.streams() == {"toa": 2, "toa_mptcp": 2} | forged
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ("S", LINUX + JOIN),
+        ("S", LINUX + MPTCP + LINUX[:4]),
+        ("S", LINUX + b"\x01" * 4),
+        ("A", LINUX[4:16] + JOIN),
+        ("A", MPTCP + LINUX[4:16] + b"\x01" * 8),
+    ],
+)
+def test_other_options_do_not(director: World, flags: str, options: bytes) -> None:
+    """Joining a connection; too many others; after the SYN."""
+    service(director, True)
+    begun = int(flags == "A")
+    if begun:
+        sent(director, segment(True, "S", 0))
+    assert sent(director, segment(True, flags, begun, options)) == (options, b"")
+    assert director.streams() == {"toa_no_room": 1} | ({"toa": 1} if begun else {})
+
+
+@pytest.mark.parametrize("options", [LINUX + MPTCP, b""])
+def test_multipath_tcp_stays_where_there_is_room(director: World, options: bytes) -> None:
+    service(director, False)
+    assert sent(director, segment(False, "S", 0, options)) == (toa(False) + options, b"")
+    assert director.streams() == {"toa": 1}
+
+
 @pytest.mark.parametrize("hook", ["tc"])
 def test_a_frame_of_many_segments_goes_without(director: World) -> None:
     service(director, False)

@@ -90,7 +90,7 @@ def services(prepared: Lab, running: object) -> Iterator[None]:
         for family in (4, 6):
             service = f"{bracket(vip(prepared, 'fullnat', family))}:{port}"
             prepared.director.ipvsadm(f"-A -t {service} -s rr --toa")
-            to = PYTHON if port == SECOND else port
+            to = REDIS if port == SECOND else port
             real = f"{bracket(server.address(family))}:{to}"
             prepared.director.ipvsadm(f"-a -t {service} -r {real} --fullnat")
     yield
@@ -201,16 +201,17 @@ def test_one_client_port_by_two_services(seen: Seen, family: int) -> None:
     """The host could not tell them apart: the second is known to programs only."""
     before = seen.un_counts()
     first, second = two_of_one_port(seen, family)
-    with first, second, first.makefile("rwb", 0) as lines, second.makefile("rwb", 0) as others:
-        first.connect((seen.net.asked(family), PYTHON))
-        true = lines.readline()
+    with first, second:
+        first.connect((seen.net.asked(family), REDIS))
         second.connect((seen.net.asked(family), SECOND))
-        assert others.readline() == true
-        for each in (lines, others):
-            each.write(b"again\n")
-            assert each.readline() == true
+        second.sendall(b"CLIENT LIST\r\n")
+        client = bracket(seen.net.source(family))
+        same = f" addr={client}:{first.getsockname()[1]} "
+        assert second.recv(65536).decode().count(same) == 2
+        first.sendall(b"PING\r\n")
+        assert first.recv(100) == b"+PONG\r\n"
         local = [each for each in LOCAL_ADDRESSES if (":" in each) == (family == 6)]
-        listed = seen.said_by("ss", "-Htn", "state", "established", "sport", f"= :{PYTHON}")
+        listed = seen.said_by("ss", "-Htn", "state", "established", "sport", f"= :{REDIS}")
         assert any(each in listed for each in local), listed
     after = seen.un_counts()
     assert after["collisions"] == before["collisions"] + 1
