@@ -52,10 +52,11 @@ static __always_inline bool un_told(struct __sk_buff *skb, const struct un_packe
 
 	if (bpf_skb_load_bytes(skb, p->l4, scan.header, sizeof(struct tcphdr)))
 		return false;
-	length = (scan.header[12] >> 4) * 4;
+	/* 0 to 40 behind the fixed header, in a way that kernel 6.1's verifier follows. */
+	length = (scan.header[12] >> 4) * 4 - sizeof(struct tcphdr);
 	opaque(length);
-	if (length < sizeof(struct tcphdr) || length > CLIENT_HEADER_MAX ||
-	    bpf_skb_load_bytes(skb, p->l4, scan.header, length))
+	if (length > CLIENT_HEADER_MAX - sizeof(struct tcphdr) ||
+	    bpf_skb_load_bytes(skb, p->l4, scan.header, length + sizeof(struct tcphdr)))
 		return false;
 	client_option_scan(&scan);
 	if (!scan.found) {

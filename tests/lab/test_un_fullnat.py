@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,7 +89,7 @@ def services(prepared: Lab, running: object) -> Iterator[None]:
     """A service for each server, and one more."""
     del running
     server = prepared.servers_for("fullnat")[0]
-    for port in (80, PYTHON, MPTCP, NGINX, BOTH, HAPROXY, REDIS, SECOND, 8999):
+    for port in (80, PYTHON, MPTCP, NGINX, BOTH, HAPROXY, REDIS, SECOND, ECHO, 8999):
         for family in (4, 6):
             service = f"{bracket(vip(prepared, 'fullnat', family))}:{port}"
             prepared.director.ipvsadm(f"-A -t {service} -s rr --toa")
@@ -165,35 +168,61 @@ def test_a_closed_port(seen: Seen, family: int) -> None:
         seen.connect(family, 8999)
 
 
+ECHO = 8997
+_ECHO = f"""
+import socket
+listener = socket.create_server(("::", {ECHO}), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    channel, _ = listener.accept()
+    with channel:
+        while data := channel.recv(1 << 20):
+            channel.sendall(bytes(300_000) if data == b"give" else data)
+"""
+
+
+@pytest.fixture(scope="module")
+def echo(seen: Seen) -> Iterator[None]:
+    """A server that says what it hears, or gives something."""
+    server = seen.start(sys.executable, "-I", "-S", "-c", _ECHO, log="echo")
+    eventually(lambda: f":{ECHO} " in seen.said_by("ss", "-Hltn"))
+    yield
+    seen.stop(server)
+
+
+def echoed(seen: Seen, family: int, data: bytes) -> bytes:
+    """What comes back of what is sent, both at the same time."""
+    got = bytearray()
+    with seen.connect(family, ECHO) as channel, ThreadPoolExecutor(1) as sender:
+        sent = sender.submit(channel.sendall, data)
+        while len(got) < len(data) and (part := channel.recv(1 << 20)):
+            got += part
+        sent.result()
+    return bytes(got)
+
+
 @FAMILIES
+@pytest.mark.usefixtures("echo")
+def test_much_both_ways(seen: Seen, family: int) -> None:
+    """In frames of many segments, whose checksums are still to be completed."""
+    data = random.Random(family).randbytes(8_000_000)
+    assert echoed(seen, family, data) == data
+
+
+@FAMILIES
+@pytest.mark.usefixtures("echo")
 def test_a_smaller_way_is_learnt(seen: Seen, family: int) -> None:
     """ICMP errors about packets that were sent to a local address find their connection."""
-    lab, small = seen.net.lab, 1300
-    folder = seen.folder / "big"
-    folder.write_bytes(bytes(300_000))
-    lab.router.run(["ip", "link", "set", "eth1", "mtu", str(small)])
-    server = seen.start(
-        "python3", "-c",
-        "import socket,sys\n"
-        "l=socket.create_server(('::',8997),family=socket.AF_INET6,dualstack_ipv6=True)\n"
-        "while True:\n c,p=l.accept();c.sendall(open(sys.argv[1],'rb').read());c.close()",
-        str(folder), log="big",
-    )  # fmt: skip
-    service = f"{bracket(vip(lab, 'fullnat', family))}:8997"
-    lab.director.ipvsadm(f"-A -t {service} -s rr --toa")
-    real = f"{bracket(seen.server.address(family))}:8997"
-    lab.director.ipvsadm(f"-a -t {service} -r {real} --fullnat")
+    router = seen.net.lab.router
+    router.run(["ip", "link", "set", "eth1", "mtu", "1300"])
     try:
-        eventually(lambda: ":8997 " in seen.said_by("ss", "-Hltn"))
-        with seen.connect(family, 8997) as channel:
+        with seen.connect(family, ECHO) as channel:
+            channel.sendall(b"give")
             got = 0
-            while data := channel.recv(65536):
-                got += len(data)
+            while got < 300_000 and (part := channel.recv(1 << 20)):
+                got += len(part)
         assert got == 300_000
     finally:
-        lab.router.run(["ip", "link", "set", "eth1", "mtu", "1500"])
-        lab.director.ipvsadm(f"-D -t {service}")
-        seen.stop(server)
+        router.run(["ip", "link", "set", "eth1", "mtu", "1500"])
 
 
 @FAMILIES

@@ -17,6 +17,7 @@ from xlvs.realserver.un_fullnat.wanted import NOBODY, NOBODYS_ADDRESS, PRIORITY,
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _ETHERNET = 1
 _PERMANENT = 0x80
+_LEARNT = 0x200  # RTM_F_CLONED
 _EVERYBODY = {4: "0.0.0.0/0", 6: "::/0"}
 _THERE = (errno.EEXIST,)
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EINVAL)
@@ -137,7 +138,9 @@ class LinuxRouting:
         ]
 
     def _routes(self, family: int) -> list[Any]:
-        return list(self._netlink.get_routes(family=_FAMILIES[family], table=TABLE))
+        found = self._netlink.get_routes(family=_FAMILIES[family], table=TABLE)
+        # What was learnt of smaller ways is listed with the route that it belongs to.
+        return [route for route in found if not route["flags"] & _LEARNT]
 
     def _neighbour(self, family: int, index: int) -> bool:
         return any(
