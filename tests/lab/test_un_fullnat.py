@@ -343,11 +343,12 @@ def test_what_is_refused_changes_nothing(seen: Seen) -> None:
         (("--mark", "7"), "--mark belongs to --un-fullnat"),
     ):
         done = seen.realserver(
-            "up", "--client-address", "--from", seen.believed, "--cgroup", str(seen.place), *words
+            "up", "--client-address", "--from", "10.9.9.9", "--cgroup", str(seen.place), *words
         )
         assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
     done = seen.realserver("up", "--un-fullnat")
     assert "--un-fullnat belongs to --client-address" in done.stderr
+    assert "10.9.9.9" not in seen.realserver("check").stdout
     assert everything(seen.server) == before
 
 

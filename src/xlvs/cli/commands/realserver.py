@@ -129,6 +129,8 @@ def _refuse(args: argparse.Namespace, problem: Problem, code: int) -> int:
 def _up(args: argparse.Namespace) -> int:
     client_address.refuse_stray(args)
     un_fullnat.refuse_stray(args)
+    if args.un_fullnat:
+        un_fullnat.refuse(args, DEFAULT_INTERFACE)
     if not args.client_address or args.vip or args.method:
         if not (args.vip and args.method):
             raise Problem(Code.INVALID, "required: --vip, --method; or --client-address", "--vip")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from xlvs.model.problem import Code, Problem
@@ -11,6 +13,8 @@ from xlvs.realserver import state
 
 if TYPE_CHECKING:
     from xlvs.realserver.client_address.findings import Findings
+    from xlvs.realserver.un_fullnat.change import UnChanger
+    from xlvs.realserver.un_fullnat.wanted import UnWanted
     from xlvs.wire.realserver import UnFullnat
 
 
@@ -56,40 +60,52 @@ def refuse_stray(args: argparse.Namespace) -> None:
         )
 
 
+def refuse(args: argparse.Namespace, default_interface: str) -> None:
+    """What :func:`up` would refuse, before anything else is changed. Raises Problem."""
+    asked = _asked(args, default_interface)
+    with _changer() as changer:
+        changer.check(asked)
+
+
 def up(args: argparse.Namespace, default_interface: str) -> None:
     """Set up, and say what is seen. Raises Problem."""
+    asked = _asked(args, default_interface)
+    with _changer() as changer:
+        changer.up(asked)
+    print(
+        f"new connections that come in by {asked.interface} from"
+        f" {', '.join(asked.told.believed)} are seen as the client's by this host; their answers,"
+        f" with mark {asked.mark}, go back by {asked.interface}"
+    )
+
+
+def _asked(args: argparse.Namespace, default_interface: str) -> UnWanted:
     from xlvs.realserver.client_address.wanted import DEFAULT_KIND
     from xlvs.realserver.client_address.wanted import wanted as told
-    from xlvs.realserver.host import LinuxHost
-    from xlvs.realserver.un_fullnat.change import UnChanger
-    from xlvs.realserver.un_fullnat.programs import EbpfPrograms
-    from xlvs.realserver.un_fullnat.routing import LinuxRouting
     from xlvs.realserver.un_fullnat.wanted import wanted
 
     interface = args.interface[0] if args.interface else default_interface
     kind = DEFAULT_KIND if args.toa_kind is None else args.toa_kind
-    asked = wanted(interface, told(args.believed, kind), args.mark)
-    with LinuxHost() as host, LinuxRouting() as routing:
-        UnChanger(host, routing, EbpfPrograms(host), state.here()).up(asked)
-    print(
-        f"new connections that come in by {interface} from {', '.join(asked.told.believed)} are"
-        f" seen as the client's by this host; their answers, with mark {asked.mark}, go back by"
-        f" {interface}"
-    )
+    return wanted(interface, told(args.believed, kind), args.mark)
 
 
-def down() -> list[str]:
-    """Take it back; the interface where it was."""
+@contextmanager
+def _changer() -> Iterator[UnChanger]:
     from xlvs.realserver.host import LinuxHost
     from xlvs.realserver.un_fullnat.change import UnChanger
     from xlvs.realserver.un_fullnat.programs import EbpfPrograms
     from xlvs.realserver.un_fullnat.routing import LinuxRouting
 
-    store = state.here()
-    if store.load().un_fullnat is None:
-        return []
     with LinuxHost() as host, LinuxRouting() as routing:
-        what = UnChanger(host, routing, EbpfPrograms(host), store).down()
+        yield UnChanger(host, routing, EbpfPrograms(host), state.here())
+
+
+def down() -> list[str]:
+    """Take it back; the interface where it was."""
+    if state.here().load().un_fullnat is None:
+        return []
+    with _changer() as changer:
+        what = changer.down()
     return [what.interface] if what else []
 
 

@@ -28,8 +28,8 @@ class UnChanger:
 
         A first ``up`` that fails leaves nothing behind.
         """
+        self.check(wanted)
         before = self._record.un_fullnat
-        self._check(wanted, before)
         now = before or self._first(wanted)
         families = tuple(sorted({*now.families, *wanted.families}))
         try:
@@ -66,7 +66,9 @@ class UnChanger:
         self._store.save(self._record)
         return what
 
-    def _check(self, wanted: UnWanted, before: UnFullnat | None) -> None:
+    def check(self, wanted: UnWanted) -> None:
+        """Raise the Problem that :meth:`up` would before it changes anything."""
+        before = self._record.un_fullnat
         known = self._host.interfaces()
         if wanted.interface not in known:
             raise Problem(
