@@ -43,7 +43,7 @@ static __always_inline int un_blank_option(struct __sk_buff *skb, const struct u
 	    bpf_skb_load_bytes(skb, at, first, sizeof(first)) || first[0] != kind ||
 	    first[1] != length)
 		return 0;
-	__builtin_memset(is, CLIENT_OPTION_NOP, sizeof(is));
+	__builtin_memset(is, TCP_OPTION_NOP, sizeof(is));
 	if (p->v4 ? bpf_skb_load_bytes(skb, at, was, CLIENT_OPTION_V4) :
 		    bpf_skb_load_bytes(skb, at, was, CLIENT_OPTION_V6))
 		return -1;
