@@ -42,6 +42,9 @@ class Maps:
     def waiting(self):
         return iter(self.waits)
 
+    def time(self):
+        return 1000, 100
+
     def give_up(self, key):
         self.given_up.append(key)
 
