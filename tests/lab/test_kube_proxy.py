@@ -57,7 +57,7 @@ def start(world, script, *words):
 @pytest.mark.parametrize("end", ["server", "client"])
 def test_few_ports_and_many_connections(director, prepared, end, reuse):
     address = service(prepared, "nat", 4, "tcp", [1, 1, 1])
-    before = dropped(director)
+    before, resets_before = dropped(director), resets(prepared)
     director.xlvs(f"settings net.ipv4.vs.conn_reuse_mode={reuse}")
     try:
         asking = start(prepared, few_ports, address, HTTP, SECONDS, THREADS, end)
@@ -67,7 +67,8 @@ def test_few_ports_and_many_connections(director, prepared, end, reuse):
     # Each port again and again, long before IPVS's connection of it is over.
     assert found["ports"] <= PORTS
     assert found["requests"] > 5 * PORTS
-    assert not found["failed"], found
+    # One in 20 000 was reset in two of some hundred runs, never since: so say whose RST it was.
+    assert not found["failed"], (found, resets_before, resets(prepared), stacked(director))
     # Nothing waited for us. Beside us a RST and the SYN after it, sent on two CPUs, may pass
     # each other on a veth, and the server does not take that SYN: once in many thousands.
     assert dropped(director) == before
@@ -78,6 +79,21 @@ def dropped(director):
     """What the data path has not forwarded so far: reason -> packets."""
     said = director.xlvs("status").stdout
     return dict(re.findall(r"\b((?:drop|reply)_\w+)\D+(\d+)", said))
+
+
+def resets(prepared):
+    """RSTs that each host's stack has sent so far."""
+    hosts = {"client": prepared.client, "director": prepared.director.namespace}
+    hosts |= {each.name: each.namespace for each in prepared.servers_for("nat")}
+    asked = ["nstat", "-asz", "--json", "TcpOutRsts"]
+    said = {name: json.loads(host.run(asked).stdout) for name, host in hosts.items()}
+    return {name: each["kernel"]["TcpOutRsts"] for name, each in said.items()}
+
+
+def stacked(director):
+    """What the data path has left to the director's stack: reason -> packets."""
+    reasons = json.loads(director.xlvs("status -o json").stdout)["reasons"]
+    return {name: n["packets"] for name, n in reasons.items() if name.startswith("pass_")}
 
 
 def follow(director, prepared, seconds):
