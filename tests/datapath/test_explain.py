@@ -208,7 +208,7 @@ def test_a_syn_that_is_answered_and_what_follows(it: Explainer) -> None:
     world = it.world
     flags = r.ServiceFlag.USED | r.ServiceFlag.SYN_PROXY | r.ServiceFlag.SYN_COOKIES
     world.destination(world.service(flags=flags), 1, r.Method.NAT)
-    cookies = r.SynCookies(key=(1, 2, 3, 4), slot_ticks=3600 * world.hz)
+    cookies = r.SynCookies(key=(1, 2, 3, 4, 0, 0, 0, 0), slot_ticks=3600 * world.hz)
     world.set(syn_proxies=1, syn_cookies=cookies)
 
     def sent(flags: str, seq: int, ack: int = 0) -> bytes:

@@ -45,11 +45,11 @@ class Watched(Small):
         self.file.write_text(FILE % (VIP, "".join(SERVER % address for address in REAL)))
         self._prometheus = None
 
-    def __exit__(self, *_):
+    def __exit__(self, *failure):
         if self._prometheus is not None:
             self._prometheus.kill()
             self._prometheus.wait()
-        super().__exit__()
+        super().__exit__(*failure)
 
     def start_watched(self):
         self.start("-f", str(self.file), "--metrics-listen", METRICS)

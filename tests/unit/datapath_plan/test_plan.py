@@ -658,7 +658,7 @@ def test_secrets_of_syn_cookies_are_written_alone_and_stay():
     world = World()
     world.do(add_service("rr"))
     before = world.port.settings
-    cookies = SynCookies(offset=5, key=(1, 2, 3, 4), slot_ticks=16000)
+    cookies = SynCookies(offset=5, key=(1, 2, 3, 4, 0, 0, 0, 0), slot_ticks=16000)
     assert len(world.director.renew_secrets(cookies)) == 1
     assert world.port.settings == before._replace(syn_cookies=cookies)
     assert world.director.renew_secrets(cookies) == ()
