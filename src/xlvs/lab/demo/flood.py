@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Collection
 
 from xlvs.lab.demo import methods
 from xlvs.lab.demo.show import Show
@@ -27,9 +28,11 @@ def answered(status: str) -> int:
     return reasons.get("reply_syn_cookie", {}).get("packets", 0)
 
 
-def strangers(listing: str, client: str) -> int:
-    """Connections in ``ipvsadm -Lnc`` of anybody but the client."""
-    return sum(source.rpartition(":")[0] != client for _, source, _, _ in listed(listing))
+def strangers(listing: str, clients: Collection[str]) -> int:
+    """Connections in ``ipvsadm -Lnc`` of anybody but these clients."""
+    return sum(
+        source.rpartition(":")[0].strip("[]") not in clients for _, source, _, _ in listed(listing)
+    )
 
 
 def play(show: Show, lab: Lab) -> None:
@@ -67,11 +70,12 @@ def play(show: Show, lab: Lab) -> None:
         raise LabError("the flood does not end") from late
     sent = log.read_text().split()
     number = answered(lab.director.xlvs("status -o json").stdout) - before
+    unknown = strangers(listing, lab.client.addresses)
     show.say(f"{sent[-1] if sent else '?'} SYNs of the flood were sent.")
     show.promise(
         f"{number} SYNs were answered, and none of the flood is a connection",
-        kept=number > load.outcome.requests and strangers(listing, lab.client.v4) == 0,
-        instead=f"{strangers(listing, lab.client.v4)} are",
+        kept=number > load.outcome.requests and unknown == 0,
+        instead=f"{unknown} are",
     )
     show.output(load.outcome.text)
     show.promise(
