@@ -69,7 +69,7 @@ FIRST, LATER = ISN + 1, ISN + 1001
 PREFIXES = 100_000
 PROXY_V2_BYTES, TOA_BYTES = 28, 8
 _SLOT_SECONDS = 64
-_KEYS = (1, 2, 3, 4, 0, 0, 0, 0)
+_KEYS = (1, 2, 3, 4)  # of one secret
 _MSS_1460 = 6  # of the cookies'
 _SCALE, _SACK = 7, 0x10  # what a cookie's time stamp says of the client
 _MANY, _RATE = 1 << 30, 1_000_000
@@ -140,7 +140,7 @@ def data(seq: int) -> Template:
 def proof(cookies: SynCookies) -> Template:
     """The acknowledgement of a cookie."""
     made = from_client(Segment(ACK, FIRST, 0, _stamps(801, 5000 & ~0x3F | _SACK | _SCALE)))
-    known = Proof(cookies.slot_ticks, cookies.offset, tuple(cookies.key), ISN, _MSS_1460)
+    known = Proof(cookies.slot_ticks, cookies.offset, cookies.key[: len(_KEYS)], ISN, _MSS_1460)
     return made._replace(kind=Kind.PROOF4, proof=known, tail=True)
 
 
@@ -194,7 +194,7 @@ class FeatureWorld(World):
     @property
     def cookies(self) -> SynCookies:
         """What its cookies are made of."""
-        return SynCookies(key=_KEYS, slot_ticks=_SLOT_SECONDS * self.path.geometry.hz)
+        return SynCookies(key=(*_KEYS, 0, 0, 0, 0), slot_ticks=_SLOT_SECONDS * self.path.geometry.hz)
 
     @property
     def options(self) -> Options:
