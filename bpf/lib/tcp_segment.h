@@ -99,6 +99,27 @@ static __noinline long segment_option(__u32 i, void *data)
 	return 0;
 }
 
+/*
+ * Linux's SYN: MSS, SACK, time stamps, a NOP, the window's scale. Of a flood each is of this kind,
+ * and the walk would be a tenth of what its answer costs. False: the options stand otherwise.
+ */
+static __always_inline bool segment_of_linux(struct tcp_segment *s)
+{
+	const __be32 *word = (const __be32 *)s->was.options;
+	__u32 mss = bpf_ntohl(word[0]), scale = bpf_ntohl(word[4]);
+
+	if (mss >> 16 != (TCP_OPTION_MSS << 8 | TCP_OPTION_MSS_LENGTH) ||
+	    word[1] != bpf_htonl(TCP_OPTION_SACK_PERMITTED << 24 | 2 << 16 |
+				 TCP_OPTION_STAMPS << 8 | TCP_OPTION_STAMPS_LENGTH) ||
+	    scale >> 8 != (TCP_OPTION_NOP << 16 | TCP_OPTION_SCALE << 8 | TCP_OPTION_SCALE_LENGTH))
+		return false;
+	s->mss = mss;
+	s->sack_permitted = 1;
+	s->stamps_at = 4 + 2 + 1;
+	s->scale = (scale & 0xff) > TCP_SCALE_MAX ? TCP_SCALE_MAX : scale & 0xff;
+	return true;
+}
+
 /* Reads the packet's TCP header and finds its options. Null: the packet cannot be read. */
 static __noinline struct tcp_segment *segment_read(hook_ctx *ctx, const struct packet *p)
 {
@@ -124,6 +145,8 @@ static __noinline struct tcp_segment *segment_read(hook_ctx *ctx, const struct p
 		s->stamps_at = 2 + 1;
 		return s;
 	}
+	if (length == sizeof(struct tcphdr) + 20 && segment_of_linux(s))
+		return s;
 	bpf_loop(TCP_HEADER_MAX - sizeof(struct tcphdr), segment_option, &unused, 0);
 	return s;
 }
