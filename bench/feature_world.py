@@ -194,7 +194,9 @@ class FeatureWorld(World):
     @property
     def cookies(self) -> SynCookies:
         """What its cookies are made of."""
-        return SynCookies(key=(*_KEYS, 0, 0, 0, 0), slot_ticks=_SLOT_SECONDS * self.path.geometry.hz)
+        return SynCookies(
+            key=(*_KEYS, 0, 0, 0, 0), slot_ticks=_SLOT_SECONDS * self.path.geometry.hz
+        )
 
     @property
     def options(self) -> Options:
