@@ -42,9 +42,7 @@ static __always_inline void segment_offer(struct tcp_segment *s, const struct se
 	s->is.tcp.doff += 1;
 	if (!o->stamps)
 		return;
-	word[1] = o->sack ? bpf_htonl(TCP_OPTION_SACK_PERMITTED << 24 | 2 << 16 |
-				      TCP_OPTION_STAMPS << 8 | TCP_OPTION_STAMPS_LENGTH) :
-			    TCP_STAMPS_ALIGNED;
+	word[1] = o->sack ? TCP_STAMPS_SACK : TCP_STAMPS_ALIGNED;
 	word[2] = bpf_htonl(o->stamp);
 	word[3] = bpf_htonl(o->echo);
 	s->is.tcp.doff += 3;

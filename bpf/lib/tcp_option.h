@@ -14,6 +14,7 @@
 #define TCP_OPTION_SACK 5
 #define TCP_OPTION_SACK_BLOCK 8
 #define TCP_SACK_BLOCKS 4 /* at most: more have no room */
+#define TCP_OPTION_SACK_PERMITTED_LENGTH 2
 
 /* RFC 7323 */
 #define TCP_OPTION_SCALE 3
@@ -31,5 +32,10 @@
 /* Two NOPs and the time stamps: what nearly every segment has, and nothing else. */
 #define TCP_STAMPS_ALIGNED bpf_htonl(0x0101080a)
 #define TCP_STAMPS_ALIGNED_LENGTH 12
+
+/* In a SYN the permission of SACK is in their place. */
+#define TCP_STAMPS_SACK                                                                      \
+	bpf_htonl(TCP_OPTION_SACK_PERMITTED << 24 | TCP_OPTION_SACK_PERMITTED_LENGTH << 16 | \
+		  TCP_OPTION_STAMPS << 8 | TCP_OPTION_STAMPS_LENGTH)
 
 #endif

@@ -109,8 +109,7 @@ static __always_inline bool segment_of_linux(struct tcp_segment *s)
 	__u32 mss = bpf_ntohl(word[0]), scale = bpf_ntohl(word[4]);
 
 	if (mss >> 16 != (TCP_OPTION_MSS << 8 | TCP_OPTION_MSS_LENGTH) ||
-	    word[1] != bpf_htonl(TCP_OPTION_SACK_PERMITTED << 24 | 2 << 16 |
-				 TCP_OPTION_STAMPS << 8 | TCP_OPTION_STAMPS_LENGTH) ||
+	    word[1] != TCP_STAMPS_SACK ||
 	    scale >> 8 != (TCP_OPTION_NOP << 16 | TCP_OPTION_SCALE << 8 | TCP_OPTION_SCALE_LENGTH))
 		return false;
 	s->mss = mss;
