@@ -109,15 +109,15 @@ class Small:
         self.on("r", "route", "add", "default", "via", "192.168.200.1")
         self.listen("r", *REAL)
 
-    def listen(self, host, *addresses):
-        """Real servers on addresses of a host."""
+    def listen(self, host, *addresses, script=_SERVER):
+        """Real servers on addresses of a host, until the world's end; their first line."""
         servers = subprocess.Popen(
-            self.within(host, sys.executable, "-c", _SERVER, *addresses),
+            self.within(host, sys.executable, "-c", script, *addresses),
             stdout=subprocess.PIPE,
             text=True,
         )
         self._servers.append(servers)
-        servers.stdout.readline()
+        return servers.stdout.readline()
 
     def cable(self, host, there, here):
         director = f"{self.name}d"

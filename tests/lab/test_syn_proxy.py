@@ -144,12 +144,7 @@ class World:
         small.on("r", "-6", "route", "add", "default", "via", "fd00:200::1")
         forward = small.within("d", "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         subprocess.run(forward, check=True)
-        self.servers = subprocess.Popen(
-            small.within("r", sys.executable, "-c", _SERVER, REAL[0], REAL6),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.servers.stdout.readline() == "serving\n"
+        assert small.listen("r", REAL[0], REAL6, script=_SERVER) == "serving\n"
         small.start(hook=hook)
         self.hook = hook
 
@@ -230,12 +225,7 @@ class World:
 @pytest.fixture(scope="module", params=["tc", "xdp"])
 def started(tmp_path_factory, request):
     with Small(tmp_path_factory.mktemp(request.param), watched=True) as small:
-        made = World(small, request.param)
-        try:
-            yield made
-        finally:
-            made.servers.kill()
-            made.servers.communicate()
+        yield World(small, request.param)
 
 
 @pytest.fixture
