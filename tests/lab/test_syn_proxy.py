@@ -104,19 +104,18 @@ print(got.decode() == hashlib.sha256(data).hexdigest())
 
 # SYNs of a raw socket, each from another port, of clients that are not there.
 _FLOOD = """
-import random, socket, sys, time
+import random, sys, time
 from ipaddress import ip_address
-from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
+from xlvs.io.raw_socket import raw_socket
+from xlvs.protocols.tcp_syn import Syn, packet
 vip, count, pause = ip_address(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 port = int(sys.argv[4])
 v4 = vip.version == 4
-s = socket.socket(socket.AF_INET if v4 else socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
-if not v4:
-    s.setsockopt(socket.IPPROTO_IPV6, 36, 1)
+s = raw_socket(vip.version)
 for i in range(count):
     source = ip_address(f"198.51.100.{i % 200 + 1}" if v4 else f"2001:db8::{i % 200 + 1:x}")
     syn = Syn(source, vip, port + i, 80, random.getrandbits(32), 64000, 1460, 1, True, 7)
-    s.sendto(ipv4_packet(syn) if v4 else ipv6_packet(syn), (str(vip), 0))
+    s.sendto(packet(syn), (str(vip), 0))
     if i % 100 == 99:
         time.sleep(pause / 10)
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ from xlvs.engine import syn_attack, syn_secret
 from xlvs.io import clock
 from xlvs.io.bus import Bus
 from xlvs.io.director import Director
+from xlvs.io.raw_socket import raw_socket
 from xlvs.io.secret_file import read_secret
 from xlvs.io.syn_maps import SynMaps
 from xlvs.model.cookie_secret import SECRET_MIN, check_secrets, cookie_secrets
@@ -31,7 +31,7 @@ from xlvs.model.desired import Desired
 from xlvs.model.problem import Code, Problem
 from xlvs.model.service import ServiceKey, SynProxyMode
 from xlvs.model.words import key_title
-from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
+from xlvs.protocols.tcp_syn import Syn, packet
 from xlvs.wire.events import Kind
 
 PERIOD = 0.5
@@ -44,9 +44,6 @@ TRIES = 6
 
 DRIFT = 64
 """The part of a time slot that the clocks may be apart: what was put is left as it is."""
-
-_IPV6_HDRINCL = 36  # <linux/in6.h>; the module socket has no name for it
-_IPV4 = 4
 
 log = logging.getLogger(__name__)
 
@@ -288,13 +285,5 @@ def _read(path: Path) -> tuple[bytes, ...]:
 
 def _send(syn: Syn) -> None:
     """A packet with a source that is not ours. One that cannot be sent is tried again later."""
-    v4 = syn.source.version == _IPV4
-    with (
-        suppress(OSError),
-        socket.socket(
-            socket.AF_INET if v4 else socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW
-        ) as sending,
-    ):
-        if not v4:
-            sending.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
-        sending.sendto(ipv4_packet(syn) if v4 else ipv6_packet(syn), (str(syn.destination), 0))
+    with suppress(OSError), raw_socket(syn.source.version) as sending:
+        sending.sendto(packet(syn), (str(syn.destination), 0))

@@ -9,19 +9,17 @@ what is answered to them goes nowhere.
 from __future__ import annotations
 
 import random
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
+from xlvs.io.raw_socket import raw_socket
+from xlvs.protocols.tcp_syn import Syn, packet
 
 BURST = 50
 """SYNs between two looks at the clock."""
 
-# Python's socket module has no name for it: the packet's header comes from us.
-_IPV6_HDRINCL = 36
 _MSS, _WINDOW = 1460, 64000
 _FIRST_PORT, _LAST_PORT = 1024, 65535
 _SOURCES = (int(IPv4Address("198.51.100.0")), int(IPv6Address("2001:db8::")))
@@ -31,7 +29,6 @@ def packets(vip: IPv4Address | IPv6Address, port: int, *, seed: int) -> Iterator
     """SYNs without end, each of another client and number."""
     chance = random.Random(seed)  # noqa: S311 - nobody has to be kept from guessing it
     v4 = isinstance(vip, IPv4Address)
-    write = ipv4_packet if v4 else ipv6_packet
     while True:
         host = chance.randrange(1, 255)
         syn = Syn(
@@ -43,23 +40,14 @@ def packets(vip: IPv4Address | IPv6Address, port: int, *, seed: int) -> Iterator
             _WINDOW,
             _MSS,
         )
-        yield write(syn)
-
-
-def open_socket(vip: IPv4Address | IPv6Address) -> socket.socket:
-    """A raw socket that takes whole packets."""
-    if isinstance(vip, IPv4Address):
-        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
-    return raw
+        yield packet(syn)
 
 
 def flood(vip: IPv4Address | IPv6Address, port: int, seconds: float, rate: int) -> int:
     """Send at most ``rate`` SYNs a second; returns how many were sent."""
     sent, began = 0, time.monotonic()
     source = packets(vip, port, seed=time.monotonic_ns())
-    with open_socket(vip) as raw:
+    with raw_socket(vip.version) as raw:
         while (passed := time.monotonic() - began) < seconds:
             if sent > passed * rate:
                 time.sleep(sent / rate - passed)

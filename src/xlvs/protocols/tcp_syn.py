@@ -71,8 +71,12 @@ def _toa(toa: Toa) -> bytes:
     return struct.pack("!BBH", toa.kind, len(address) + 4, toa.port) + address
 
 
-def ipv4_packet(syn: Syn) -> bytes:
-    """The segment in an IPv4 packet, whose checksum a raw socket fills in."""
+def packet(syn: Syn) -> bytes:
+    """The segment in an IP packet; IPv4's checksum is left to a raw socket."""
+    return _ipv4(syn) if isinstance(syn.source, IPv4Address) else _ipv6(syn)
+
+
+def _ipv4(syn: Syn) -> bytes:
     made = segment(syn)
     return (
         struct.pack("!BBHHHBBH", 0x45, 0, _IPV4_HEADER + len(made), 0, 0x4000, _TTL, _TCP, 0)
@@ -82,8 +86,7 @@ def ipv4_packet(syn: Syn) -> bytes:
     )
 
 
-def ipv6_packet(syn: Syn) -> bytes:
-    """The segment in an IPv6 packet."""
+def _ipv6(syn: Syn) -> bytes:
     made = segment(syn)
     return (
         struct.pack("!IHBB", 6 << 28, len(made), _TCP, _TTL)

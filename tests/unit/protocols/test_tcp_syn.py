@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 
-from xlvs.protocols.tcp_syn import Syn, ipv4_packet, ipv6_packet
+from xlvs.protocols.tcp_syn import Syn, packet
 
 ALL = {"stamp": 77, "sack": True, "scale": 9}
 
@@ -37,14 +37,14 @@ def test_it_says_what_it_shall(
 ) -> None:
     ends = ("fd00::1", "fd00::2") if v6 else ("192.0.2.1", "192.0.2.2")
     made = syn(*ends, **more)
-    packet = IPv6(ipv6_packet(made)) if v6 else IP(ipv4_packet(made))
-    assert (packet.src, packet.dst) == ends
-    tcp = packet[TCP]
+    sent = IPv6(packet(made)) if v6 else IP(packet(made))
+    assert (sent.src, sent.dst) == ends
+    tcp = sent[TCP]
     assert (tcp.sport, tcp.dport, tcp.seq, tcp.window) == (40000, 80, 4_000_000_000, 64000)
     assert str(tcp.flags) == "S"
     assert tcp.options == options
     was = tcp.chksum
     del tcp.chksum
-    again = packet.__class__(bytes(packet))
+    again = sent.__class__(bytes(sent))
     assert again[TCP].chksum == was
     assert len(bytes(again)) == (again.plen + 40 if v6 else again.len)
